@@ -1,0 +1,128 @@
+/** `verify`: reads one destination back and compares it with what was recorded. Needs no coordinator and no source. */
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { silentLog } from "../../protocol/base/log.ts";
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
+import { createLiveArea } from "../../protocol/cli/live_area.ts";
+import { absolutePath } from "../../protocol/cli/surroundings.ts";
+import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { isSound, type VerifyDestination, type VerifyOutcome } from "./verify_port.ts";
+import {
+  renderVerifyLane,
+  renderVerifyResult,
+  verifyEndMessages,
+  verifyLine,
+  verifyStatusMessage,
+  type VerifyView,
+} from "./verify_result.ts";
+
+const REDRAW_MS = 250;
+const LINE_MS = 10_000;
+
+/** The command over the engine's own check. */
+export function createVerifyCommand(verifyDestination: VerifyDestination): Command {
+  return {
+    name: "verify",
+    summary: "Read a destination back and compare it with what was recorded",
+    synopsis: ["verify DEST [NAME...] [OPTIONS]"],
+    about: [
+      "Reads every current file at DEST, or only the copies named NAME, and compares it with the SHA-256 recorded when it " +
+      "was written. Nothing is changed but the dates of verification.",
+    ],
+    options: ["json", "quiet", "verbose"],
+    examples: [
+      { says: "everything on that disk", words: "verify /mnt/ssd" },
+      { says: "one copy, for a script", words: "verify /mnt/ssd Documents --json" },
+    ],
+    exitCodes: [0, 1, 2, 10, 11, 130],
+    run: (call) => runVerify(call, verifyDestination),
+  };
+}
+
+async function runVerify(call: CommandCall, verifyDestination: VerifyDestination): Promise<number> {
+  const { terminal, clock, settings, surroundings } = call;
+  const [typed, ...names] = call.positionals;
+  if (typed === undefined || typed === "") {
+    throw new BackupError("usage", "No destination is given", {
+      hint: "Name the folder that holds the copies: verify DEST",
+    });
+  }
+  const destination = typed.replace(/(?<=.)\/+$/, "");
+  const path = absolutePath(typed, surroundings.folder);
+  const json = settings.get("json").value;
+  const quiet = settings.get("quiet").value;
+  const verbose = settings.get("verbose").value;
+  const startedAtMs = clock.monotonicMs();
+  const progress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, currentFile: "" };
+  const view: VerifyView = { destination, progress, elapsedMs: 0 };
+  const show = quiet ? { close() {} } : createProgress(call, view, json);
+  const interrupts = watchInterrupts(call.signals, () => {});
+  let outcome: VerifyOutcome;
+  try {
+    outcome = await verifyDestination({
+      path,
+      names,
+      onProgress: (next) => {
+        view.progress = next;
+        view.elapsedMs = clock.monotonicMs() - startedAtMs;
+      },
+      signal: interrupts.signal,
+      clock,
+      log: silentLog,
+    });
+  } catch (thrown) {
+    if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
+    throw thrown;
+  } finally {
+    interrupts.close();
+    show.close();
+  }
+  const elapsedMs = clock.monotonicMs() - startedAtMs;
+  if (json) {
+    for (const message of verifyEndMessages(outcome, { destination, elapsedMs })) {
+      terminal.out(jsonLine(message));
+    }
+  }
+  const sound = isSound(outcome);
+  if (json && !sound) {
+    terminal.err(
+      jsonLine({ message_type: "exit_error", code: 1, message: `${destination} is not sound` }),
+    );
+  }
+  if (!json && (!quiet || !sound)) {
+    const print = quiet ? terminal.err : terminal.out;
+    const style = quiet ? terminal.errStyle : terminal.outStyle;
+    print(
+      renderVerifyResult(outcome, { destination, elapsedMs, style, verbose }).join("\n") + "\n",
+    );
+  }
+  return sound ? 0 : 1;
+}
+
+/** Shows the view now and on every tick: drawn in place, as JSON, or as a line every ten seconds. */
+function createProgress(
+  { terminal, clock }: CommandCall,
+  view: VerifyView,
+  json: boolean,
+): { close(): void } {
+  if (!json && terminal.isLive) {
+    const area = createLiveArea(terminal);
+    const draw = () =>
+      area.draw(renderVerifyLane(view, terminal.size().columns, terminal.errStyle));
+    draw();
+    const stop = clock.every(REDRAW_MS, draw);
+    return {
+      close() {
+        stop();
+        area.draw([]);
+        area.close();
+      },
+    };
+  }
+  const print = json
+    ? () => terminal.out(jsonLine(verifyStatusMessage(view)))
+    : () => terminal.err(`${visibleText(verifyLine(view))}\n`);
+  print();
+  return { close: clock.every(json ? REDRAW_MS : LINE_MS, print) };
+}

@@ -1,0 +1,44 @@
+/** What `verify` needs of the engine. Rule: the command prints; reading a destination back is the strategy's work. */
+import type { Clock } from "../../protocol/base/clock.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { FileFailure } from "../../protocol/mesh/job.ts";
+
+export interface VerifyProgress {
+  filesDone: number;
+  filesTotal: number;
+  bytesDone: number;
+  bytesTotal: number;
+  currentFile: string;
+}
+
+export interface VerifyOutcome {
+  filesVerified: number;
+  bytesVerified: number;
+  verification: "disk" | "cache" | "mixed" | "none";
+  /** Bytes differ from what was recorded when they were written. */
+  damaged: FileFailure[];
+  /** Recorded, but not there. */
+  missing: FileFailure[];
+  /** There, but not recorded: nothing is known about them. */
+  extra: string[];
+  unreadable: FileFailure[];
+  lastVerifiedAtMs?: number;
+}
+
+/**
+ * Reads back what is recorded at a destination, or only the copies named.
+ * @throws {BackupError} `destination_missing` when there is no marker.
+ */
+export type VerifyDestination = (options: {
+  path: string;
+  names: readonly string[];
+  onProgress: (progress: VerifyProgress) => void;
+  signal: AbortSignal;
+  clock: Clock;
+  log: Log;
+}) => Promise<VerifyOutcome>;
+
+/** Everything recorded is there and equal. */
+export function isSound(outcome: VerifyOutcome): boolean {
+  return outcome.damaged.length + outcome.missing.length + outcome.unreadable.length === 0;
+}

@@ -1,0 +1,199 @@
+/** The outcome of `verify` as text and as JSON lines. Rule: every file that is not sound is named. */
+import type { FileFailure } from "../../protocol/mesh/job.ts";
+import type { Style } from "../../protocol/cli/colours.ts";
+import {
+  clampFraction,
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatDate,
+  formatDuration,
+  formatPercent,
+  formatPlural,
+  formatRate,
+} from "../../protocol/cli/format.ts";
+import { composeLine, progressBar } from "../../protocol/cli/segments.ts";
+import { fitStart, visibleText } from "../../protocol/cli/visible_text.ts";
+import { isSound, type VerifyOutcome, type VerifyProgress } from "./verify_port.ts";
+
+const BAR_COLUMNS = 30;
+const EXTRA_NAMES_SHOWN = 20;
+const VERIFIED_HOW = {
+  disk: " from disk",
+  cache: " from cache",
+  mixed: " from disk and cache",
+  none: "",
+} as const;
+
+/** Progress so far and what it means for the rest. */
+export interface VerifyView {
+  destination: string;
+  progress: VerifyProgress;
+  elapsedMs: number;
+}
+
+export function verifyFraction({ progress }: VerifyView): number {
+  return progress.bytesTotal > 0
+    ? clampFraction(progress.bytesDone / progress.bytesTotal)
+    : clampFraction(progress.filesDone / Math.max(1, progress.filesTotal));
+}
+
+/** Time left at the pace so far; undefined while nothing is known. */
+export function verifyEtaMs(view: VerifyView): number | undefined {
+  const fraction = verifyFraction(view);
+  return fraction > 0 ? view.elapsedMs / fraction - view.elapsedMs : undefined;
+}
+
+/** Two lines for a terminal: bar and numbers, current file. */
+export function renderVerifyLane(view: VerifyView, columns: number, style: Style): string[] {
+  const { progress, elapsedMs } = view;
+  const fraction = verifyFraction(view);
+  const etaMs = verifyEtaMs(view);
+  const bytesPerSecond = elapsedMs > 0 ? progress.bytesDone / (elapsedMs / 1000) : 0;
+  const bar = columns >= 2 * BAR_COLUMNS
+    ? progressBar({ copied: 1, verified: fraction }, BAR_COLUMNS, style) + "  "
+    : "";
+  const room = bar === "" ? columns : columns - BAR_COLUMNS - 2;
+  const facts = composeLine([
+    { text: formatPercent(fraction).padStart(4), weight: 9 },
+    {
+      text: `${formatCount(progress.filesDone)}/${formatCount(progress.filesTotal)} files`,
+      weight: 6,
+    },
+    { text: `${formatBytes(progress.bytesDone)}/${formatBytes(progress.bytesTotal)}`, weight: 4 },
+    { text: formatRate(bytesPerSecond), weight: 5 },
+    { text: `ETA ${etaMs === undefined ? "-" : formatClock(etaMs)}`, weight: 7 },
+  ], room);
+  return [
+    fitStart(`Verifying: ${visibleText(view.destination)}`, columns),
+    bar + facts,
+    style.dim(fitStart(visibleText(progress.currentFile), columns)),
+  ];
+}
+
+/** One line for a log. */
+export function verifyLine(view: VerifyView): string {
+  const { progress } = view;
+  return `${view.destination}: verify ${formatPercent(verifyFraction(view))}, ${
+    formatCount(progress.filesDone)
+  }/${formatPlural(progress.filesTotal, "file")}, ${formatBytes(progress.bytesDone)}/${
+    formatBytes(progress.bytesTotal)
+  }`;
+}
+
+/** The result for people. */
+export function renderVerifyResult(
+  outcome: VerifyOutcome,
+  facts: { destination: string; elapsedMs: number; style: Style; verbose: boolean },
+): string[] {
+  const { style } = facts;
+  const name = visibleText(facts.destination);
+  const files = formatPlural(outcome.filesVerified, "file");
+  const bytes = formatBytes(outcome.bytesVerified);
+  const how = VERIFIED_HOW[outcome.verification];
+  const since = outcome.lastVerifiedAtMs === undefined
+    ? ""
+    : ` Verified before: ${formatDate(outcome.lastVerifiedAtMs)}.`;
+  const sound = `${name} is sound: ${files}, ${bytes} verified${how} in ${
+    formatDuration(facts.elapsedMs)
+  }.${since}`;
+  const unsound = `${name} is not sound: ${formatCount(outcome.damaged.length)} damaged, ${
+    formatCount(outcome.missing.length)
+  } missing, ${formatCount(outcome.unreadable.length)} unreadable; ${files} verified${how}.`;
+  return [
+    isSound(outcome)
+      ? `${style.good(style.glyphs.done)} ${style.bold(sound)}`
+      : `${style.bad(style.glyphs.failed)} ${style.bold(unsound)}`,
+    ...named("Damaged", outcome.damaged, style),
+    ...named("Missing", outcome.missing, style),
+    ...named("Could not be read", outcome.unreadable, style),
+    ...extraLines(outcome.extra, facts.verbose ? Infinity : EXTRA_NAMES_SHOWN),
+  ];
+}
+
+/** The JSON line of the work so far, shaped as that of a backup. */
+export function verifyStatusMessage(view: VerifyView): Record<string, unknown> {
+  const { progress } = view;
+  const etaMs = verifyEtaMs(view);
+  return {
+    message_type: "status",
+    destination: view.destination,
+    phase: "verify",
+    percent_done: verifyFraction(view),
+    seconds_elapsed: seconds(view.elapsedMs),
+    ...(etaMs === undefined ? {} : { seconds_remaining: seconds(etaMs) }),
+    total_files: progress.filesTotal,
+    files_done: progress.filesDone,
+    total_bytes: progress.bytesTotal,
+    bytes_done: progress.bytesDone,
+    error_count: 0,
+    current_files: progress.currentFile === "" ? [] : [progress.currentFile],
+  };
+}
+
+/** One error line for each file that is not sound, then the summary. */
+export function* verifyEndMessages(
+  outcome: VerifyOutcome,
+  facts: { destination: string; elapsedMs: number },
+): Generator<Record<string, unknown>> {
+  const { destination } = facts;
+  const groups = {
+    damaged: outcome.damaged,
+    missing: outcome.missing,
+    unreadable: outcome.unreadable,
+  };
+  for (const [kind, failures] of Object.entries(groups)) {
+    for (const { path, code, message } of failures) {
+      const error = { message };
+      yield {
+        message_type: "error",
+        error,
+        during: "verify",
+        item: path,
+        path,
+        code,
+        message,
+        kind,
+        destination,
+      };
+    }
+  }
+  yield {
+    message_type: "summary",
+    destination,
+    state: isSound(outcome) ? "verified" : "failed",
+    total_duration: seconds(facts.elapsedMs),
+    files_verified: outcome.filesVerified,
+    bytes_verified: outcome.bytesVerified,
+    verification: outcome.verification,
+    files_damaged: outcome.damaged.length,
+    files_missing: outcome.missing.length,
+    files_unreadable: outcome.unreadable.length,
+    extra: outcome.extra,
+    ...(outcome.lastVerifiedAtMs === undefined
+      ? {}
+      : { last_verification: new Date(outcome.lastVerifiedAtMs).toISOString() }),
+  };
+}
+
+function named(title: string, failures: readonly FileFailure[], style: Style): string[] {
+  if (failures.length === 0) return [];
+  return [
+    style.bad(`${title} (${formatCount(failures.length)}):`),
+    ...failures.map(({ path, message }) => `  ${visibleText(path)}: ${visibleText(message)}`),
+  ];
+}
+
+function extraLines(extra: readonly string[], namesMax: number): string[] {
+  if (extra.length === 0) return [];
+  const unnamed = extra.length - namesMax;
+  return [
+    `Not recorded, so not checked (${formatCount(extra.length)}):`,
+    ...extra.slice(0, namesMax).map((path) => `  ${visibleText(path)}`),
+    ...(unnamed > 0 ? [`  and ${formatCount(unnamed)} more`] : []),
+  ];
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}

@@ -1,0 +1,24 @@
+/** Names inside `DEST/.backup-agent/`. Rule: everything of ours at a destination lives there, and this file names it. */
+
+export const OWN_DIRECTORY = ".backup-agent";
+export const MARKER_FILE = "marker.json";
+export const LOCK_FILE = "lock";
+export const MANIFESTS_DIRECTORY = "manifests";
+export const STAGE_DIRECTORY = "stage";
+export const DISPLACED_DIRECTORY = "displaced";
+export const CHECKSUMS_FILE = "SHA256SUMS";
+export const README_FILE = "README.txt";
+
+/** What a person finds who opens the folder in ten years. */
+export const README_TEXT =
+  `This folder was made by backup-agent. The copies beside it are plain files.
+
+marker.json    which destination this is, and which source each folder beside this one came from
+manifests/     one list per source: JSON lines, one per entry, with size, times, mode and SHA-256
+SHA256SUMS     the same hashes for stock tools. To check every copy without backup-agent:
+                 cd to the folder above this one, then: sha256sum --quiet -c .backup-agent/SHA256SUMS
+stage/         files on their way; removed by the next run
+displaced/     things that stood where a copy had to go; yours to look through and delete
+
+Nothing here is needed to read the copies.
+`;

@@ -1,0 +1,251 @@
+/**
+ * All entries of one source as columns in shared memory: about 110 bytes an entry plus its name, readable by every
+ * thread. Rule: rows are in walk order (a directory before what is in it, names sorted by byte) and are frozen once
+ * `freeze` was called, except the hash of a file, which its first full read fills in together with what was read.
+ */
+import { Buffer } from "node:buffer";
+import type { Stat } from "../platform/posix.ts";
+
+/** No index. */
+export const NONE = 0xffffffff;
+
+/** The listing of this directory failed: what is below it is unknown, so nothing there counts as deleted. */
+export const FLAG_LISTING_FAILED = 1;
+/** The row's size, times and hash are those of one consistent full read. */
+export const FLAG_HASHED = 2;
+
+const COLUMNS = {
+  kind: Uint8Array,
+  flags: Uint8Array,
+  parent: Uint32Array,
+  nameOffset: Uint32Array,
+  nameLength: Uint16Array,
+  sizeBytes: Float64Array,
+  mtimeSec: Float64Array,
+  mtimeNsec: Uint32Array,
+  ctimeSec: Float64Array,
+  ctimeNsec: Uint32Array,
+  inodeLow: Uint32Array,
+  inodeHigh: Uint32Array,
+  mode: Uint32Array,
+  uid: Uint32Array,
+  gid: Uint32Array,
+  /** For a later name of a hard-linked file: the row of its first name. */
+  linkTo: Uint32Array,
+} as const;
+
+type ColumnName = keyof typeof COLUMNS;
+type Columns = { [K in ColumnName]: InstanceType<(typeof COLUMNS)[K]> };
+type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
+/** The one signature of all column types that is used; TypeScript cannot unify their overloads. */
+interface ColumnType {
+  new (buffer: SharedArrayBuffer): Column;
+  readonly BYTES_PER_ELEMENT: number;
+}
+const columnType = (name: ColumnName): ColumnType => COLUMNS[name] as unknown as ColumnType;
+const COLUMN_NAMES = Object.keys(COLUMNS) as ColumnName[];
+
+/** What goes to another thread. Nothing is copied. */
+export interface EntryTableShare {
+  count: number;
+  textBytes: number;
+  text: SharedArrayBuffer;
+  sha256: SharedArrayBuffer;
+  columns: Record<ColumnName, SharedArrayBuffer>;
+}
+
+export class EntryTable {
+  count = 0;
+  #capacity: number;
+  #columns: Columns;
+  /** Names, each ended by NUL; a symbolic link's target follows its name, ended by NUL too. */
+  #text: Uint8Array;
+  #textBytes = 0;
+  #sha256: Uint8Array;
+
+  private constructor(capacity: number, columns: Columns, text: Uint8Array, sha256: Uint8Array) {
+    this.#capacity = capacity;
+    this.#columns = columns;
+    this.#text = text;
+    this.#sha256 = sha256;
+  }
+
+  static create(capacity = 1024): EntryTable {
+    const columns = {} as Record<ColumnName, unknown>;
+    for (const name of COLUMN_NAMES) {
+      const Type = columnType(name);
+      columns[name] = new Type(new SharedArrayBuffer(capacity * Type.BYTES_PER_ELEMENT));
+    }
+    const text = new Uint8Array(new SharedArrayBuffer(capacity * 16));
+    return new EntryTable(capacity, columns as Columns, text, new Uint8Array(0));
+  }
+
+  static fromShare(share: EntryTableShare): EntryTable {
+    const columns = {} as Record<ColumnName, unknown>;
+    for (const name of COLUMN_NAMES) columns[name] = new (columnType(name))(share.columns[name]);
+    const table = new EntryTable(
+      share.count,
+      columns as Columns,
+      new Uint8Array(share.text),
+      new Uint8Array(share.sha256),
+    );
+    table.count = share.count;
+    table.#textBytes = share.textBytes;
+    return table;
+  }
+
+  get columns(): Readonly<Columns> {
+    return this.#columns;
+  }
+
+  /** Adds a row; `name` is one byte a character. Returns its index. */
+  push(parent: number, name: string, stat: Stat, linkTarget?: Uint8Array): number {
+    const i = this.count;
+    if (i === this.#capacity) this.#growColumns();
+    const c = this.#columns;
+    const needed = name.length + 1 + (linkTarget === undefined ? 0 : linkTarget.length + 1);
+    if (this.#textBytes + needed > this.#text.length) this.#growText(needed);
+    c.nameOffset[i] = this.#textBytes;
+    c.nameLength[i] = name.length;
+    for (let k = 0; k < name.length; k++) this.#text[this.#textBytes + k] = name.charCodeAt(k);
+    this.#textBytes += name.length + 1;
+    if (linkTarget !== undefined) {
+      this.#text.set(linkTarget, this.#textBytes);
+      this.#textBytes += linkTarget.length + 1;
+    }
+    c.kind[i] = stat.kind;
+    c.flags[i] = 0;
+    c.parent[i] = parent;
+    c.linkTo[i] = NONE;
+    this.setStat(i, stat);
+    if (linkTarget !== undefined) c.sizeBytes[i] = linkTarget.length;
+    this.count = i + 1;
+    return i;
+  }
+
+  /** Overwrites what `stat` says about row `i`; used by the walk and by a file's first full read. */
+  setStat(i: number, stat: Stat): void {
+    const c = this.#columns;
+    c.sizeBytes[i] = stat.rdev !== 0 ? stat.rdev : stat.sizeBytes;
+    c.mtimeSec[i] = stat.mtimeSec;
+    c.mtimeNsec[i] = stat.mtimeNsec;
+    c.ctimeSec[i] = stat.ctimeSec;
+    c.ctimeNsec[i] = stat.ctimeNsec;
+    c.inodeLow[i] = stat.inodeLow;
+    c.inodeHigh[i] = stat.inodeHigh;
+    c.mode[i] = stat.mode;
+    c.uid[i] = stat.uid;
+    c.gid[i] = stat.gid;
+  }
+
+  /** Same size, mtime, ctime and inode as the row. */
+  sameStat(i: number, stat: Stat): boolean {
+    const c = this.#columns;
+    return c.sizeBytes[i] === stat.sizeBytes && c.mtimeNsec[i] === stat.mtimeNsec &&
+      c.mtimeSec[i] === stat.mtimeSec && c.ctimeNsec[i] === stat.ctimeNsec &&
+      c.ctimeSec[i] === stat.ctimeSec && c.inodeLow[i] === stat.inodeLow &&
+      c.inodeHigh[i] === stat.inodeHigh;
+  }
+
+  /** The name with its closing NUL, without copying. */
+  cName(i: number): Uint8Array {
+    const at = this.#columns.nameOffset[i]!;
+    return this.#text.subarray(at, at + this.#columns.nameLength[i]! + 1);
+  }
+
+  /** The name, one byte a character. */
+  nameLatin1(i: number): string {
+    const at = this.#columns.nameOffset[i]!;
+    return latin1(this.#text, at, at + this.#columns.nameLength[i]!);
+  }
+
+  /** The target of a symbolic link with its closing NUL. */
+  cLinkTarget(i: number): Uint8Array {
+    const at = this.#columns.nameOffset[i]! + this.#columns.nameLength[i]! + 1;
+    return this.#text.subarray(at, at + this.#columns.sizeBytes[i]! + 1);
+  }
+
+  /** The path below the source's root, one byte a character, no leading slash; "" for the root itself. */
+  pathLatin1(i: number): string {
+    let path = "";
+    for (let at = i; this.#columns.parent[at] !== NONE; at = this.#columns.parent[at]!) {
+      path = path === "" ? this.nameLatin1(at) : `${this.nameLatin1(at)}/${path}`;
+    }
+    return path;
+  }
+
+  /** The path as people read it: UTF-8, with U+FFFD where the bytes are not. */
+  pathText(i: number): string {
+    return utf8OfLatin1(this.pathLatin1(i));
+  }
+
+  sha256(i: number): Uint8Array {
+    return this.#sha256.subarray(i * 32, i * 32 + 32);
+  }
+
+  isHashed(i: number): boolean {
+    return (Atomics.load(this.#columns.flags, i) & FLAG_HASHED) !== 0;
+  }
+
+  /** Fills in the result of the first full read. Called at most once a row, by the thread that read it. */
+  setHashed(i: number, stat: Stat, sha256: Uint8Array): void {
+    this.setStat(i, stat);
+    this.#sha256.set(sha256, i * 32);
+    Atomics.or(this.#columns.flags, i, FLAG_HASHED);
+  }
+
+  /** Ends building: makes room for the hashes. The table can now be shared. */
+  freeze(): EntryTableShare {
+    this.#sha256 = new Uint8Array(new SharedArrayBuffer(this.count * 32));
+    const columns = {} as Record<ColumnName, SharedArrayBuffer>;
+    for (const name of COLUMN_NAMES) {
+      columns[name] = this.#columns[name].buffer as unknown as SharedArrayBuffer;
+    }
+    return {
+      count: this.count,
+      textBytes: this.#textBytes,
+      text: this.#text.buffer as unknown as SharedArrayBuffer,
+      sha256: this.#sha256.buffer as unknown as SharedArrayBuffer,
+      columns,
+    };
+  }
+
+  #growColumns(): void {
+    this.#capacity *= 2;
+    for (const name of COLUMN_NAMES) {
+      const Type = columnType(name);
+      const grown = new Type(new SharedArrayBuffer(this.#capacity * Type.BYTES_PER_ELEMENT));
+      grown.set(this.#columns[name]);
+      (this.#columns as Record<ColumnName, unknown>)[name] = grown;
+    }
+  }
+
+  #growText(neededBytes: number): void {
+    const size = Math.max(this.#text.length * 2, this.#textBytes + neededBytes);
+    const grown = new Uint8Array(new SharedArrayBuffer(size));
+    grown.set(this.#text.subarray(0, this.#textBytes));
+    this.#text = grown;
+  }
+}
+
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  let text = "";
+  for (let i = from; i < to; i++) text += String.fromCharCode(bytes[i]!);
+  return text;
+}
+
+/** Decodes a one-byte-a-character string as UTF-8; ASCII comes back as it is. */
+export function utf8OfLatin1(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 127) return Buffer.from(text, "latin1").toString("utf8");
+  }
+  return text;
+}
+
+/** The bytes of a UTF-8 string, one a character. */
+export function latin1OfUtf8(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 127) return Buffer.from(text, "utf8").toString("latin1");
+  }
+  return text;
+}

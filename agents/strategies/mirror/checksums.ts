@@ -1,0 +1,84 @@
+/**
+ * `SHA256SUMS`: every current file of every source at one destination, as stock `sha256sum -c` reads it from the
+ * destination's folder. Rule: it is made from the manifests and replaced whole.
+ */
+import { Buffer } from "node:buffer";
+import type { OpenDestination } from "../../destinations/local_destination.ts";
+import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
+import { posixError } from "../../platform/errno.ts";
+import { cName, type Posix } from "../../platform/posix.ts";
+import { writeAll } from "../../platform/small_file.ts";
+import { latin1OfUtf8 } from "../../source/entry_table.ts";
+import { openManifest } from "./manifest_file.ts";
+import { entryPathLatin1 } from "./manifest_line.ts";
+import { manifestName } from "./manifest_update.ts";
+
+const WRITE_CHARACTERS = 256 << 10;
+
+/** One line, one byte a character: backslash, newline and carriage return are escaped, which a leading backslash says. */
+export function checksumLine(sha256: string, pathLatin1: string): string {
+  const escaped = pathLatin1.replace(/[\\\n\r]/g, (c) => ESCAPES[c]!);
+  return `${escaped === pathLatin1 ? "" : "\\"}${sha256}  ${escaped}\n`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r" };
+
+/** @throws {BackupError} when a manifest is damaged or the file cannot be written; the old one then stays */
+export function writeChecksums(
+  posix: Posix,
+  destination: OpenDestination,
+  tick: () => void,
+): void {
+  const display = `${destination.display}/.backup-agent/${CHECKSUMS_FILE}`;
+  const temporary = cName(`${CHECKSUMS_FILE}.new`);
+  posix.unlink(destination.own, temporary);
+  const fd = posix.createFile(destination.own, temporary);
+  if (fd < 0) throw posixError(fd, "create", display);
+  let text = "";
+  const drain = () => {
+    const result = writeAll(posix, fd, Buffer.from(text, "latin1"));
+    text = "";
+    if (result < 0) throw posixError(result, "write", display);
+  };
+  try {
+    for (const binding of destination.marker.bindings) {
+      const name = manifestName(binding.key);
+      const manifest = openManifest(
+        posix,
+        destination.manifests,
+        name,
+        `${destination.display}/.backup-agent/manifests/${name}`,
+      );
+      if (manifest === undefined) continue;
+      const top = latin1OfUtf8(binding.name);
+      for (;;) {
+        const next = manifest.lines.next();
+        if (next.done) break;
+        const { entry } = next.value;
+        if (entry.type !== "file" || entry.sha256 === undefined) continue;
+        text += checksumLine(entry.sha256, `${top}/${entryPathLatin1(entry)}`);
+        if (text.length >= WRITE_CHARACTERS) {
+          drain();
+          tick();
+        }
+      }
+    }
+    drain();
+    const flushed = posix.flushFile(fd);
+    if (flushed < 0) throw posixError(flushed, "flush", display);
+  } catch (thrown) {
+    posix.close(fd);
+    posix.unlink(destination.own, temporary);
+    throw thrown;
+  }
+  posix.setFileMode(fd, 0o644);
+  posix.close(fd);
+  const result = posix.rename(
+    destination.own,
+    temporary,
+    destination.own,
+    cName(CHECKSUMS_FILE),
+  );
+  if (result < 0) throw posixError(result, "write", display);
+  posix.flushDirectory(destination.own);
+}

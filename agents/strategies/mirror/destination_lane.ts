@@ -1,0 +1,216 @@
+/**
+ * One destination of one run: its threads, its queue, the tasks in it. Rule: a thread past its deadline is abandoned and
+ * replaced, and when the replacement gets no answer either the lane fails, alone.
+ */
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { DestinationSpec, MirrorOptions } from "../../../protocol/mesh/job.ts";
+import type { LaneGauges, LaneProgress } from "../../../protocol/mesh/progress.ts";
+import type { LaneReport } from "../../../protocol/mesh/task.ts";
+import type { Inspection } from "../../destinations/local_destination.ts";
+import { DestinationQueue } from "../../queue/destination_queue.ts";
+import { BATCH_FILES_MAX, type FanOutReader } from "../../source/fan_out_reader.ts";
+import { SLOT_BYTES } from "../../source/slot_pool.ts";
+import { ThreadClient } from "../../threads/thread_rpc.ts";
+import type { ThreadWatch } from "../../threads/thread_watch.ts";
+import { LaneRun, type LaneRunInput } from "./lane_run.ts";
+import type { LaneTaskShare } from "./lane_task.ts";
+import type { LaneThreadStart, Opened, OpenRequest } from "./lane_thread.ts";
+import type { SourceProblems } from "./source_problems.ts";
+
+export interface LaneDeps {
+  clock: Clock;
+  spawn: (role: string) => Worker;
+  watch: ThreadWatch;
+  slots: SharedArrayBuffer;
+  reader: FanOutReader;
+  signal: AbortSignal;
+}
+
+/** From here on a lane that does not move says so. */
+const STALL_SHOWN_AFTER_MS = 3000;
+
+export class DestinationLane {
+  readonly spec: DestinationSpec;
+  readonly #deps: LaneDeps;
+  readonly #threads = new Set<ThreadClient>();
+  readonly #runs: LaneRun[] = [];
+  readonly #shares = new Map<string, LaneTaskShare>();
+  readonly #queue: DestinationQueue<ThreadClient>;
+  #control: ThreadClient;
+  #fatal: BackupError | undefined;
+  #openRequest: OpenRequest | undefined;
+
+  constructor(deps: LaneDeps, spec: DestinationSpec, options: MirrorOptions) {
+    this.#deps = deps;
+    this.spec = spec;
+    this.#control = this.#spawn();
+    // With a limit the limit is the bottleneck, and one thread keeps it exactly.
+    const limited = spec.limitBytesPerSecond !== undefined;
+    this.#queue = new DestinationQueue<ThreadClient>(
+      deps.clock,
+      {
+        openWorker: () => this.#openWorker(),
+        closeWorker: (worker) => this.#closeThread(worker),
+        isLost: (worker) => worker.isClosed,
+        sizeBytes: (slot, row) => this.#runs[slot >> 1]!.sizeBytes(row),
+        execute: (worker, batch) => {
+          const run = this.#runs[batch.slot >> 1]!;
+          return batch.slot % 2 === 0 ? run.copy(worker, batch) : run.verify(worker, batch);
+        },
+        failed: (slot, row, error, attempts) => {
+          const run = this.#runs[slot >> 1]!;
+          if (slot % 2 === 0) run.copyFailed(row, error, attempts);
+          else run.verifyFailed(row, error);
+        },
+        fatal: (error) => this.fail(error),
+      },
+      options.order,
+      {
+        workersMin: limited ? 1 : options.workersMin,
+        workersMax: limited ? 1 : options.workersMax,
+        attemptsMax: options.attemptsMax,
+        batchFilesMax: BATCH_FILES_MAX,
+        batchBytesMax: SLOT_BYTES - 1,
+      },
+    );
+  }
+
+  /** Looks without changing anything. */
+  inspect(names: string[]): Promise<Inspection> {
+    return this.#control.call("inspect", names);
+  }
+
+  /** Opens, locks and binds; once per run. */
+  async open(request: OpenRequest): Promise<Opened> {
+    const opened = await this.#control.call<Opened>("open", request);
+    this.#openRequest = request;
+    return opened;
+  }
+
+  /** For a dry run: opens what exists without taking the lock. */
+  async attach(request: OpenRequest): Promise<void> {
+    await this.#control.call("attach", request);
+    this.#openRequest = request;
+  }
+
+  get error(): BackupError | undefined {
+    return this.#fatal;
+  }
+
+  /** Gives the whole destination up; what is in hand ends by itself. */
+  fail(error: BackupError): void {
+    this.#fatal ??= error;
+    this.#queue.stop();
+    for (const thread of this.#threads) thread.cancel();
+  }
+
+  /** Runs one task here to its end. */
+  mirror(
+    input: LaneRunInput,
+    sourceProblems: SourceProblems,
+  ): { report: Promise<LaneReport>; progress(): LaneProgress } {
+    const at = this.#runs.length;
+    const run = new LaneRun(input, {
+      clock: this.#deps.clock,
+      control: this.#control,
+      announce: async (share) => {
+        this.#shares.set(share.task, share);
+        await Promise.all([...this.#threads].map((t) => t.call("addTask", share)));
+      },
+      retract: async (task) => {
+        this.#shares.delete(task);
+        const others = [...this.#threads].filter((t) => t !== this.#control);
+        await Promise.all(
+          others.map((t) => t.call("removeTask", { task, clearStage: false }).catch(() => {})),
+        );
+        await this.#control.call("removeTask", { task, clearStage: true });
+      },
+      queue: this.#queue,
+      copySlot: at * 2,
+      verifySlot: at * 2 + 1,
+      reader: this.#deps.reader,
+      sourceProblems,
+      signal: this.#deps.signal,
+      fatalError: () => this.#fatal,
+    });
+    this.#runs.push(run);
+    return {
+      report: run.run(),
+      progress: () => ({
+        destination: this.spec.key,
+        state: run.state,
+        counters: run.counters(),
+        gauges: this.#gauges(),
+      }),
+    };
+  }
+
+  /** After all tasks: the checksums of everything that is here. */
+  async finish(checksums: boolean): Promise<void> {
+    if (this.#fatal !== undefined) throw this.#fatal;
+    await this.#control.callFlush("finish", { checksums });
+  }
+
+  /** Ends early: threads stop between two operations. */
+  cancel(): void {
+    this.#queue.stop();
+    for (const thread of this.#threads) thread.cancel();
+  }
+
+  /** Gives the lock and the threads back. Idempotent; does not wait for a thread that is stuck. */
+  async close(): Promise<void> {
+    this.#queue.stop();
+    const control = this.#control;
+    if (!control.isClosed && control.pendingCount === 0) {
+      await control.call("close", undefined).catch(() => {});
+    }
+    for (const thread of [...this.#threads]) this.#closeThread(thread);
+  }
+
+  #gauges(): LaneGauges {
+    const stillMs = Math.max(
+      this.#queue.stillForMs,
+      ...[...this.#threads].map((thread) => this.#deps.watch.stillForMs(thread)),
+    );
+    return {
+      workers: this.#queue.workers,
+      workersTarget: this.#queue.workersTarget,
+      bytesPerSecond: this.#queue.bytesPerSecond,
+      queueDepth: this.#queue.depth,
+      stalledForMs: stillMs >= STALL_SHOWN_AFTER_MS ? Math.round(stillMs) : 0,
+      currentFiles: this.#runs.flatMap((run) => run.currentFiles()).slice(0, 8),
+    };
+  }
+
+  #spawn(): ThreadClient {
+    const start: LaneThreadStart = {
+      path: this.spec.path,
+      slots: this.#deps.slots,
+      limitBytesPerSecond: this.spec.limitBytesPerSecond ?? 0,
+    };
+    const thread = new ThreadClient(this.#deps.spawn("lane"), start);
+    this.#threads.add(thread);
+    this.#deps.watch.add(thread, this.spec.key);
+    return thread;
+  }
+
+  /** A further thread that knows all tasks under way. When it gets no answer the destination is lost. */
+  async #openWorker(): Promise<ThreadClient> {
+    const thread = this.#spawn();
+    try {
+      await thread.call("attach", this.#openRequest);
+      for (const share of this.#shares.values()) await thread.call("addTask", share);
+      return thread;
+    } catch (thrown) {
+      this.#closeThread(thread);
+      throw asBackupError(thrown);
+    }
+  }
+
+  #closeThread(thread: ThreadClient): void {
+    this.#threads.delete(thread);
+    this.#deps.watch.remove(thread);
+    thread.close();
+  }
+}

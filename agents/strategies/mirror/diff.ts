@@ -1,0 +1,262 @@
+/**
+ * What has to be copied: the source's list compared with the destination's manifest, then with what really stands there.
+ * Rule: a file is unchanged only when size, mtime, ctime and inode equal the manifest's and the copy's own size and
+ * mtime are still those we gave it.
+ */
+import {
+  KIND_DIRECTORY,
+  KIND_FILE,
+  KIND_SYMLINK,
+  newStat,
+  type Posix,
+  type Stat,
+} from "../../platform/posix.ts";
+import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
+import { compareWalkOrder } from "../../source/walk_order.ts";
+import {
+  STATUS_ADOPTED,
+  STATUS_UNCHANGED,
+  STATUS_UNFINISHED,
+  STATUS_WANTED,
+} from "./entry_status.ts";
+import type { LaneTask } from "./lane_task.ts";
+import type { ManifestLine } from "./manifest_file.ts";
+import { entryPathLatin1, inodeText, type ManifestEntry, nanoseconds } from "./manifest_line.ts";
+
+export interface DiffResult {
+  filesWanted: number;
+  bytesWanted: number;
+  filesUnchanged: number;
+  bytesUnchanged: number;
+  /** Published by an interrupted run; only to be verified. */
+  filesAdopted: number;
+  bytesAdopted: number;
+  /** Files in the manifest that the source does not have any more. */
+  filesGone: number;
+  othersWanted: number;
+  /** Oldest verification among the unchanged files; 0 when there are none. */
+  oldestVerifiedAtMs: number;
+  /** The manifest would come out the same: nothing was added, changed or lost. */
+  manifestStands: boolean;
+}
+
+export interface DiffInput {
+  posix: Posix;
+  task: LaneTask;
+  /** The old manifest's lines, or undefined when there is none. */
+  oldLines: Iterator<ManifestLine> | undefined;
+  /** Journal entries of interrupted runs, by path (one byte a character). */
+  journal: ReadonlyMap<string, ManifestEntry>;
+  /** The copy does not exist yet, so nothing needs to be looked at there. */
+  isFresh: boolean;
+  /** How far a stored mtime may differ: 0 on file systems that keep nanoseconds. */
+  mtimeToleranceMs: number;
+  /** Owners can be set here, so a directory with another owner is unfinished. */
+  keepsOwners: boolean;
+  tick(): void;
+}
+
+/** Sets the status of every row and counts. */
+export function diff(input: DiffInput): DiffResult {
+  const { posix, task, journal, isFresh } = input;
+  const { table, status } = task;
+  const c = table.columns;
+  const stat = newStat();
+  const firstStat = newStat();
+  const old = new OldEntries(input.oldLines);
+  const result: DiffResult = {
+    filesWanted: 0,
+    bytesWanted: 0,
+    filesUnchanged: 0,
+    bytesUnchanged: 0,
+    filesAdopted: 0,
+    bytesAdopted: 0,
+    filesGone: 0,
+    othersWanted: 0,
+    oldestVerifiedAtMs: 0,
+    manifestStands: input.oldLines !== undefined,
+  };
+  const copyStat = (i: number, out: Stat): boolean => {
+    if (isFresh) return false;
+    const parent = task.parentHandle(i);
+    return parent >= 0 && posix.statAt(parent, table.cName(i), out) === 0;
+  };
+  const sameTime = (i: number, s: Stat): boolean =>
+    (s.mtimeSec === c.mtimeSec[i] && s.mtimeNsec === c.mtimeNsec[i]) ||
+    (input.mtimeToleranceMs > 0 &&
+      Math.abs(
+          (s.mtimeSec - c.mtimeSec[i]!) * 1000 + (s.mtimeNsec - c.mtimeNsec[i]!) / 1e6,
+        ) <= input.mtimeToleranceMs);
+  /** The copy has the size and time that a copy of this row would have been given. */
+  const copyStands = (i: number): boolean =>
+    copyStat(i, stat) && stat.kind === KIND_FILE && stat.sizeBytes === c.sizeBytes[i] &&
+    sameTime(i, stat);
+
+  for (let i = 0; i < table.count; i++) {
+    if ((i & 63) === 0) input.tick();
+    const path = task.path(i);
+    const entry = old.find(path, (gone) => {
+      if (gone.type === "file" && gone.goneAtMs === undefined) {
+        result.filesGone++;
+        result.manifestStands = false;
+      }
+    });
+    if (entry === undefined) result.manifestStands = false;
+    const kind = c.kind[i]!;
+    if (kind === KIND_DIRECTORY) {
+      const there = i === 0 ? topStat(input, stat) : copyStat(i, stat);
+      const finished = there && stat.kind === KIND_DIRECTORY && stat.mode === c.mode[i] &&
+        sameTime(i, stat) &&
+        (!input.keepsOwners || (stat.uid === c.uid[i] && stat.gid === c.gid[i]));
+      status[i] = finished ? STATUS_UNCHANGED : STATUS_UNFINISHED;
+      if (!finished || entry?.type !== "directory" || !sameMetadata(table, i, entry)) {
+        result.manifestStands = false;
+      }
+      continue;
+    }
+    if (kind === KIND_FILE && c.linkTo[i] === NONE) {
+      if (entry !== undefined && sameFile(table, i, entry) && copyStands(i)) {
+        status[i] = STATUS_UNCHANGED;
+        result.filesUnchanged++;
+        result.bytesUnchanged += c.sizeBytes[i]!;
+        const verified = entry.verifiedAtMs ?? 0;
+        if (result.oldestVerifiedAtMs === 0 || verified < result.oldestVerifiedAtMs) {
+          result.oldestVerifiedAtMs = verified;
+        }
+        if (task.hasKnownSha256) task.setKnownSha256(i, entry.sha256!);
+        continue;
+      }
+      result.manifestStands = false;
+      const journaled = journal.get(path);
+      if (
+        journaled !== undefined && task.hasKnownSha256 && sameFile(table, i, journaled) &&
+        copyStands(i)
+      ) {
+        status[i] = STATUS_ADOPTED;
+        task.setKnownSha256(i, journaled.sha256!);
+        result.filesAdopted++;
+        result.bytesAdopted += c.sizeBytes[i]!;
+        continue;
+      }
+      status[i] = STATUS_WANTED;
+      result.filesWanted++;
+      result.bytesWanted += c.sizeBytes[i]!;
+      continue;
+    }
+    if (kind === KIND_FILE) {
+      const first = c.linkTo[i]!;
+      const linked = status[first] === STATUS_UNCHANGED && entry?.type === "file" &&
+        copyStat(i, stat) && copyStat(first, firstStat) &&
+        stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
+      if (linked) {
+        status[i] = STATUS_UNCHANGED;
+        result.filesUnchanged++;
+      } else {
+        status[i] = STATUS_WANTED;
+        result.filesWanted++;
+        result.manifestStands = false;
+      }
+      continue;
+    }
+    const stands = entry !== undefined && sameMetadata(table, i, entry) && copyStat(i, stat) &&
+      stat.kind === kind && sameTime(i, stat) &&
+      (kind !== KIND_SYMLINK || sameTarget(posix, task, i));
+    status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
+    if (!stands) {
+      result.othersWanted++;
+      result.manifestStands = false;
+    }
+  }
+  old.finish((gone) => {
+    if (gone.type === "file" && gone.goneAtMs === undefined) {
+      result.filesGone++;
+      result.manifestStands = false;
+    }
+  });
+  // Below a directory that could not be listed nothing is known, so nothing there is gone.
+  for (let i = 0; i < table.count; i++) {
+    if ((c.flags[i]! & FLAG_LISTING_FAILED) !== 0) {
+      result.manifestStands = false;
+      break;
+    }
+  }
+  return result;
+}
+
+function topStat(input: DiffInput, out: Stat): boolean {
+  const finals = input.isFresh ? undefined : input.task.finals();
+  return finals !== undefined && input.posix.statDirectory(finals.handle(0), out) === 0;
+}
+
+function sameFile(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
+  const c = table.columns;
+  return entry.type === "file" && entry.goneAtMs === undefined && entry.sha256 !== undefined &&
+    entry.hardLinkTo === undefined && entry.sizeBytes === c.sizeBytes[i] &&
+    entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!) &&
+    entry.ctimeNs === nanoseconds(c.ctimeSec[i]!, c.ctimeNsec[i]!) &&
+    entry.inode === inodeText(c.inodeLow[i]!, c.inodeHigh[i]!);
+}
+
+function sameMetadata(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
+  const c = table.columns;
+  return entry.goneAtMs === undefined && entry.mode === c.mode[i] && entry.uid === c.uid[i] &&
+    entry.gid === c.gid[i] &&
+    entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!);
+}
+
+function sameTarget(posix: Posix, task: LaneTask, i: number): boolean {
+  const target = posix.readLink(task.parentHandle(i), task.table.cName(i));
+  if (typeof target === "number") return false;
+  const wanted = task.table.cLinkTarget(i);
+  return target.length === wanted.length - 1 && target.every((byte, at) => byte === wanted[at]);
+}
+
+/** The old manifest read alongside the table: both are in walk order, so neither has to be held. */
+export class OldEntries {
+  readonly #lines: Iterator<ManifestLine> | undefined;
+  #current: ManifestLine | undefined;
+  #currentPath = "";
+
+  constructor(lines: Iterator<ManifestLine> | undefined) {
+    this.#lines = lines;
+    this.#advance();
+  }
+
+  /** The entry at `path`; entries before it that the table does not have go to `onGone`. */
+  find(
+    path: string,
+    onGone: (entry: ManifestEntry, line: string, path: string) => void,
+  ): ManifestEntry | undefined {
+    return this.findLine(path, onGone)?.entry;
+  }
+
+  findLine(
+    path: string,
+    onGone: (entry: ManifestEntry, line: string, path: string) => void,
+  ): ManifestLine | undefined {
+    while (this.#current !== undefined) {
+      if (this.#currentPath === path) {
+        const found = this.#current;
+        this.#advance();
+        return found;
+      }
+      if (compareWalkOrder(this.#currentPath, path) > 0) return undefined;
+      onGone(this.#current.entry, this.#current.text, this.#currentPath);
+      this.#advance();
+    }
+    return undefined;
+  }
+
+  finish(onGone: (entry: ManifestEntry, line: string, path: string) => void): void {
+    while (this.#current !== undefined) {
+      onGone(this.#current.entry, this.#current.text, this.#currentPath);
+      this.#advance();
+    }
+  }
+
+  #advance(): void {
+    const next = this.#lines?.next();
+    this.#current = next === undefined || next.done ? undefined : next.value;
+    this.#currentPath = this.#current === undefined ? "" : entryPathLatin1(this.#current.entry);
+  }
+}

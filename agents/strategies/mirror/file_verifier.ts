@@ -1,0 +1,81 @@
+/**
+ * Reads stored files back and compares them with their hash. Rule: the page cache is asked to drop the file first, and the
+ * answer says whether that was proven ("disk") or not ("cache").
+ */
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import type { Pacer } from "../../destinations/pacer.ts";
+import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
+import type { ThreadCells } from "../../threads/thread_rpc.ts";
+
+export interface FileToVerify {
+  fd: number;
+  sizeBytes: number;
+  sha256: Uint8Array;
+}
+
+export type Verdict =
+  | { ok: true; fromDisk: boolean }
+  | { ok: false; kind: "differs" | "size" | "type"; fromDisk: boolean }
+  | { ok: false; kind: "error"; result: number; fromDisk: false }
+  | { ok: false; kind: "cancelled"; fromDisk: false };
+
+const PIECE_BYTES = 256 << 10;
+/** Files up to this size are read ahead together before the first is hashed. */
+export const READ_AHEAD_BYTES_MAX = 1 << 20;
+
+export class FileVerifier {
+  readonly #posix: Posix;
+  readonly #cells: ThreadCells;
+  readonly #pacer: Pacer;
+  readonly #buffer = new Uint8Array(PIECE_BYTES);
+  readonly #stat = newStat();
+
+  constructor(posix: Posix, cells: ThreadCells, pacer: Pacer) {
+    this.#posix = posix;
+    this.#cells = cells;
+    this.#pacer = pacer;
+  }
+
+  /** Drops a just opened file from the page cache; true when it is proven to be gone from there. */
+  dropCache(fd: number, sizeBytes: number): boolean {
+    if (sizeBytes === 0) return true;
+    this.#posix.dropCache(fd);
+    return this.#posix.cachedBytes(fd, sizeBytes) === 0;
+  }
+
+  /** Asks for a small file to be read while others are being hashed. */
+  readAhead(fd: number, sizeBytes: number): void {
+    if (sizeBytes <= READ_AHEAD_BYTES_MAX) this.#posix.willNeed(fd);
+  }
+
+  /** Reads one file to its end. Does not close it. */
+  verify(file: FileToVerify, fromDisk: boolean): Verdict {
+    const { fd, sizeBytes } = file;
+    const stat = this.#stat;
+    const found = this.#posix.stat(fd, stat);
+    if (found < 0) return { ok: false, kind: "error", result: found, fromDisk: false };
+    if (stat.kind !== KIND_FILE) return { ok: false, kind: "type", fromDisk };
+    if (stat.sizeBytes !== sizeBytes) return { ok: false, kind: "size", fromDisk };
+    const hash = createHash("sha256");
+    let offset = 0;
+    while (offset < sizeBytes) {
+      if (Atomics.load(this.#cells.cancelled, 0) !== 0) {
+        return { ok: false, kind: "cancelled", fromDisk: false };
+      }
+      Atomics.add(this.#cells.operations, 0, 1);
+      const wanted = Math.min(PIECE_BYTES, sizeBytes - offset);
+      this.#pacer.pay(wanted);
+      const into = wanted === PIECE_BYTES ? this.#buffer : this.#buffer.subarray(0, wanted);
+      const got = this.#posix.readAt(fd, into, offset);
+      if (got < 0) return { ok: false, kind: "error", result: got, fromDisk: false };
+      if (got === 0) return { ok: false, kind: "size", fromDisk };
+      hash.update(got === into.length ? into : into.subarray(0, got));
+      offset += got;
+      this.#cells.bytes[0]! += got;
+    }
+    return Buffer.compare(hash.digest(), file.sha256) === 0
+      ? { ok: true, fromDisk }
+      : { ok: false, kind: "differs", fromDisk };
+  }
+}

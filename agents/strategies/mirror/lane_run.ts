@@ -1,0 +1,688 @@
+/**
+ * One task at one destination, from comparing to verified. Rule: what it reports adds up – every file of the task is
+ * unchanged, copied and verified, failed by name, or unreadable at the source – and no number goes back.
+ */
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { FileFailure, MirrorOptions } from "../../../protocol/mesh/job.ts";
+import {
+  type LaneCounters,
+  type LaneState,
+  ZERO_COUNTERS,
+} from "../../../protocol/mesh/progress.ts";
+import type { LaneReport, WireError } from "../../../protocol/mesh/task.ts";
+import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
+import type { Batch, DestinationQueue, FileOutcome } from "../../queue/destination_queue.ts";
+import { staticKey } from "../../queue/score.ts";
+import { EntryTable, NONE } from "../../source/entry_table.ts";
+import { type FanOutReader, WHOLE_FILE_BYTES_MAX } from "../../source/fan_out_reader.ts";
+import { createPriorities } from "../../source/priorities.ts";
+import type { ThreadClient } from "../../threads/thread_rpc.ts";
+import {
+  STATUS_ADOPTED,
+  STATUS_PUBLISHED,
+  STATUS_STAGED,
+  STATUS_UNCHANGED,
+  STATUS_WANTED,
+} from "./entry_status.ts";
+import type { LaneTaskShare } from "./lane_task.ts";
+import type { Diffed } from "./lane_thread.ts";
+import type { ItemProblem, Moved, WriteItem } from "./lane_writer.ts";
+import type { Verified, VerifyItem } from "./lane_verifier.ts";
+import type { FileVersion } from "./manifest_line.ts";
+import type { SourceProblems } from "./source_problems.ts";
+
+export interface LaneRunInput {
+  destination: string;
+  share: LaneTaskShare;
+  /** What the scan counted: the totals of this lane. */
+  filesTotal: number;
+  bytesTotal: number;
+  options: MirrorOptions;
+}
+
+/** What a lane run uses of its destination. */
+export interface LaneTools {
+  clock: Clock;
+  /** Comparing, publishing, flushing: one call at a time. */
+  control: ThreadClient;
+  /** Calls a method on every open worker thread, and on those opened later. */
+  announce(share: LaneTaskShare): Promise<void>;
+  retract(task: string): Promise<void>;
+  queue: DestinationQueue<ThreadClient>;
+  /** Queue slots of this run: files to copy, files to verify. */
+  copySlot: number;
+  verifySlot: number;
+  reader: FanOutReader;
+  sourceProblems: SourceProblems;
+  signal: AbortSignal;
+  /** Why the destination cannot go on, when it cannot. */
+  fatalError(): BackupError | undefined;
+}
+
+/** Staged files are flushed and published together, at most so many … */
+const PUBLISH_FILES = 2048;
+/** … or so many bytes. */
+const PUBLISH_BYTES = 256 << 20;
+const FAILURES_NAMED_MAX = 10_000;
+const VERIFY_KEY = -1e12;
+/** Chunks of one file on their way to a writer thread. */
+const CHUNKS_IN_FLIGHT = 2;
+
+export class LaneRun {
+  readonly table: EntryTable;
+  state: LaneState = "manifest";
+  readonly #input: LaneRunInput;
+  readonly #tools: LaneTools;
+  readonly #status: Uint8Array;
+  readonly #counters: LaneCounters;
+  /** Bytes counted for files that are not complete yet, which a failure takes back. */
+  #reportedBytesDone = 0;
+  #reportedVerifyBytes = 0;
+  readonly #versions = new Map<number, FileVersion>();
+  readonly #attempts = new Map<number, number>();
+  #staged: number[] = [];
+  #stagedBytes = 0;
+  #publishing: Promise<void> = Promise.resolve();
+  #keepOld = true;
+  readonly #recopy = new Map<number, BackupError>();
+  readonly #rewriting = new Set<number>();
+  readonly #rewritten: string[] = [];
+  readonly #failures: FileFailure[] = [];
+  #failureCount = 0;
+  #filesCopied = 0;
+  #bytesCopied = 0;
+  #filesVerified = 0;
+  #bytesVerified = 0;
+  #fromDisk = 0;
+  #fromCache = 0;
+  #warnings: string[] = [];
+  #nextFile = 0;
+  readonly #current = new Map<ThreadClient, number>();
+  readonly #verifying = new Map<ThreadClient, { startBytes: number; maxBytes: number }>();
+
+  constructor(input: LaneRunInput, tools: LaneTools) {
+    this.#input = input;
+    this.#tools = tools;
+    this.table = EntryTable.fromShare(input.share.table);
+    this.#status = new Uint8Array(input.share.status);
+    this.#counters = {
+      ...ZERO_COUNTERS,
+      filesTotal: input.filesTotal,
+      bytesTotal: input.bytesTotal,
+    };
+  }
+
+  /** Counters for people: monotone, and within a large file up to date. */
+  counters(): LaneCounters {
+    const c = this.#counters;
+    this.#reportedBytesDone = Math.min(
+      c.bytesTotal,
+      Math.max(this.#reportedBytesDone, c.bytesDone),
+    );
+    let verifyBytes = c.verifyBytesDone;
+    for (const [thread, { startBytes, maxBytes }] of this.#verifying) {
+      verifyBytes += Math.min(maxBytes, thread.bytes - startBytes);
+    }
+    this.#reportedVerifyBytes = Math.min(
+      c.verifyBytesTotal,
+      Math.max(this.#reportedVerifyBytes, verifyBytes),
+    );
+    return {
+      ...c,
+      bytesDone: this.#reportedBytesDone,
+      verifyBytesDone: this.#reportedVerifyBytes,
+    };
+  }
+
+  /** Names of files in hand, at most eight. */
+  currentFiles(): string[] {
+    const { name } = this.#input.share;
+    return [...this.#current.values()].slice(0, 8).map((row) =>
+      `${name}/${this.table.pathText(row)}`
+    );
+  }
+
+  /** Takes the task to its end. Never rejects: how it ended is in the report. */
+  async run(): Promise<LaneReport> {
+    let error: BackupError | undefined;
+    let compared: Diffed | undefined;
+    try {
+      await this.#tools.announce(this.#input.share);
+      compared = await this.#tools.control.call<Diffed>("compare", {
+        task: this.#input.share.task,
+        dryRun: this.#input.options.dryRun,
+      });
+      this.#warnings.push(...compared.warnings);
+      this.#counters.filesDone = this.#counters.filesUnchanged = compared.filesUnchanged;
+      this.#counters.bytesDone = this.#counters.bytesUnchanged = compared.bytesUnchanged;
+      if (this.#input.options.dryRun) return this.#report("planned", undefined, compared);
+      await this.#copyAndVerify(compared);
+    } catch (thrown) {
+      error = asBackupError(thrown);
+    }
+    error = this.#tools.fatalError() ?? error;
+    const cancelled = this.#tools.signal.aborted || error?.code === "cancelled";
+    this.#current.clear();
+    if (cancelled) return this.#report("cancelled", undefined, compared);
+    const ok = error === undefined && this.#failureCount === 0;
+    return this.#report(ok ? "verified" : "failed", error, compared);
+  }
+
+  async #copyAndVerify(compared: Diffed): Promise<void> {
+    const { control, queue, copySlot, clock } = this.#tools;
+    const { task } = this.#input.share;
+    this.#keepOld = !compared.isFresh;
+    const made = await control.call<{ problems: ItemProblem[]; warnings: string[] }>(
+      "makeDirectories",
+      task,
+    );
+    this.#warnings.push(...made.warnings);
+    for (const problem of made.problems) this.#fail(problem, 1);
+
+    this.state = "copy";
+    const { files, others } = this.#wanted();
+    this.#addCopies(files);
+    await queue.drained(copySlot);
+    await this.#publishStaged();
+    this.#stopOnFatal();
+    const lateFiles = await this.#makeOthers(others);
+    if (lateFiles.length > 0) {
+      this.#addCopies(lateFiles);
+      await queue.drained(copySlot);
+      await this.#publishStaged();
+    }
+    this.#stopOnCancel();
+
+    this.state = "flush";
+    const verifyRows = this.#rowsToVerify(files, lateFiles, compared);
+    if (this.#filesCopied > 0 || others.length > 0) {
+      await control.callFlush("flush", undefined);
+    }
+
+    this.state = "verify";
+    const verifiedAtMs = clock.nowMs();
+    const linked = others.filter((row) =>
+      !lateFiles.includes(row) && this.#status[row] !== STATUS_WANTED
+    );
+    this.#counters.verifyFilesTotal = verifyRows.length +
+      linked.filter((row) => this.table.columns.kind[row] === KIND_FILE).length;
+    let verifyBytes = 0;
+    for (const row of verifyRows) verifyBytes += this.#sizeOf(row);
+    this.#counters.verifyBytesTotal = verifyBytes;
+    await this.#verifyOthers(linked);
+    await this.#verifyUntilRight(verifyRows);
+    this.#stopOnFatal();
+    this.#stopOnCancel();
+    await this.#finish(compared, verifiedAtMs);
+  }
+
+  /** Rows with work to do: files for the queue; links, nodes and further names for afterwards. */
+  #wanted(): { files: number[]; others: number[] } {
+    const files: number[] = [];
+    const others: number[] = [];
+    const c = this.table.columns;
+    for (let i = 0; i < this.table.count; i++) {
+      if (this.#status[i] !== STATUS_WANTED || c.kind[i] === KIND_DIRECTORY) continue;
+      if (c.kind[i] === KIND_FILE && c.linkTo[i] === NONE) files.push(i);
+      else others.push(i);
+    }
+    return { files, others };
+  }
+
+  #addCopies(rows: number[]): void {
+    const { options } = this.#input;
+    const nowMs = this.#tools.clock.monotonicMs();
+    const level = createPriorities(options.priorities);
+    const plain = options.priorities.length === 0;
+    const keys = new Float64Array(rows.length);
+    for (let k = 0; k < rows.length; k++) {
+      const row = rows[k]!;
+      const priority = plain ? 1 : level(this.table.pathText(row));
+      keys[k] = staticKey(priority, this.table.columns.sizeBytes[row]!, nowMs);
+    }
+    this.#tools.queue.addMany(this.#tools.copySlot, rows, keys);
+  }
+
+  sizeBytes(row: number): number {
+    return this.table.columns.sizeBytes[row]!;
+  }
+
+  /** Copies one batch; called by the queue. */
+  async copy(worker: ThreadClient, batch: Batch): Promise<FileOutcome[]> {
+    const { rows, attempt } = batch;
+    for (const row of rows) {
+      if (attempt > 1) this.#attempts.set(row, attempt);
+    }
+    this.#current.set(worker, rows[0]!);
+    try {
+      const large = attempt > 1 || this.sizeBytes(rows[0]!) > WHOLE_FILE_BYTES_MAX;
+      return large && rows.length === 1
+        ? await this.#copyLarge(worker, rows[0]!, attempt)
+        : await this.#copySmall(worker, rows);
+    } finally {
+      this.#current.delete(worker);
+      this.#maybePublish();
+    }
+  }
+
+  async #copySmall(worker: ThreadClient, rows: number[]): Promise<FileOutcome[]> {
+    const { reader, signal } = this.#tools;
+    const { task } = this.#input.share;
+    const outcomes: FileOutcome[] = [];
+    const held = await reader.files(this.#input.destination, task, rows, signal);
+    const items: WriteItem[] = [];
+    for (const file of held.value) {
+      if (file.problem !== undefined) {
+        outcomes.push({ row: file.row, error: this.#sourceError(file.row, file.problem) });
+        continue;
+      }
+      if (file.version !== undefined) this.#versions.set(file.row, file.version);
+      items.push({
+        row: file.row,
+        offset: file.offset,
+        sizeBytes: file.sizeBytes,
+        version: file.version,
+      });
+    }
+    let problems: ItemProblem[] = [];
+    try {
+      if (items.length > 0) {
+        problems = await worker.call<ItemProblem[]>("writeFiles", { task, items });
+      }
+    } finally {
+      held.release();
+    }
+    const failed = new Set(problems.map((problem) => problem.row));
+    for (const problem of problems) outcomes.push(outcomeOf(problem));
+    for (const item of items) {
+      if (failed.has(item.row)) continue;
+      if (this.#status[item.row] !== STATUS_STAGED) outcomes.push(cancelledOutcome(item.row));
+      else this.#stagedOne(item.row, item.sizeBytes, true);
+    }
+    return outcomes;
+  }
+
+  async #copyLarge(worker: ThreadClient, row: number, attempt: number): Promise<FileOutcome[]> {
+    const { reader, signal } = this.#tools;
+    const { task } = this.#input.share;
+    const file = this.#nextFile++;
+    let counted = 0;
+    let begun = false;
+    const inFlight: Promise<ItemProblem | undefined>[] = [];
+    try {
+      const opened = await this.#fromSource(
+        row,
+        reader.open(this.#input.destination, task, row, attempt, signal),
+      );
+      const begin = await worker.call<ItemProblem | undefined>("beginFile", { task, file, row });
+      if (begin !== undefined) return [outcomeOf(begin)];
+      begun = true;
+      let version: FileVersion | undefined;
+      for (let k = 0; k < opened.chunkCount; k++) {
+        const held = await this.#fromSource(row, opened.chunk(k));
+        const { offset, bytes } = held.value;
+        version = held.value.version ?? version;
+        inFlight.push(
+          worker.call<ItemProblem | undefined>("writeChunk", {
+            task,
+            file,
+            slotOffset: offset,
+            bytes,
+          }).then((problem) => {
+            if (problem === undefined) {
+              counted += bytes;
+              this.#counters.bytesDone += bytes;
+              this.#tools.queue.progressed(bytes, 0);
+            }
+            return problem;
+          }).finally(() => held.release()),
+        );
+        if (inFlight.length >= CHUNKS_IN_FLIGHT) {
+          const problem = await inFlight.shift();
+          if (problem !== undefined) throw problemError(problem);
+        }
+      }
+      for (const promise of inFlight.splice(0)) {
+        const problem = await promise;
+        if (problem !== undefined) throw problemError(problem);
+      }
+      const end = await worker.call<ItemProblem | undefined>("endFile", { task, file, version });
+      if (end !== undefined) throw problemError(end);
+      if (version !== undefined) this.#versions.set(row, version);
+      this.#stagedOne(row, opened.sizeBytes, false);
+      return [];
+    } catch (thrown) {
+      this.#counters.bytesDone -= counted;
+      await Promise.allSettled(inFlight);
+      if (begun && !worker.isClosed) {
+        await worker.call("abortFile", { task, file }).catch(() => {});
+      }
+      if (worker.isClosed) throw thrown;
+      return [{ row, error: asBackupError(thrown) }];
+    }
+  }
+
+  /** Marks what fails here as the source's fault. */
+  async #fromSource<T>(row: number, promise: Promise<T>): Promise<T> {
+    try {
+      return await promise;
+    } catch (thrown) {
+      const error = asBackupError(thrown);
+      if (error.code === "cancelled" || error.code === "internal") throw error;
+      this.#tools.sourceProblems.mark(error);
+      throw error;
+    } finally {
+      void row;
+    }
+  }
+
+  #sourceError(
+    row: number,
+    problem: { code: string; message: string; retry: boolean },
+  ): BackupError {
+    const error = new BackupError(problem.code as BackupError["code"], problem.message, {
+      path: this.#displayOf(row),
+      retry: problem.retry ? "later" : "no",
+    });
+    this.#tools.sourceProblems.mark(error);
+    return error;
+  }
+
+  #stagedOne(row: number, sizeBytes: number, countBytes: boolean): void {
+    this.#staged.push(row);
+    this.#stagedBytes += sizeBytes;
+    this.#counters.filesDone++;
+    if (countBytes) this.#counters.bytesDone += sizeBytes;
+    this.#tools.queue.progressed(countBytes ? sizeBytes : 0, 1);
+  }
+
+  #maybePublish(): void {
+    if (this.#staged.length >= PUBLISH_FILES || this.#stagedBytes >= PUBLISH_BYTES) {
+      // What goes wrong here shows in the failures, or when the last batch is published.
+      this.#publishStaged().catch(() => {});
+    }
+  }
+
+  /** One batch after the other: all of a batch is flushed before its first file gets its name. */
+  #publishStaged(): Promise<void> {
+    const rows = this.#staged;
+    this.#staged = [];
+    this.#stagedBytes = 0;
+    const done = this.#publishing.then(async () => {
+      if (rows.length === 0 || this.#tools.signal.aborted) return;
+      const moved = await this.#tools.control.callFlush<Moved>("publish", {
+        task: this.#input.share.task,
+        rows: rows.map((row) => ({ row, version: this.#versions.get(row) })),
+        keepOld: this.#keepOld,
+      });
+      this.#warnings.push(...moved.warnings);
+      const failed = new Set(moved.problems.map((problem) => problem.row));
+      for (const problem of moved.problems) {
+        this.#counters.filesDone--;
+        this.#fail(problem, this.#attempts.get(problem.row) ?? 1);
+      }
+      for (const row of rows) {
+        if (failed.has(row) || this.#rewriting.has(row)) continue;
+        this.#filesCopied++;
+        this.#bytesCopied += this.#sizeOf(row);
+      }
+    });
+    this.#publishing = done;
+    return done;
+  }
+
+  async #makeOthers(others: number[]): Promise<number[]> {
+    if (others.length === 0 || this.#tools.signal.aborted) return [];
+    const moved = await this.#tools.control.call<Moved & { asFiles: number[] }>("makeOthers", {
+      task: this.#input.share.task,
+      rows: Uint32Array.from(others),
+      keepOld: this.#keepOld,
+    });
+    this.#warnings.push(...moved.warnings);
+    const failed = new Set([...moved.problems.map((p) => p.row), ...moved.asFiles]);
+    for (const problem of moved.problems) this.#fail(problem, 1);
+    for (const row of others) {
+      if (failed.has(row) || this.table.columns.kind[row] !== KIND_FILE) continue;
+      this.#counters.filesDone++;
+      this.#filesCopied++;
+    }
+    return moved.asFiles;
+  }
+
+  #rowsToVerify(files: number[], lateFiles: number[], compared: Diffed): number[] {
+    const rows: number[] = [];
+    const c = this.table.columns;
+    const all = this.#input.options.verify === "all";
+    if (!all && compared.filesAdopted === 0) {
+      for (const list of [files, lateFiles]) {
+        for (const row of list) if (this.#isPublished(row)) rows.push(row);
+      }
+      return rows;
+    }
+    const late = new Set(lateFiles);
+    for (let i = 0; i < this.table.count; i++) {
+      if (c.kind[i] !== KIND_FILE || (c.linkTo[i] !== NONE && !late.has(i))) continue;
+      if (this.#isPublished(i) || (all && this.#status[i] === STATUS_UNCHANGED)) rows.push(i);
+    }
+    this.#counters.filesDone += compared.filesAdopted;
+    this.#counters.bytesDone += compared.bytesAdopted;
+    return rows;
+  }
+
+  #isPublished(row: number): boolean {
+    return this.#status[row] === STATUS_PUBLISHED || this.#status[row] === STATUS_ADOPTED;
+  }
+
+  /** Verifies; what differs is copied again and verified again, as often as attempts are allowed. */
+  async #verifyUntilRight(rows: number[]): Promise<void> {
+    const { queue, copySlot, verifySlot, control } = this.#tools;
+    let left = rows;
+    while (left.length > 0 && !this.#tools.signal.aborted) {
+      this.#recopy.clear();
+      queue.addMany(verifySlot, left, VERIFY_KEY);
+      await queue.drained(verifySlot);
+      if (this.#recopy.size === 0 || this.#tools.fatalError() !== undefined) return;
+      left = [...this.#recopy.keys()];
+      for (const row of left) {
+        this.#status[row] = STATUS_WANTED;
+        this.#rewriting.add(row);
+        // The counters said it was copied; they say so still, and the bytes are not counted twice.
+        this.#counters.filesDone--;
+        this.#counters.bytesDone -= this.#sizeOf(row);
+      }
+      this.#addCopies(left);
+      await queue.drained(copySlot);
+      await this.#publishStaged();
+      await control.callFlush("flush", undefined);
+      left = left.filter((row) => this.#isPublished(row));
+    }
+  }
+
+  /** Verifies one batch; called by the queue. */
+  async verify(worker: ThreadClient, batch: Batch): Promise<FileOutcome[]> {
+    const items: VerifyItem[] = batch.rows.map((row) => ({
+      row,
+      version: this.#versions.get(row),
+    }));
+    let maxBytes = 0;
+    for (const row of batch.rows) maxBytes += this.#sizeOf(row);
+    this.#current.set(worker, batch.rows[0]!);
+    this.#verifying.set(worker, { startBytes: worker.bytes, maxBytes });
+    try {
+      const done = await worker.call<Verified>("verify", { task: this.#input.share.task, items });
+      this.#countVerified(done);
+      this.#tools.queue.progressed(done.bytes, done.files);
+      for (const row of batch.rows) {
+        if (this.#rewriting.has(row) && !done.problems.some((p) => p.row === row)) {
+          this.#rewritten.push(this.#displayOf(row));
+          this.#rewriting.delete(row);
+        }
+      }
+      return done.problems.map(outcomeOf);
+    } finally {
+      this.#current.delete(worker);
+      this.#verifying.delete(worker);
+    }
+  }
+
+  #countVerified(done: Verified): void {
+    this.#counters.verifyFilesDone += done.files;
+    this.#counters.verifyBytesDone += done.bytes;
+    this.#filesVerified += done.files;
+    this.#bytesVerified += done.bytes;
+    this.#fromDisk += done.fromDisk;
+    this.#fromCache += done.fromCache;
+  }
+
+  async #verifyOthers(rows: number[]): Promise<void> {
+    if (rows.length === 0) return;
+    const done = await this.#tools.control.call<Verified>("verifyOthers", {
+      task: this.#input.share.task,
+      rows: Uint32Array.from(rows),
+    });
+    this.#countVerified(done);
+    for (const problem of done.problems) this.#fail(problem, 1);
+  }
+
+  /** The queue gave a file up while copying. */
+  copyFailed(row: number, error: BackupError, attempts: number): void {
+    if (this.#tools.sourceProblems.has(error)) {
+      this.#tools.sourceProblems.add(row, this.#displayOf(row), error, attempts);
+      return;
+    }
+    this.#failure(row, error.code, error.message, attempts);
+  }
+
+  /** The queue gave a file up while verifying: it is copied again unless that was its last attempt. */
+  verifyFailed(row: number, error: BackupError): void {
+    const attempts = (this.#attempts.get(row) ?? 1) + 1;
+    if (attempts <= this.#input.options.attemptsMax) {
+      this.#attempts.set(row, attempts);
+      this.#recopy.set(row, error);
+      return;
+    }
+    this.#failure(row, error.code, error.message, attempts - 1);
+    void this.#tools.control.call("giveUpCopy", { task: this.#input.share.task, row })
+      .catch(() => {});
+  }
+
+  #fail(problem: ItemProblem, attempts: number): void {
+    this.#failure(problem.row, problem.code, problem.message, attempts);
+  }
+
+  #failure(row: number, code: string, message: string, attempts: number): void {
+    this.#failureCount++;
+    if (this.table.columns.kind[row] === KIND_FILE) this.#counters.filesFailed++;
+    if (this.#failures.length < FAILURES_NAMED_MAX) {
+      this.#failures.push({ path: this.#displayOf(row), code, message, attempts });
+    }
+  }
+
+  async #finish(compared: Diffed, verifiedAtMs: number): Promise<void> {
+    const { control, clock, retract } = this.#tools;
+    const { task } = this.#input.share;
+    const nothingNew = compared.manifestStands && this.#filesVerified === 0 &&
+      this.#failureCount === 0;
+    const { problems, ownersNotKept } = await control.callFlush<
+      { problems: ItemProblem[]; ownersNotKept: number }
+    >("finishTask", {
+      task,
+      versions: [...this.#versions],
+      verifiedAtMs,
+      createdAt: new Date(clock.nowMs()).toISOString(),
+      writeManifest: !nothingNew,
+    });
+    for (const problem of problems) this.#fail(problem, 1);
+    if (ownersNotKept > 0) {
+      this.#warnings.push(
+        `${ownersNotKept} owners could not be kept: that needs root and a file system with owners`,
+      );
+    }
+    await retract(task);
+  }
+
+  #report(
+    state: LaneReport["state"],
+    error: BackupError | undefined,
+    compared: Diffed | undefined,
+  ): LaneReport {
+    if (state !== "planned") this.state = state;
+    const verification = this.#fromDisk + this.#fromCache === 0
+      ? "none"
+      : this.#fromCache === 0
+      ? "disk"
+      : this.#fromDisk === 0
+      ? "cache"
+      : "mixed";
+    const report: LaneReport = {
+      destination: this.#input.destination,
+      state,
+      filesTotal: this.#counters.filesTotal,
+      filesCopied: this.#filesCopied,
+      bytesCopied: this.#bytesCopied,
+      filesUnchanged: this.#counters.filesUnchanged,
+      filesVerified: this.#filesVerified,
+      bytesVerified: this.#bytesVerified,
+      verification,
+      failures: this.#failures,
+      failureCount: this.#failureCount,
+      rewritten: this.#rewritten,
+      warnings: this.#warnings,
+    };
+    if (error !== undefined) report.error = wireError(error);
+    if (compared !== undefined && compared.oldestVerifiedAtMs > 0) {
+      report.oldestVerifiedAtMs = compared.oldestVerifiedAtMs;
+    }
+    if (state === "planned" && compared !== undefined) {
+      report.plan = {
+        filesToCopy: compared.filesWanted,
+        bytesToCopy: compared.bytesWanted,
+        filesUnchanged: compared.filesUnchanged,
+        filesGone: compared.filesGone,
+      };
+    }
+    return report;
+  }
+
+  #sizeOf(row: number): number {
+    return this.#versions.get(row)?.sizeBytes ?? this.table.columns.sizeBytes[row]!;
+  }
+
+  #displayOf(row: number): string {
+    const path = this.table.pathText(row);
+    const { name } = this.#input.share;
+    return path === "" ? name : `${name}/${path}`;
+  }
+
+  /** What is published stays, with its journal in the stage, and the next run goes on from there. */
+  #stopOnFatal(): void {
+    const error = this.#tools.fatalError();
+    if (error !== undefined) throw error;
+  }
+
+  #stopOnCancel(): void {
+    this.#tools.signal.throwIfAborted();
+  }
+}
+
+function outcomeOf(problem: ItemProblem): FileOutcome {
+  return { row: problem.row, error: problemError(problem) };
+}
+
+function problemError(problem: ItemProblem): BackupError {
+  return new BackupError(problem.code as BackupError["code"], problem.message, {
+    retry: problem.code === "damaged" ? "no" : problem.retry,
+  });
+}
+
+function cancelledOutcome(row: number): FileOutcome {
+  return { row, error: new BackupError("cancelled", "Cancelled") };
+}
+
+export function wireError(error: BackupError): WireError {
+  const wire: WireError = { code: error.code, message: error.message, retry: error.retry };
+  if (error.path !== undefined) wire.path = error.path;
+  if (error.hint !== undefined) wire.hint = error.hint;
+  return wire;
+}

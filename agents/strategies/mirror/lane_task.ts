@@ -1,0 +1,145 @@
+/** One source at one destination, as a thread of that destination sees it. */
+import { Buffer } from "node:buffer";
+import { DirectoryCache } from "../../platform/directory_cache.ts";
+import { EEXIST, ENOENT } from "../../platform/errno.ts";
+import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
+import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
+import type { FileVersion } from "./manifest_line.ts";
+
+export interface LaneTaskShare {
+  task: string;
+  /** Top name at the destination. */
+  name: string;
+  /** Marker key of the binding: names the manifest and the stage. */
+  bindingKey: string;
+  sourcePath: string;
+  runId: string;
+  /** Name of this attempt's folder in the stage. */
+  stageName: string;
+  table: EntryTableShare;
+  /** One byte per entry, see entry_status.ts. */
+  status: SharedArrayBuffer;
+  /** 32 bytes per entry: hashes this destination's manifest or journal knows; empty unless they are needed. */
+  knownSha256: SharedArrayBuffer;
+}
+
+export class LaneTask {
+  readonly share: LaneTaskShare;
+  readonly table: EntryTable;
+  readonly status: Uint8Array;
+  /** The copy's directories. Only valid once the top directory exists. */
+  #finals: DirectoryCache | undefined;
+  #finalRoot: DirectoryHandle = -1;
+  #stage: DirectoryHandle = -1;
+  #stageAbove: DirectoryHandle = -1;
+  readonly #posix: Posix;
+  readonly #root: DirectoryHandle;
+  readonly #stages: DirectoryHandle;
+  readonly #knownSha256: Buffer;
+  readonly #tableSha256: Buffer;
+  /** Paths of directories by row: siblings ask for the same one again and again. */
+  #pathRow = -1;
+  #path = "";
+
+  constructor(
+    posix: Posix,
+    root: DirectoryHandle,
+    stages: DirectoryHandle,
+    share: LaneTaskShare,
+  ) {
+    this.#posix = posix;
+    this.#root = root;
+    this.#stages = stages;
+    this.share = share;
+    this.table = EntryTable.fromShare(share.table);
+    this.status = new Uint8Array(share.status);
+    this.#knownSha256 = Buffer.from(share.knownSha256);
+    this.#tableSha256 = Buffer.from(share.table.sha256);
+  }
+
+  /** Directories of the copy, or undefined while its top directory does not exist. */
+  finals(): DirectoryCache | undefined {
+    if (this.#finals !== undefined) return this.#finals;
+    const root = this.#posix.openDirectory(this.#root, cName(this.share.name));
+    if (root < 0) return undefined;
+    this.#finalRoot = root;
+    const table = this.table;
+    this.#finals = new DirectoryCache(this.#posix, {
+      parent: (row) => table.columns.parent[row]!,
+      cName: (row) => table.cName(row),
+    }, root);
+    return this.#finals;
+  }
+
+  /** The handle of the directory that row `i` lies in, at the destination; or -errno. */
+  parentHandle(i: number): DirectoryHandle {
+    const finals = this.finals();
+    return finals === undefined ? -ENOENT : finals.handle(this.table.columns.parent[i]!);
+  }
+
+  /** The folder for this attempt's temporary files, made when missing; or -errno. */
+  stage(): DirectoryHandle {
+    if (this.#stage >= 0) return this.#stage;
+    const key = cName(this.share.bindingKey);
+    let made = this.#posix.makeDirectory(this.#stages, key, 0o700);
+    if (made < 0 && made !== -EEXIST) return made;
+    this.#stageAbove = this.#posix.openDirectory(this.#stages, key);
+    if (this.#stageAbove < 0) return this.#stageAbove;
+    const name = cName(this.share.stageName);
+    made = this.#posix.makeDirectory(this.#stageAbove, name, 0o700);
+    if (made < 0 && made !== -EEXIST) return made;
+    this.#stage = this.#posix.openDirectory(this.#stageAbove, name);
+    return this.#stage;
+  }
+
+  /** Temporary name of row `i`: short, so that a name of 255 bytes needs no room for a suffix. */
+  stagedName(i: number): Uint8Array {
+    return cName(`t${i}`);
+  }
+
+  path(i: number): string {
+    const parent = this.table.columns.parent[i]!;
+    if (parent === 0xffffffff) return "";
+    if (parent !== this.#pathRow) {
+      this.#pathRow = parent;
+      this.#path = this.table.pathLatin1(parent);
+    }
+    const name = this.table.nameLatin1(i);
+    return this.#path === "" ? name : `${this.#path}/${name}`;
+  }
+
+  display(i: number): string {
+    const path = this.table.pathText(i);
+    return path === "" ? this.share.name : `${this.share.name}/${path}`;
+  }
+
+  get hasKnownSha256(): boolean {
+    return this.#knownSha256.length > 0;
+  }
+
+  setKnownSha256(i: number, hex: string): void {
+    this.#knownSha256.write(hex, i * 32, 32, "hex");
+  }
+
+  /** The hash that the bytes at this destination must have. */
+  expectedSha256(i: number, useKnown: boolean, version: FileVersion | undefined): Uint8Array {
+    if (version !== undefined) return version.sha256;
+    const from = useKnown ? this.#knownSha256 : this.#tableSha256;
+    return from.subarray(i * 32, i * 32 + 32);
+  }
+
+  expectedHex(i: number, useKnown: boolean, version: FileVersion | undefined): string {
+    if (version !== undefined) return Buffer.from(version.sha256).toString("hex");
+    const from = useKnown ? this.#knownSha256 : this.#tableSha256;
+    return from.toString("hex", i * 32, i * 32 + 32);
+  }
+
+  close(): void {
+    this.#finals?.close();
+    this.#finals = undefined;
+    if (this.#finalRoot >= 0) this.#posix.closeDirectory(this.#finalRoot);
+    if (this.#stage >= 0) this.#posix.closeDirectory(this.#stage);
+    if (this.#stageAbove >= 0) this.#posix.closeDirectory(this.#stageAbove);
+    this.#finalRoot = this.#stage = this.#stageAbove = -1;
+  }
+}

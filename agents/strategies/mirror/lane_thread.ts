@@ -1,0 +1,359 @@
+/**
+ * What a thread that serves one destination can be asked. Rule: every touch of a destination goes through such a thread,
+ * so a destination that hangs can hang nothing else.
+ */
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import {
+  inspect,
+  type Inspection,
+  type OpenDestination,
+  openDestination,
+  type WantedBinding,
+} from "../../destinations/local_destination.ts";
+import { createPacer, unlimited } from "../../destinations/pacer.ts";
+import { ENOENT, posixError } from "../../platform/errno.ts";
+import { cName, newStat, type Posix } from "../../platform/posix.ts";
+import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import { writeChecksums } from "./checksums.ts";
+import { diff, type DiffResult } from "./diff.ts";
+import { FileVerifier } from "./file_verifier.ts";
+import { LaneTask, type LaneTaskShare } from "./lane_task.ts";
+import { type ItemProblem, LaneWriter, type Moved, type WriteItem } from "./lane_writer.ts";
+import { type Verified, type VerifyItem, verifyOthers, verifyRows } from "./lane_verifier.ts";
+import { openManifest } from "./manifest_file.ts";
+import type { FileVersion } from "./manifest_line.ts";
+import { manifestName, updateManifest } from "./manifest_update.ts";
+import { recover } from "./recovery.ts";
+import {
+  checkStored,
+  countStored,
+  stampVerified,
+  type StoredCheck,
+  type StoredResult,
+  type StoredTotals,
+} from "./stored_copy.ts";
+import { removeTree } from "./tree_removal.ts";
+
+export interface LaneThreadStart {
+  path: string;
+  slots: SharedArrayBuffer;
+  /** 0 = no limit. */
+  limitBytesPerSecond: number;
+}
+
+export interface OpenRequest {
+  wanted: WantedBinding[];
+  /** For the person who finds the destination locked. */
+  holder: string;
+  createdAt: string;
+}
+
+export interface Opened {
+  destinationId: string;
+  freeBytes: number;
+  fileSystem: string;
+  /** Marker key of each wanted name. */
+  keys: Record<string, string>;
+}
+
+export interface Diffed extends DiffResult {
+  isFresh: boolean;
+  warnings: string[];
+}
+
+/** One per thread. `path` is the destination folder. */
+export function openLaneThread(
+  posix: Posix,
+  start: LaneThreadStart,
+  cells: ThreadCells,
+  clock: Clock,
+  identity: { uid: number; gid: number },
+): Methods {
+  const lane = new LaneThread(posix, start, cells, clock, identity);
+  return {
+    inspect: (names: string[]): Inspection => lane.inspect(names),
+    open: (request: OpenRequest): Opened => lane.open(request),
+    attach: (request: OpenRequest): void => lane.attach(request),
+    addTask: (share: LaneTaskShare): void => lane.addTask(share),
+    compare: (request: { task: string; dryRun: boolean }): Diffed => lane.compare(request),
+    makeDirectories: (task: string) => lane.writer.makeDirectories(lane.task(task)),
+    writeFiles: (request: { task: string; items: WriteItem[] }): ItemProblem[] =>
+      lane.writer.writeFiles(lane.task(request.task), request.items),
+    beginFile: (request: { task: string; file: number; row: number }) =>
+      lane.writer.beginFile(lane.task(request.task), request.file, request.row),
+    writeChunk: (request: { task: string; file: number; slotOffset: number; bytes: number }) =>
+      lane.writer.writeChunk(
+        lane.task(request.task),
+        request.file,
+        request.slotOffset,
+        request.bytes,
+      ),
+    endFile: (request: { task: string; file: number; version?: FileVersion }) =>
+      lane.writer.endFile(lane.task(request.task), request.file, request.version),
+    abortFile: (request: { task: string; file: number }) =>
+      lane.writer.abortFile(lane.task(request.task), request.file),
+    publish: (
+      request: {
+        task: string;
+        rows: { row: number; version?: FileVersion }[];
+        keepOld: boolean;
+      },
+    ): Moved => lane.writer.publish(lane.task(request.task), request.rows, request.keepOld),
+    makeOthers: (request: { task: string; rows: Uint32Array; keepOld: boolean }) =>
+      lane.writer.makeOthers(lane.task(request.task), request.rows, request.keepOld),
+    flush: (): void => lane.flush(),
+    verify: (request: { task: string; items: VerifyItem[] }): Verified =>
+      lane.verify(request.task, request.items),
+    verifyOthers: (request: { task: string; rows: Uint32Array }): Verified =>
+      verifyOthers(posix, cells, lane.task(request.task), request.rows),
+    giveUpCopy: (request: { task: string; row: number }): { putBack: boolean } =>
+      lane.giveUpCopy(request.task, request.row),
+    finishTask: (request: FinishRequest) => lane.finishTask(request),
+    removeTask: (request: { task: string; clearStage: boolean }): void =>
+      lane.removeTask(request.task, request.clearStage),
+    bindings: () => lane.destination.marker.bindings.map(({ name, key }) => ({ name, key })),
+    countStored: ({ name, key }: { name: string; key: string }): StoredTotals =>
+      countStored(posix, lane.destination, key, name),
+    checkStored: (check: StoredCheck): StoredResult => lane.checkStored(check),
+    stampVerified: (request: Parameters<typeof stampVerified>[2]): void =>
+      stampVerified(posix, lane.destination, request),
+    finish: (request: { checksums: boolean }): void => lane.finish(request.checksums),
+    close: (): void => lane.close(),
+  };
+}
+
+export interface FinishRequest {
+  task: string;
+  versions: [number, FileVersion][];
+  verifiedAtMs: number;
+  createdAt: string;
+  /** False when the manifest would come out as it is. */
+  writeManifest: boolean;
+}
+
+class LaneThread {
+  readonly #posix: Posix;
+  readonly #path: string;
+  readonly #cells: ThreadCells;
+  readonly #verifier: FileVerifier;
+  readonly #slots: SharedArrayBuffer;
+  readonly #pacer: ReturnType<typeof createPacer>;
+  readonly #identity: { uid: number; gid: number };
+  readonly #tasks = new Map<string, LaneTask>();
+  #destination: (OpenDestination & { close(): void }) | undefined;
+  #writer: LaneWriter | undefined;
+
+  constructor(
+    posix: Posix,
+    start: LaneThreadStart,
+    cells: ThreadCells,
+    clock: Clock,
+    identity: { uid: number; gid: number },
+  ) {
+    this.#posix = posix;
+    this.#path = start.path;
+    this.#cells = cells;
+    this.#slots = start.slots;
+    this.#identity = identity;
+    this.#pacer = start.limitBytesPerSecond > 0
+      ? createPacer(start.limitBytesPerSecond, clock, (ms) => {
+        // Waking up now and then keeps a slow lane from looking like a stuck one.
+        for (let left = ms; left > 0; left -= PACER_STEP_MS) {
+          Atomics.add(cells.operations, 0, 1);
+          if (Atomics.wait(cells.cancelled, 0, 0, Math.min(left, PACER_STEP_MS)) !== "timed-out") {
+            return;
+          }
+        }
+      })
+      : unlimited;
+    this.#verifier = new FileVerifier(posix, cells, this.#pacer);
+  }
+
+  get destination(): OpenDestination {
+    if (this.#destination === undefined) throw new TypeError("The destination is not open");
+    return this.#destination;
+  }
+
+  get writer(): LaneWriter {
+    if (this.#writer === undefined) throw new TypeError("The destination is not open");
+    return this.#writer;
+  }
+
+  task(key: string): LaneTask {
+    const task = this.#tasks.get(key);
+    if (task === undefined) throw new TypeError(`Unknown task: ${key}`);
+    return task;
+  }
+
+  inspect(names: string[]): Inspection {
+    this.#tick();
+    return inspect(this.#posix, this.#path, names);
+  }
+
+  open(request: OpenRequest): Opened {
+    this.#tick();
+    this.#use(
+      openDestination(
+        this.#posix,
+        this.#path,
+        request.wanted,
+        request.holder,
+        request.createdAt,
+      ),
+    );
+    const { marker, fileSystem } = this.destination;
+    const keys: Record<string, string> = {};
+    for (const binding of marker.bindings) keys[binding.name] = binding.key;
+    return {
+      destinationId: marker.destinationId,
+      freeBytes: fileSystem.freeBytes,
+      fileSystem: fileSystem.type,
+      keys,
+    };
+  }
+
+  /** A further thread of a destination that another thread holds open and locked. */
+  attach(request: OpenRequest): void {
+    this.#tick();
+    this.#use(
+      openDestination(this.#posix, this.#path, request.wanted, "", request.createdAt, true),
+    );
+  }
+
+  addTask(share: LaneTaskShare): void {
+    this.#tasks.get(share.task)?.close();
+    const { root, stage } = this.destination;
+    this.#tasks.set(share.task, new LaneTask(this.#posix, root, stage, share));
+  }
+
+  compare(request: { task: string; dryRun: boolean }): Diffed {
+    const task = this.task(request.task);
+    const { destination } = this;
+    const name = manifestName(task.share.bindingKey);
+    const display = `${destination.display}/.backup-agent/manifests/${name}`;
+    const old = openManifest(this.#posix, destination.manifests, name, display);
+    try {
+      const recovered = request.dryRun
+        ? { journal: new Map(), warnings: [] }
+        : recover(this.#posix, destination.root, destination.stage, task.share, old?.header.stage);
+      const stat = newStat();
+      const top = this.#posix.statAt(destination.root, cName(task.share.name), stat);
+      const isFresh = top === -ENOENT;
+      const result = diff({
+        posix: this.#posix,
+        task,
+        oldLines: old?.lines,
+        journal: recovered.journal,
+        isFresh,
+        mtimeToleranceMs: EXACT_TIMES.has(destination.fileSystem.type) &&
+            this.#posix.name === "libc"
+          ? 0
+          : COARSE_TIME_MS,
+        keepsOwners: this.#identity.uid === 0,
+        tick: () => this.#tick(),
+      });
+      return { ...result, isFresh, warnings: recovered.warnings };
+    } finally {
+      old?.close();
+    }
+  }
+
+  flush(): void {
+    this.#tick();
+    const { root, batchFlush, display } = this.destination;
+    const result = batchFlush
+      ? this.#posix.flushFileSystem(root)
+      : this.#posix.flushDirectory(root);
+    if (result < 0) throw posixError(result, "flush", display);
+  }
+
+  verify(key: string, items: VerifyItem[]): Verified {
+    return verifyRows(this.#posix, this.#verifier, this.#cells, this.task(key), items);
+  }
+
+  checkStored(check: StoredCheck): StoredResult {
+    return checkStored(this.#posix, this.destination, this.#verifier, this.#cells, check);
+  }
+
+  /** After the last attempt: nothing wrong stays under the name, and the earlier version comes back when there was one. */
+  giveUpCopy(key: string, row: number): { putBack: boolean } {
+    const task = this.task(key);
+    const putBack = this.writer.putBack(task, row);
+    if (!putBack) this.writer.removeWrong(task, row);
+    return { putBack };
+  }
+
+  finishTask(
+    request: FinishRequest,
+  ): { problems: ItemProblem[]; ownersNotKept: number } {
+    const task = this.task(request.task);
+    const problems = this.writer.finishDirectories(task);
+    this.flush();
+    if (request.writeManifest) {
+      updateManifest({
+        posix: this.#posix,
+        destination: this.destination,
+        task,
+        versions: new Map(request.versions),
+        verifiedAtMs: request.verifiedAtMs,
+        createdAt: request.createdAt,
+        tick: () => this.#tick(),
+      });
+    }
+    return { problems, ownersNotKept: this.writer.ownersNotKept };
+  }
+
+  removeTask(key: string, clearStage: boolean): void {
+    const task = this.#tasks.get(key);
+    if (task === undefined) return;
+    this.#tasks.delete(key);
+    task.close();
+    if (!clearStage) return;
+    const above = this.#posix.openDirectory(
+      this.destination.stage,
+      cName(task.share.bindingKey),
+    );
+    if (above < 0) return;
+    removeTree(this.#posix, above, cName(task.share.stageName));
+    this.#posix.closeDirectory(above);
+  }
+
+  finish(checksums: boolean): void {
+    if (checksums) writeChecksums(this.#posix, this.destination, () => this.#tick());
+    this.flush();
+  }
+
+  close(): void {
+    for (const task of this.#tasks.values()) task.close();
+    this.#tasks.clear();
+    this.#destination?.close();
+    this.#destination = undefined;
+  }
+
+  #use(destination: OpenDestination & { close(): void }): void {
+    if (Atomics.load(this.#cells.fenced, 0) !== 0) {
+      destination.close();
+      throw new BackupError("deadline", "The thread was given up");
+    }
+    this.#destination = destination;
+    this.#writer = new LaneWriter(
+      this.#posix,
+      destination,
+      this.#slots,
+      this.#cells,
+      this.#pacer,
+      this.#identity,
+    );
+  }
+
+  #tick(): void {
+    Atomics.add(this.#cells.operations, 0, 1);
+  }
+}
+
+const PACER_STEP_MS = 100;
+/** File systems that give back the nanoseconds they were given. */
+const EXACT_TIMES: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs", "f2fs", "zfs"]);
+/** vfat rounds to two seconds. */
+const COARSE_TIME_MS = 2000;

@@ -1,0 +1,145 @@
+/**
+ * Reads back what a lane has at its destination, by the same paths it was written to. Rule: a row becomes verified here
+ * and nowhere else.
+ */
+import { errnoCode, errnoText } from "../../platform/errno.ts";
+import { KIND_SYMLINK, newStat, type Posix } from "../../platform/posix.ts";
+import { NONE } from "../../source/entry_table.ts";
+import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import {
+  STATUS_ADOPTED,
+  STATUS_REVERIFIED,
+  STATUS_UNCHANGED,
+  STATUS_VERIFIED,
+} from "./entry_status.ts";
+import type { FileVerifier } from "./file_verifier.ts";
+import type { ItemProblem } from "./lane_writer.ts";
+import type { LaneTask } from "./lane_task.ts";
+import type { FileVersion } from "./manifest_line.ts";
+
+export interface VerifyItem {
+  row: number;
+  version?: FileVersion | undefined;
+}
+
+export interface Verified {
+  files: number;
+  bytes: number;
+  fromDisk: number;
+  fromCache: number;
+  problems: ItemProblem[];
+}
+
+/** Verifies a batch; rows not reached when cancelled are simply not counted. */
+export function verifyRows(
+  posix: Posix,
+  verifier: FileVerifier,
+  cells: ThreadCells,
+  task: LaneTask,
+  items: VerifyItem[],
+): Verified {
+  const done: Verified = { files: 0, bytes: 0, fromDisk: 0, fromCache: 0, problems: [] };
+  const { table } = task;
+  const c = table.columns;
+  const fds = new Int32Array(items.length);
+  const dropped = new Uint8Array(items.length);
+  const sizes = new Float64Array(items.length);
+  for (let k = 0; k < items.length; k++) {
+    Atomics.add(cells.operations, 0, 1);
+    const { row, version } = items[k]!;
+    const parent = task.parentHandle(row);
+    const fd = parent < 0 ? parent : posix.openRead(parent, table.cName(row));
+    fds[k] = fd;
+    sizes[k] = version?.sizeBytes ?? c.sizeBytes[row]!;
+    if (fd >= 0) dropped[k] = verifier.dropCache(fd, sizes[k]!) ? 1 : 0;
+  }
+  if (items.length > 1) {
+    for (let k = 0; k < items.length; k++) {
+      if (fds[k]! >= 0) verifier.readAhead(fds[k]!, sizes[k]!);
+    }
+  }
+  for (let k = 0; k < items.length; k++) {
+    const { row, version } = items[k]!;
+    const fd = fds[k]!;
+    if (fd < 0) {
+      done.problems.push({
+        row,
+        code: errnoCode(-fd),
+        message: `Cannot read back: ${errnoText(-fd)}`,
+        retry: "later",
+      });
+      continue;
+    }
+    const before = task.status[row];
+    const useKnown = before === STATUS_ADOPTED || before === STATUS_UNCHANGED;
+    const sha256 = task.expectedSha256(row, useKnown, version);
+    const verdict = verifier.verify({ fd, sizeBytes: sizes[k]!, sha256 }, dropped[k] === 1);
+    posix.close(fd);
+    if (verdict.ok) {
+      task.status[row] = useKnown ? STATUS_REVERIFIED : STATUS_VERIFIED;
+      done.files++;
+      done.bytes += sizes[k]!;
+      if (verdict.fromDisk) done.fromDisk++;
+      else done.fromCache++;
+    } else if (verdict.kind === "error") {
+      done.problems.push({
+        row,
+        code: errnoCode(-verdict.result),
+        message: `Cannot read back: ${errnoText(-verdict.result)}`,
+        retry: "later",
+      });
+    } else if (verdict.kind !== "cancelled") {
+      done.problems.push({ row, code: "damaged", message: DAMAGE[verdict.kind], retry: "later" });
+    }
+  }
+  return done;
+}
+
+const DAMAGE = {
+  differs: "What was read back is not what was written: the checksum differs",
+  size: "What was read back is not what was written: the size differs",
+  type: "What stands under the name is not a file",
+} as const;
+
+/** Links and nodes: they are what they should be, without reading content. */
+export function verifyOthers(
+  posix: Posix,
+  cells: ThreadCells,
+  task: LaneTask,
+  rows: Uint32Array,
+): Verified {
+  const done: Verified = { files: 0, bytes: 0, fromDisk: 0, fromCache: 0, problems: [] };
+  const { table } = task;
+  const c = table.columns;
+  const stat = newStat();
+  const first = newStat();
+  for (const row of rows) {
+    Atomics.add(cells.operations, 0, 1);
+    const parent = task.parentHandle(row);
+    const name = table.cName(row);
+    let ok = parent >= 0 && posix.statAt(parent, name, stat) === 0 && stat.kind === c.kind[row];
+    if (ok && c.kind[row] === KIND_SYMLINK) {
+      const target = posix.readLink(parent, name);
+      const wanted = table.cLinkTarget(row);
+      ok = typeof target !== "number" && target.length === wanted.length - 1 &&
+        target.every((byte, at) => byte === wanted[at]);
+    }
+    if (ok && c.linkTo[row] !== NONE) {
+      const firstRow = c.linkTo[row]!;
+      const firstParent = task.parentHandle(firstRow);
+      ok = firstParent >= 0 && posix.statAt(firstParent, table.cName(firstRow), first) === 0 &&
+        first.inodeLow === stat.inodeLow && first.inodeHigh === stat.inodeHigh;
+      if (ok) done.files++;
+    }
+    if (ok) task.status[row] = STATUS_VERIFIED;
+    else {
+      done.problems.push({
+        row,
+        code: "damaged",
+        message: "What stands under the name is not what was made there",
+        retry: "no",
+      });
+    }
+  }
+  return done;
+}

@@ -1,0 +1,197 @@
+/**
+ * A manifest on disk: a header line, one line per entry in walk order, a footer with the count and the SHA-256 of all
+ * before it. Rule: a manifest that is cut short or altered is `damaged`, never half believed.
+ */
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { BackupError, IntegrityError } from "../../../protocol/base/errors.ts";
+import { ENOENT, posixError } from "../../platform/errno.ts";
+import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
+import { writeAll } from "../../platform/small_file.ts";
+import type { ManifestEntry } from "./manifest_line.ts";
+
+export const MANIFEST_FORMAT = "backup-agent manifest";
+export const MANIFEST_VERSION = 1;
+/** A line longer than this is not ours: the longest path is bounded by what a walk can hold. */
+const LINE_CHARACTERS_MAX = 4 << 20;
+const READ_BYTES = 1 << 20;
+const WRITE_CHARACTERS = 256 << 10;
+
+export interface ManifestHeader {
+  format: string;
+  version: number;
+  name: string;
+  sourcePath: string;
+  runId: string;
+  /** The stage this manifest completed: what that stage kept for rolling back is no longer needed. */
+  stage: string;
+  createdAt: string;
+}
+
+export interface ManifestLine {
+  text: string;
+  entry: ManifestEntry;
+}
+
+/** Reads a manifest line by line. `undefined` when there is none. */
+export function openManifest(
+  posix: Posix,
+  at: DirectoryHandle,
+  name: string,
+  display: string,
+): { header: ManifestHeader; lines: Iterator<ManifestLine>; close(): void } | undefined {
+  const fd = posix.openRead(at, cName(name));
+  if (fd === -ENOENT) return undefined;
+  if (fd < 0) throw posixError(fd, "read", display);
+  let closed = false;
+  const close = () => {
+    if (!closed) posix.close(fd);
+    closed = true;
+  };
+  try {
+    const raw = rawLines(posix, fd, display);
+    const first = raw.next();
+    if (first.done) throw damaged(display, "it is empty");
+    const header = parseLine<ManifestHeader>(first.value.text, display);
+    if (header.format !== MANIFEST_FORMAT) throw damaged(display, "its first line is no header");
+    if (header.version > MANIFEST_VERSION) {
+      throw new BackupError(
+        "newer_version",
+        `${display} was written by a newer backup-agent (format ${header.version})`,
+        { path: display, hint: "Use that version or a later one" },
+      );
+    }
+    return { header, lines: entries(raw, display, close), close };
+  } catch (thrown) {
+    close();
+    throw thrown;
+  }
+}
+
+function* entries(
+  raw: Iterator<RawLine>,
+  display: string,
+  close: () => void,
+): Generator<ManifestLine> {
+  let count = 0;
+  try {
+    for (;;) {
+      const next = raw.next();
+      if (next.done) throw damaged(display, "its end is missing");
+      const { text, sha256Before } = next.value;
+      if (text.startsWith(FOOTER_START)) {
+        const footer = parseLine<{ end: boolean; entries: number; sha256: string }>(text, display);
+        if (footer.entries !== count || footer.sha256 !== sha256Before()) {
+          throw damaged(display, "its content does not match its checksum");
+        }
+        return;
+      }
+      count++;
+      yield { text, entry: parseLine<ManifestEntry>(text, display) };
+    }
+  } finally {
+    close();
+  }
+}
+
+const FOOTER_START = '{"end":';
+
+interface RawLine {
+  text: string;
+  /** SHA-256 of everything before this line; only right while it is the newest line. */
+  sha256Before(): string;
+}
+
+function* rawLines(posix: Posix, fd: number, display: string): Generator<RawLine> {
+  const hash = createHash("sha256");
+  const buffer = Buffer.alloc(READ_BYTES);
+  let carry = Buffer.alloc(0);
+  let offset = 0;
+  for (;;) {
+    const got = posix.readAt(fd, buffer, offset);
+    if (got < 0) throw posixError(got, "read", display);
+    if (got === 0) break;
+    offset += got;
+    const chunk = carry.length === 0
+      ? buffer.subarray(0, got)
+      : Buffer.concat([carry, buffer.subarray(0, got)]);
+    let from = 0;
+    let hashedTo = 0;
+    for (;;) {
+      const end = chunk.indexOf(10, from);
+      if (end < 0) break;
+      const lineStart = from;
+      yield {
+        text: chunk.toString("utf8", from, end),
+        sha256Before: () => {
+          hash.update(chunk.subarray(hashedTo, lineStart));
+          hashedTo = lineStart;
+          return hash.copy().digest("hex");
+        },
+      };
+      from = end + 1;
+    }
+    hash.update(chunk.subarray(hashedTo, from));
+    carry = Buffer.from(chunk.subarray(from));
+    if (carry.length > LINE_CHARACTERS_MAX) throw damaged(display, "a line is too long");
+  }
+  if (carry.length > 0) throw damaged(display, "its last line is cut");
+}
+
+function parseLine<T>(text: string, display: string): T {
+  try {
+    const value = JSON.parse(text);
+    if (typeof value !== "object" || value === null) throw new TypeError("not an object");
+    return value as T;
+  } catch {
+    throw damaged(display, `this line is not valid: ${text.slice(0, 60)}`);
+  }
+}
+
+function damaged(display: string, why: string): IntegrityError {
+  return new IntegrityError(`${display} is damaged: ${why}`, {
+    path: display,
+    hint: "Move it away to copy and verify everything of this source again",
+  });
+}
+
+/** Writes lines to a new file; the caller renames it when `finish` returned. */
+export class ManifestWriter {
+  readonly #posix: Posix;
+  readonly #fd: number;
+  readonly #display: string;
+  readonly #hash = createHash("sha256");
+  #text = "";
+  #entries = 0;
+
+  constructor(posix: Posix, fd: number, display: string, header: ManifestHeader) {
+    this.#posix = posix;
+    this.#fd = fd;
+    this.#display = display;
+    this.#text = JSON.stringify(header) + "\n";
+  }
+
+  add(line: string): void {
+    this.#entries++;
+    this.#text += line + "\n";
+    if (this.#text.length >= WRITE_CHARACTERS) this.#drain();
+  }
+
+  /** Writes the footer and flushes the file. */
+  finish(): void {
+    this.#drain();
+    const sha256 = this.#hash.copy().digest("hex");
+    this.#text = JSON.stringify({ end: true, entries: this.#entries, sha256 }) + "\n";
+    this.#drain();
+    const result = this.#posix.flushFile(this.#fd);
+    if (result < 0) throw posixError(result, "flush", this.#display);
+  }
+
+  #drain(): void {
+    const bytes = Buffer.from(this.#text, "utf8");
+    this.#text = "";
+    this.#hash.update(bytes);
+    const result = writeAll(this.#posix, this.#fd, bytes);
+    if (result < 0) throw posixError(result, "write", this.#display);
+  }
+}

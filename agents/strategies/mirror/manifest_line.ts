@@ -1,0 +1,123 @@
+/**
+ * One manifest line: an entry as JSON. Rule: what a line says about times and numbers is exact (nanoseconds as decimal
+ * strings), and a path whose bytes are not UTF-8 is kept as base64 beside the readable form.
+ */
+import { Buffer } from "node:buffer";
+import {
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
+  KIND_DIRECTORY,
+  KIND_FIFO,
+  KIND_FILE,
+  KIND_SOCKET,
+  KIND_SYMLINK,
+  type Stat,
+} from "../../platform/posix.ts";
+import { type EntryTable, latin1OfUtf8, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
+
+const TYPE_NAMES: Readonly<Record<number, string>> = {
+  [KIND_FILE]: "file",
+  [KIND_DIRECTORY]: "directory",
+  [KIND_SYMLINK]: "symlink",
+  [KIND_FIFO]: "fifo",
+  [KIND_CHARACTER_DEVICE]: "character",
+  [KIND_BLOCK_DEVICE]: "block",
+  [KIND_SOCKET]: "socket",
+};
+
+/** A parsed line. Only `path` and `type` are always there. */
+export interface ManifestEntry {
+  path: string;
+  /** The path's bytes, when they are not UTF-8. */
+  pathBase64?: string;
+  type: string;
+  sizeBytes?: number;
+  mtimeNs?: string;
+  ctimeNs?: string;
+  inode?: string;
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  sha256?: string;
+  verifiedAtMs?: number;
+  target?: string;
+  targetBase64?: string;
+  /** For a further name of one file: the path of its first. */
+  hardLinkTo?: string;
+  hardLinkToBase64?: string;
+  rdev?: number;
+  /** When a run first did not find it in the source any more; the copy is kept. */
+  goneAtMs?: number;
+}
+
+/** Nanoseconds since the epoch, in decimal. */
+export function nanoseconds(sec: number, nsec: number): string {
+  if (sec > 0) return sec + NINE_ZEROS.slice(String(nsec).length) + nsec;
+  return String(BigInt(sec) * 1_000_000_000n + BigInt(nsec));
+}
+
+const NINE_ZEROS = "000000000";
+
+export function inodeText(low: number, high: number): string {
+  return high === 0 ? String(low) : String(BigInt(high) * 0x1_0000_0000n + BigInt(low));
+}
+
+/** The version of a file that a lane copied when it is not the one in the table. */
+export interface FileVersion extends Stat {
+  sha256: Uint8Array;
+}
+
+/** The line of row `i`, without the line break. `path` is its path, one byte a character. */
+export function lineOfRow(
+  table: EntryTable,
+  i: number,
+  path: string,
+  extra: { sha256?: string; version?: FileVersion | undefined; verifiedAtMs?: number },
+): string {
+  const c = table.columns;
+  const kind = c.kind[i]!;
+  let line = `{${pathFields("path", path)},"type":"${TYPE_NAMES[kind]}"`;
+  const v = extra.version;
+  if (kind === KIND_FILE) {
+    line += `,"sizeBytes":${v?.sizeBytes ?? c.sizeBytes[i]}`;
+  } else if (kind === KIND_SYMLINK) {
+    const target = table.cLinkTarget(i);
+    line += `,${
+      pathFields("target", Buffer.from(target).toString("latin1", 0, target.length - 1))
+    }`;
+  } else if (kind === KIND_CHARACTER_DEVICE || kind === KIND_BLOCK_DEVICE) {
+    line += `,"rdev":${c.sizeBytes[i]}`;
+  }
+  line += `,"mtimeNs":"${
+    v === undefined
+      ? nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!)
+      : nanoseconds(v.mtimeSec, v.mtimeNsec)
+  }"`;
+  if (kind === KIND_FILE) {
+    line += v === undefined
+      ? `,"ctimeNs":"${nanoseconds(c.ctimeSec[i]!, c.ctimeNsec[i]!)}"` +
+        `,"inode":"${inodeText(c.inodeLow[i]!, c.inodeHigh[i]!)}"`
+      : `,"ctimeNs":"${nanoseconds(v.ctimeSec, v.ctimeNsec)}"` +
+        `,"inode":"${inodeText(v.inodeLow, v.inodeHigh)}"`;
+  }
+  line += `,"mode":${v?.mode ?? c.mode[i]},"uid":${v?.uid ?? c.uid[i]},"gid":${v?.gid ?? c.gid[i]}`;
+  const first = c.linkTo[i]!;
+  if (first !== NONE) line += `,${pathFields("hardLinkTo", table.pathLatin1(first))}`;
+  if (extra.sha256 !== undefined) line += `,"sha256":"${extra.sha256}"`;
+  if (extra.verifiedAtMs !== undefined) line += `,"verifiedAtMs":${extra.verifiedAtMs}`;
+  return line + "}";
+}
+
+function pathFields(key: string, latin1: string): string {
+  const text = utf8OfLatin1(latin1);
+  const field = `"${key}":${JSON.stringify(text)}`;
+  if (text === latin1 || latin1OfUtf8(text) === latin1) return field;
+  return `${field},"${key}Base64":"${Buffer.from(latin1, "latin1").toString("base64")}"`;
+}
+
+/** The entry's path, one byte a character. */
+export function entryPathLatin1(entry: ManifestEntry): string {
+  return entry.pathBase64 === undefined
+    ? latin1OfUtf8(entry.path)
+    : Buffer.from(entry.pathBase64, "base64").toString("latin1");
+}

@@ -1,0 +1,149 @@
+/**
+ * Writes the manifest of a finished lane: the old one merged with what this run verified. Rule: a line says what really
+ * stands at the destination – what failed keeps its earlier line, what the source lost keeps its line with the date.
+ */
+import type { OpenDestination } from "../../destinations/local_destination.ts";
+import { posixError } from "../../platform/errno.ts";
+import { cName, KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
+import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
+import { OldEntries } from "./diff.ts";
+import {
+  STATUS_PUBLISHED,
+  STATUS_REVERIFIED,
+  STATUS_UNCHANGED,
+  STATUS_UNFINISHED,
+  STATUS_VERIFIED,
+} from "./entry_status.ts";
+import type { LaneTask } from "./lane_task.ts";
+import {
+  MANIFEST_FORMAT,
+  MANIFEST_VERSION,
+  ManifestWriter,
+  openManifest,
+} from "./manifest_file.ts";
+import { type FileVersion, lineOfRow, type ManifestEntry } from "./manifest_line.ts";
+
+export interface ManifestUpdate {
+  posix: Posix;
+  destination: OpenDestination;
+  task: LaneTask;
+  /** Rows whose copied version is not the table's. */
+  versions: ReadonlyMap<number, FileVersion>;
+  verifiedAtMs: number;
+  createdAt: string;
+  tick(): void;
+}
+
+export function manifestName(bindingKey: string): string {
+  return `${bindingKey}.jsonl`;
+}
+
+/** Replaces the manifest of the task's source at its destination. */
+export function updateManifest(input: ManifestUpdate): void {
+  const { posix, destination, task } = input;
+  const { share, table, status } = task;
+  const name = manifestName(share.bindingKey);
+  const display = `${destination.display}/.backup-agent/manifests/${name}`;
+  const old = openManifest(posix, destination.manifests, name, display);
+  const temporary = cName(`${name}.new`);
+  posix.unlink(destination.manifests, temporary);
+  const fd = posix.createFile(destination.manifests, temporary);
+  if (fd < 0) {
+    old?.close();
+    throw posixError(fd, "create", display);
+  }
+  try {
+    const writer = new ManifestWriter(posix, fd, display, {
+      format: MANIFEST_FORMAT,
+      version: MANIFEST_VERSION,
+      name: share.name,
+      sourcePath: share.sourcePath,
+      runId: share.runId,
+      stage: share.stageName,
+      createdAt: input.createdAt,
+    });
+    const unknownBelow = unlistedDirectories(task);
+    const hashOfFirst = firstNames(task);
+    const entries = new OldEntries(old?.lines);
+    const onGone = (entry: ManifestEntry, line: string, path: string) => {
+      const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
+      writer.add(known ? `${line.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : line);
+    };
+    for (let i = 0; i < table.count; i++) {
+      if ((i & 255) === 0) input.tick();
+      const path = task.path(i);
+      const oldLine = entries.findLine(path, onGone);
+      const kind = table.columns.kind[i]!;
+      if (kind === KIND_DIRECTORY) {
+        if (status[i] !== STATUS_UNFINISHED || oldLine === undefined) {
+          writer.add(lineOfRow(table, i, path, {}));
+        } else writer.add(oldLine.text);
+      } else if (status[i] === STATUS_UNCHANGED && oldLine !== undefined) {
+        writer.add(oldLine.text);
+        if (hashOfFirst.has(i)) hashOfFirst.set(i, oldLine.entry.sha256 ?? "");
+      } else if (status[i] === STATUS_VERIFIED || status[i] === STATUS_REVERIFIED) {
+        if (kind !== KIND_FILE) {
+          writer.add(lineOfRow(table, i, path, {}));
+          continue;
+        }
+        const first = table.columns.linkTo[i]!;
+        const version = input.versions.get(first === NONE ? i : first);
+        const sha256 = first === NONE
+          ? task.expectedHex(i, status[i] === STATUS_REVERIFIED, version)
+          : hashOfFirst.get(first)!;
+        if (hashOfFirst.has(i)) hashOfFirst.set(i, sha256);
+        const { verifiedAtMs } = input;
+        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs }));
+      } else if (oldLine !== undefined && status[i] !== STATUS_PUBLISHED) {
+        // It failed or could not be read: the earlier copy stands, and so does its line.
+        writer.add(oldLine.text);
+      }
+    }
+    entries.finish(onGone);
+    writer.finish();
+  } catch (thrown) {
+    posix.close(fd);
+    posix.unlink(destination.manifests, temporary);
+    throw thrown;
+  } finally {
+    old?.close();
+  }
+  posix.setFileMode(fd, 0o644);
+  posix.close(fd);
+  const result = posix.rename(
+    destination.manifests,
+    temporary,
+    destination.manifests,
+    cName(name),
+  );
+  if (result < 0) throw posixError(result, "write", display);
+  posix.flushDirectory(destination.manifests);
+}
+
+/** The rows that other rows are further names of; their hashes are collected on the way, since they come first. */
+function firstNames(task: LaneTask): Map<number, string> {
+  const found = new Map<number, string>();
+  const { linkTo } = task.table.columns;
+  for (let i = 0; i < task.table.count; i++) {
+    if (linkTo[i] !== NONE) found.set(linkTo[i]!, "");
+  }
+  return found;
+}
+
+function unlistedDirectories(task: LaneTask): Set<string> {
+  const found = new Set<string>();
+  const { flags } = task.table.columns;
+  for (let i = 0; i < task.table.count; i++) {
+    if ((flags[i]! & FLAG_LISTING_FAILED) !== 0) found.add(task.table.pathLatin1(i));
+  }
+  return found;
+}
+
+function isBelow(path: string, directories: ReadonlySet<string>): boolean {
+  if (directories.size === 0) return false;
+  if (directories.has("")) return true;
+  for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+    if (directories.has(path.slice(0, end))) return true;
+  }
+  return false;
+}

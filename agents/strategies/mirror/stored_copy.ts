@@ -1,0 +1,291 @@
+/**
+ * Checks a copy as it lies at a destination, with nothing but its manifest. Rule: what is recorded and differs, is missing
+ * or cannot be read is named; what is there and not recorded is named too.
+ */
+import { Buffer } from "node:buffer";
+import { IntegrityError } from "../../../protocol/base/errors.ts";
+import type { FileFailure } from "../../../protocol/mesh/job.ts";
+import type { OpenDestination } from "../../destinations/local_destination.ts";
+import { DirectoryCache } from "../../platform/directory_cache.ts";
+import { errnoCode, errnoText, posixError } from "../../platform/errno.ts";
+import { cName, KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
+import { utf8OfLatin1 } from "../../source/entry_table.ts";
+import { walk } from "../../source/walk.ts";
+import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import { OldEntries } from "./diff.ts";
+import type { FileVerifier } from "./file_verifier.ts";
+import { ManifestWriter, openManifest } from "./manifest_file.ts";
+import type { ManifestEntry } from "./manifest_line.ts";
+import { manifestName } from "./manifest_update.ts";
+
+export interface StoredCheck {
+  /** Binding key and top name of the copy. */
+  bindingKey: string;
+  name: string;
+  /** This thread checks every `parts`-th batch, beginning with number `part`. */
+  part: number;
+  parts: number;
+  /** One byte per manifest line: 1 when the file is as recorded. */
+  sound: SharedArrayBuffer;
+  /** Files done, bytes done, and the current file's row; see `storedProgress`. */
+  progress: SharedArrayBuffer;
+}
+
+export interface StoredResult {
+  files: number;
+  bytes: number;
+  fromDisk: number;
+  fromCache: number;
+  damaged: FileFailure[];
+  missing: FileFailure[];
+  unreadable: FileFailure[];
+  extra: string[];
+}
+
+export interface StoredTotals {
+  lines: number;
+  files: number;
+  bytes: number;
+}
+
+const BATCH_FILES = 64;
+const BATCH_BYTES = 4 << 20;
+const EXTRA_NAMED_MAX = 10_000;
+
+/** Counts what a manifest records. @throws {IntegrityError} when it is damaged or missing */
+export function countStored(
+  posix: Posix,
+  destination: OpenDestination,
+  bindingKey: string,
+  name: string,
+): StoredTotals {
+  const manifest = openStored(posix, destination, bindingKey, name);
+  const totals: StoredTotals = { lines: 0, files: 0, bytes: 0 };
+  for (;;) {
+    const next = manifest.lines.next();
+    if (next.done) return totals;
+    totals.lines++;
+    const { entry } = next.value;
+    if (!isContent(entry)) continue;
+    totals.files++;
+    totals.bytes += entry.sizeBytes ?? 0;
+  }
+}
+
+interface Waiting {
+  line: number;
+  row: number;
+  entry: ManifestEntry;
+}
+
+/** Reads every `parts`-th batch of files back. Part 0 also reports what is missing and what is extra. */
+export function checkStored(
+  posix: Posix,
+  destination: OpenDestination,
+  verifier: FileVerifier,
+  cells: ThreadCells,
+  check: StoredCheck,
+): StoredResult {
+  const result: StoredResult = {
+    files: 0,
+    bytes: 0,
+    fromDisk: 0,
+    fromCache: 0,
+    damaged: [],
+    missing: [],
+    unreadable: [],
+    extra: [],
+  };
+  const { name, part, parts } = check;
+  const isFirst = part === 0;
+  const display = (path: string) => `${name}/${utf8OfLatin1(path)}`;
+  const listed = walk(
+    posix,
+    `${destination.display}/${name}`,
+    name,
+    { excludes: [], ignoreFiles: false, excludeCaches: false, oneFileSystem: false },
+    () => Atomics.add(cells.operations, 0, 1),
+  );
+  const { table } = listed;
+  if (isFirst) result.unreadable.push(...listed.unreadable);
+  const root = posix.openRoot(cName(`${destination.display}/${name}`));
+  if (root < 0) throw posixError(root, "read", `${destination.display}/${name}`);
+  const directories = new DirectoryCache(posix, {
+    parent: (row) => table.columns.parent[row]!,
+    cName: (row) => table.cName(row),
+  }, root);
+  const sound = new Uint8Array(check.sound);
+  const progress = new Float64Array(check.progress);
+  const manifest = openStored(posix, destination, check.bindingKey, name);
+
+  let waiting: Waiting[] = [];
+  let waitingBytes = 0;
+  let batch = 0;
+  const drain = () => {
+    const mine = batch++ % parts === part;
+    const items = waiting;
+    waiting = [];
+    waitingBytes = 0;
+    if (!mine) return;
+    const fds = items.map(({ row }) => {
+      Atomics.add(cells.operations, 0, 1);
+      const parent = directories.handle(table.columns.parent[row]!);
+      return parent < 0 ? parent : posix.openRead(parent, table.cName(row));
+    });
+    const dropped = fds.map((fd, k) =>
+      fd >= 0 && verifier.dropCache(fd, items[k]!.entry.sizeBytes ?? 0)
+    );
+    if (items.length > 1) {
+      fds.forEach((fd, k) => fd >= 0 && verifier.readAhead(fd, items[k]!.entry.sizeBytes ?? 0));
+    }
+    items.forEach(({ line, row, entry }, k) => {
+      const fd = fds[k]!;
+      const path = display(table.pathLatin1(row));
+      if (fd < 0) return result.unreadable.push(failure(path, -fd));
+      const sizeBytes = entry.sizeBytes ?? 0;
+      const sha256 = Buffer.from(entry.sha256!, "hex");
+      const verdict = verifier.verify({ fd, sizeBytes, sha256 }, dropped[k]!);
+      posix.close(fd);
+      if (verdict.ok) {
+        sound[line] = 1;
+        result.files++;
+        result.bytes += sizeBytes;
+        if (verdict.fromDisk) result.fromDisk++;
+        else result.fromCache++;
+      } else if (verdict.kind === "error") {
+        result.unreadable.push(failure(path, -verdict.result));
+      } else if (verdict.kind !== "cancelled") {
+        result.damaged.push({
+          path,
+          code: "damaged",
+          message: verdict.kind === "size"
+            ? "The size is not the recorded one"
+            : "The checksum is not the recorded one",
+          attempts: 1,
+        });
+      }
+      progress[0]! += 1;
+      progress[1]! += sizeBytes;
+      return undefined;
+    });
+  };
+  const isCancelled = () => Atomics.load(cells.cancelled, 0) !== 0;
+
+  let line = -1;
+  const numbered = {
+    next: () => {
+      line++;
+      return manifest.lines.next();
+    },
+  };
+  // One line is always read ahead, so the line in hand is the one before the newest.
+  const recorded = new OldEntries(numbered);
+  const onMissing = (entry: ManifestEntry, _text: string, path: string) => {
+    if (!isFirst || entry.type === "directory") return;
+    result.missing.push({
+      path: display(path),
+      code: "not_found",
+      message: "Recorded, but not there",
+      attempts: 1,
+    });
+  };
+  for (let row = 0; row < table.count && !isCancelled(); row++) {
+    const entry = recorded.find(table.pathLatin1(row), onMissing);
+    const kind = table.columns.kind[row]!;
+    if (entry === undefined) {
+      if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
+        result.extra.push(display(table.pathLatin1(row)));
+      }
+      continue;
+    }
+    if (!isContent(entry)) continue;
+    if (kind !== KIND_FILE) {
+      if (isFirst) {
+        result.damaged.push({
+          path: display(table.pathLatin1(row)),
+          code: "damaged",
+          message: "Recorded as a file, but something else stands there",
+          attempts: 1,
+        });
+      }
+      continue;
+    }
+    waiting.push({ line: line - 1, row, entry });
+    waitingBytes += entry.sizeBytes ?? 0;
+    if (waiting.length >= BATCH_FILES || waitingBytes >= BATCH_BYTES) drain();
+  }
+  if (!isCancelled()) {
+    recorded.finish(onMissing);
+    drain();
+  }
+  manifest.close();
+  directories.close();
+  posix.closeDirectory(root);
+  return result;
+}
+
+/** Writes today's date to the lines of files that were found sound. */
+export function stampVerified(
+  posix: Posix,
+  destination: OpenDestination,
+  request: { bindingKey: string; name: string; sound: SharedArrayBuffer; verifiedAtMs: number },
+): void {
+  const { bindingKey, verifiedAtMs } = request;
+  const manifest = openStored(posix, destination, bindingKey, request.name);
+  const sound = new Uint8Array(request.sound);
+  const name = manifestName(bindingKey);
+  const display = `${destination.display}/.backup-agent/manifests/${name}`;
+  const temporary = cName(`${name}.new`);
+  posix.unlink(destination.manifests, temporary);
+  const fd = posix.createFile(destination.manifests, temporary);
+  if (fd < 0) throw posixError(fd, "create", display);
+  try {
+    const writer = new ManifestWriter(posix, fd, display, manifest.header);
+    for (let line = 0;; line++) {
+      const next = manifest.lines.next();
+      if (next.done) break;
+      const { text, entry } = next.value;
+      writer.add(
+        sound[line] === 1 ? JSON.stringify({ ...entry, verifiedAtMs }) : text,
+      );
+    }
+    writer.finish();
+  } catch (thrown) {
+    posix.close(fd);
+    posix.unlink(destination.manifests, temporary);
+    throw thrown;
+  } finally {
+    manifest.close();
+  }
+  posix.setFileMode(fd, 0o644);
+  posix.close(fd);
+  const result = posix.rename(destination.manifests, temporary, destination.manifests, cName(name));
+  if (result < 0) throw posixError(result, "write", display);
+  posix.flushDirectory(destination.manifests);
+}
+
+function openStored(
+  posix: Posix,
+  destination: OpenDestination,
+  bindingKey: string,
+  name: string,
+): NonNullable<ReturnType<typeof openManifest>> {
+  const file = manifestName(bindingKey);
+  const display = `${destination.display}/.backup-agent/manifests/${file}`;
+  const manifest = openManifest(posix, destination.manifests, file, display);
+  if (manifest === undefined) {
+    throw new IntegrityError(`The manifest of ${name} is missing: ${display}`, {
+      path: display,
+      hint: "A backup of its source writes it anew; an interrupted first backup has none yet",
+    });
+  }
+  return manifest;
+}
+
+function isContent(entry: ManifestEntry): boolean {
+  return entry.type === "file" && entry.sha256 !== undefined;
+}
+
+function failure(path: string, errno: number): FileFailure {
+  return { path, code: errnoCode(errno), message: errnoText(errno), attempts: 1 };
+}

@@ -1,0 +1,83 @@
+/** Removes or lists trees of our own making, through handles and without following links. */
+import {
+  cName,
+  type DirectoryHandle,
+  KIND_DIRECTORY,
+  newStat,
+  type Posix,
+} from "../../platform/posix.ts";
+
+/** A name of one byte a character, as the calls want it. */
+export function cNameOfLatin1(name: string): Uint8Array {
+  const bytes = new Uint8Array(name.length + 1);
+  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
+  return bytes;
+}
+
+/** Deletes everything below `at/name` and then itself; returns how many entries could not be removed. */
+export function removeTree(posix: Posix, at: DirectoryHandle, name: Uint8Array): number {
+  const handle = posix.openDirectory(at, name);
+  if (handle < 0) return posix.unlink(at, name) < 0 ? 1 : 0;
+  let failed = 0;
+  const names = posix.list(handle);
+  const stat = newStat();
+  for (const child of typeof names === "number" ? [] : names) {
+    const bytes = cNameOfLatin1(child);
+    if (posix.statAt(handle, bytes, stat) === 0 && stat.kind === KIND_DIRECTORY) {
+      failed += removeTree(posix, handle, bytes);
+    } else if (posix.unlink(handle, bytes) < 0) failed++;
+  }
+  posix.closeDirectory(handle);
+  if (posix.removeDirectory(at, name) < 0) failed++;
+  return failed;
+}
+
+/** Moves every file below `from` to the same relative place below `to`; directories in `to` must exist already. */
+export function moveFilesBack(
+  posix: Posix,
+  from: DirectoryHandle,
+  to: DirectoryHandle,
+  path: string,
+  onMoved: (path: string) => void,
+  onFailed: (path: string, result: number) => void,
+): void {
+  const names = posix.list(from);
+  const stat = newStat();
+  for (const child of typeof names === "number" ? [] : names) {
+    const bytes = cNameOfLatin1(child);
+    const childPath = path === "" ? child : `${path}/${child}`;
+    const result = posix.statAt(from, bytes, stat);
+    if (result < 0) onFailed(childPath, result);
+    else if (stat.kind === KIND_DIRECTORY) {
+      const nextFrom = posix.openDirectory(from, bytes);
+      const nextTo = posix.openDirectory(to, bytes);
+      if (nextFrom >= 0 && nextTo >= 0) {
+        moveFilesBack(posix, nextFrom, nextTo, childPath, onMoved, onFailed);
+      } else onFailed(childPath, Math.min(nextFrom, nextTo));
+      if (nextFrom >= 0) posix.closeDirectory(nextFrom);
+      if (nextTo >= 0) posix.closeDirectory(nextTo);
+    } else {
+      const moved = posix.rename(from, bytes, to, bytes);
+      if (moved < 0) onFailed(childPath, moved);
+      else onMoved(childPath);
+    }
+  }
+}
+
+/** `at/a/b/c` made level by level and opened; the caller closes it. -errno when a level cannot be made. */
+export function openPath(
+  posix: Posix,
+  at: DirectoryHandle,
+  path: string,
+): DirectoryHandle {
+  let handle = at;
+  for (const part of path === "" ? [] : path.split("/")) {
+    const name = cNameOfLatin1(part);
+    posix.makeDirectory(handle, name, 0o700);
+    const next = posix.openDirectory(handle, name);
+    if (handle !== at) posix.closeDirectory(handle);
+    if (next < 0) return next;
+    handle = next;
+  }
+  return handle === at ? posix.openDirectory(at, cName(".")) : handle;
+}

@@ -1,0 +1,206 @@
+/** `verify DEST`: everything recorded there is read back, by threads of its own and with no coordinator. */
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { Log } from "../../../protocol/base/log.ts";
+import type { FileFailure } from "../../../protocol/mesh/job.ts";
+import type { Inspection } from "../../destinations/local_destination.ts";
+import { ThreadClient } from "../../threads/thread_rpc.ts";
+import { ThreadWatch } from "../../threads/thread_watch.ts";
+import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import type { StoredCheck, StoredResult, StoredTotals } from "./stored_copy.ts";
+
+export interface VerifyOptions {
+  /** Absolute. */
+  path: string;
+  /** Top names to check; empty = all. */
+  names: readonly string[];
+  onProgress(progress: {
+    filesDone: number;
+    filesTotal: number;
+    bytesDone: number;
+    bytesTotal: number;
+    currentFile: string;
+  }): void;
+  signal: AbortSignal;
+  clock: Clock;
+  log: Log;
+}
+
+export interface VerifyOutcome {
+  filesVerified: number;
+  bytesVerified: number;
+  verification: "disk" | "cache" | "mixed" | "none";
+  damaged: FileFailure[];
+  missing: FileFailure[];
+  extra: string[];
+  unreadable: FileFailure[];
+  lastVerifiedAtMs?: number;
+}
+
+const THREADS = 2;
+const TICK_MS = 250;
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Dates of sound files are brought up to date where the destination can be written.
+ * @throws {BackupError} `destination_missing` without a marker, `destination_busy`, `usage` for an unknown name
+ */
+export async function verifyDestination(
+  options: VerifyOptions,
+  spawn: (role: string) => Worker,
+): Promise<VerifyOutcome> {
+  const { clock, signal } = options;
+  const watch = new ThreadWatch(clock, TIMEOUT_MS);
+  const threads: ThreadClient[] = [];
+  const cancel = () => threads.forEach((thread) => thread.cancel());
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    const start: LaneThreadStart = {
+      path: options.path,
+      slots: new SharedArrayBuffer(8),
+      limitBytesPerSecond: 0,
+    };
+    for (let n = 0; n < THREADS; n++) {
+      const thread = new ThreadClient(spawn("lane"), start);
+      watch.add(thread, options.path);
+      threads.push(thread);
+    }
+    return await verifyOpened(options, threads);
+  } catch (thrown) {
+    if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
+    throw thrown;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    watch.close();
+    for (const thread of threads) thread.close();
+  }
+}
+
+async function verifyOpened(
+  options: VerifyOptions,
+  threads: ThreadClient[],
+): Promise<VerifyOutcome> {
+  const { path, clock } = options;
+  const [control, ...others] = threads as [ThreadClient, ...ThreadClient[]];
+  const inspection = await control.call<Inspection>("inspect", []);
+  if (inspection.destinationId === undefined) {
+    throw new BackupError("destination_missing", `${path} is no backup-agent destination`, {
+      path,
+      hint: "Mount the disk, or name the folder that holds .backup-agent",
+    });
+  }
+  const isWritable = await openAll(control, others, clock);
+  const bindings = (await control.call<{ name: string; key: string }[]>("bindings", undefined))
+    .filter(({ name }) => options.names.length === 0 || options.names.includes(name));
+  for (const name of options.names) {
+    if (!bindings.some((binding) => binding.name === name)) {
+      throw new BackupError("usage", `There is no copy named ${name} at ${path}`, { path });
+    }
+  }
+  const outcome: VerifyOutcome = {
+    filesVerified: 0,
+    bytesVerified: 0,
+    verification: "none",
+    damaged: [],
+    missing: [],
+    extra: [],
+    unreadable: [],
+  };
+  let fromDisk = 0;
+  let fromCache = 0;
+  const total = { files: 0, bytes: 0 };
+  const totals: StoredTotals[] = [];
+  for (const binding of bindings) {
+    const counted = await control.call<StoredTotals>("countStored", binding);
+    totals.push(counted);
+    total.files += counted.files;
+    total.bytes += counted.bytes;
+  }
+  // One pair of numbers per thread: each is written by one alone.
+  const progress = threads.map(() => new SharedArrayBuffer(16));
+  const report = (currentFile: string) => {
+    const sums = progress.map((shared) => new Float64Array(shared));
+    options.onProgress({
+      filesDone: sums.reduce((sum, each) => sum + each[0]!, 0),
+      filesTotal: total.files,
+      bytesDone: sums.reduce((sum, each) => sum + each[1]!, 0),
+      bytesTotal: total.bytes,
+      currentFile,
+    });
+  };
+  for (const [at, binding] of bindings.entries()) {
+    const sound = new SharedArrayBuffer(totals[at]!.lines);
+    const stopTicks = clock.every(TICK_MS, () => report(binding.name));
+    try {
+      const results = await Promise.all(threads.map((thread, part) =>
+        thread.call<StoredResult>(
+          "checkStored",
+          {
+            bindingKey: binding.key,
+            name: binding.name,
+            part,
+            parts: threads.length,
+            sound,
+            progress: progress[part]!,
+          } satisfies StoredCheck,
+        )
+      ));
+      for (const result of results) {
+        outcome.filesVerified += result.files;
+        outcome.bytesVerified += result.bytes;
+        outcome.damaged.push(...result.damaged);
+        outcome.missing.push(...result.missing);
+        outcome.unreadable.push(...result.unreadable);
+        outcome.extra.push(...result.extra);
+        fromDisk += result.fromDisk;
+        fromCache += result.fromCache;
+      }
+    } finally {
+      stopTicks();
+    }
+    options.signal.throwIfAborted();
+    if (isWritable) {
+      await control.callFlush("stampVerified", {
+        bindingKey: binding.key,
+        name: binding.name,
+        sound,
+        verifiedAtMs: clock.nowMs(),
+      });
+    }
+  }
+  report("");
+  outcome.verification = fromDisk + fromCache === 0
+    ? "none"
+    : fromCache === 0
+    ? "disk"
+    : fromDisk === 0
+    ? "cache"
+    : "mixed";
+  if (outcome.filesVerified > 0) outcome.lastVerifiedAtMs = clock.nowMs();
+  await control.call("close", undefined);
+  return outcome;
+}
+
+/** With the lock where that is possible; a read-only medium is checked without it. */
+async function openAll(
+  control: ThreadClient,
+  others: ThreadClient[],
+  clock: Clock,
+): Promise<boolean> {
+  const request: OpenRequest = {
+    wanted: [],
+    holder: `verify, process ${Deno.pid}`,
+    createdAt: new Date(clock.nowMs()).toISOString(),
+  };
+  let isWritable = true;
+  try {
+    await control.call("open", request);
+  } catch (thrown) {
+    const { code } = asBackupError(thrown);
+    if (code !== "read_only" && code !== "permission") throw thrown;
+    isWritable = false;
+    await control.call("attach", request);
+  }
+  await Promise.all(others.map((thread) => thread.call("attach", request)));
+  return isWritable;
+}

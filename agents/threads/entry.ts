@@ -1,0 +1,41 @@
+/** What a Web Worker started by `spawnThread` becomes. Rule: `onmessage` is set before anything is awaited. */
+import { systemClock } from "../../protocol/base/clock.ts";
+import { openPosix } from "../platform/open_posix.ts";
+import { type Posix } from "../platform/posix.ts";
+import { Reader } from "../source/reader.ts";
+import { scanSource } from "../source/scan.ts";
+import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
+import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
+
+type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
+
+const ROLES: Readonly<Record<string, Role>> = {
+  reader: (posix, argument, cells) => {
+    const reader = new Reader(posix, argument as SharedArrayBuffer, cells);
+    return {
+      scan: (request) => scanSource(posix, request, cells),
+      addSource: (request) => reader.addSource(request),
+      readFiles: (request) => reader.readFiles(request),
+      openStream: (request) => reader.openStream(request),
+      readStream: (request) => reader.readStream(request),
+      closeStream: (request) => reader.closeStream(request),
+      readPart: (request) => reader.readPart(request),
+      removeSource: (request) => reader.removeSource(request),
+    };
+  },
+  lane: (posix, argument, cells) =>
+    openLaneThread(posix, argument as LaneThreadStart, cells, systemClock, {
+      uid: Deno.uid() ?? -1,
+      gid: Deno.gid() ?? -1,
+    }),
+};
+
+/** Called by the entry module when it finds itself inside a worker. */
+export function startThread(role: string): void {
+  const open = ROLES[role];
+  if (open === undefined) throw new TypeError(`Unknown thread role: ${role}`);
+  serveThread(
+    globalThis as unknown as DedicatedScope,
+    (argument, cells) => open(openPosix(), argument, cells),
+  );
+}

@@ -1,0 +1,199 @@
+/**
+ * Calls into a Web Worker. Rule: a thread runs one call at a time, synchronously, and ticks a shared counter before each
+ * disk operation, so the caller can tell "slow" from "stuck" and abandon a thread that is past its deadline.
+ */
+import { BackupError, type ErrorCode, type RetryHint } from "../../protocol/base/errors.ts";
+
+/** What a thread can be asked; each takes one cloneable argument and returns a cloneable result. */
+// deno-lint-ignore no-explicit-any -- every concrete table narrows it; the wire is structured clone
+export type Methods = Record<string, (argument: any) => unknown>;
+
+/** Shared cells between a thread and its owner. */
+export interface ThreadCells {
+  /** Grows before every disk operation. */
+  operations: Int32Array;
+  /** Set to 1 when the call under way should end early. */
+  cancelled: Int32Array;
+  /** Set to 1 for ever when the thread was given up: it must publish nothing any more. */
+  fenced: Int32Array;
+  /** Bytes moved to or from the disk by this thread since it started; written by the thread alone. */
+  bytes: Float64Array;
+}
+
+const CELL_OPERATIONS = 0;
+const CELL_CANCELLED = 1;
+const CELL_FENCED = 2;
+
+export function threadCells(shared: SharedArrayBuffer): ThreadCells {
+  return {
+    operations: new Int32Array(shared, CELL_OPERATIONS * 4, 1),
+    cancelled: new Int32Array(shared, CELL_CANCELLED * 4, 1),
+    fenced: new Int32Array(shared, CELL_FENCED * 4, 1),
+    bytes: new Float64Array(shared, 16, 1),
+  };
+}
+
+interface CallMessage {
+  id: number;
+  method: string;
+  argument: unknown;
+}
+
+interface ErrorFields {
+  code: ErrorCode;
+  message: string;
+  path: string | undefined;
+  hint: string | undefined;
+  retry: RetryHint;
+}
+
+type ReplyMessage = { id: number; result: unknown } | { id: number; error: ErrorFields };
+
+/** The thread's side of the first message. */
+export interface StartMessage {
+  cells: SharedArrayBuffer;
+  argument: unknown;
+}
+
+/**
+ * Serves calls in a worker. `open` makes the method table from the first message; it must not await.
+ * Messages that came early wait in the worker's queue, since `onmessage` is set at once.
+ */
+export function serveThread(
+  scope: DedicatedScope,
+  open: (argument: unknown, cells: ThreadCells) => Methods,
+): void {
+  let methods: Methods | undefined;
+  scope.onmessage = (event) => {
+    if (methods === undefined) {
+      const start = event.data as StartMessage;
+      methods = open(start.argument, threadCells(start.cells));
+      return;
+    }
+    const { id, method, argument } = event.data as CallMessage;
+    try {
+      const run = methods[method];
+      if (run === undefined) throw new TypeError(`Unknown thread method: ${method}`);
+      scope.postMessage({ id, result: run(argument) } satisfies ReplyMessage);
+    } catch (thrown) {
+      scope.postMessage({ id, error: fieldsOf(thrown) } satisfies ReplyMessage);
+    }
+  };
+}
+
+/** The part of a worker's global scope that is used. */
+export interface DedicatedScope {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: unknown): void;
+}
+
+function fieldsOf(thrown: unknown): ErrorFields {
+  if (thrown instanceof BackupError) {
+    const { code, message, path, hint, retry } = thrown;
+    return { code, message, path, hint, retry };
+  }
+  const message = thrown instanceof Error ? `${thrown.message}\n${thrown.stack}` : String(thrown);
+  return { code: "internal", message, path: undefined, hint: undefined, retry: "no" };
+}
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: BackupError): void;
+}
+
+/** The owner's side of one thread. */
+export class ThreadClient {
+  readonly #worker: Worker;
+  readonly #cells: ThreadCells;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #flushes = 0;
+  #closedWith: BackupError | undefined;
+
+  constructor(worker: Worker, argument: unknown) {
+    this.#worker = worker;
+    const cells = new SharedArrayBuffer(24);
+    this.#cells = threadCells(cells);
+    worker.onmessage = (event: MessageEvent<ReplyMessage>) => {
+      const reply = event.data;
+      const pending = this.#pending.get(reply.id);
+      if (pending === undefined) return;
+      this.#pending.delete(reply.id);
+      if ("error" in reply) {
+        pending.reject(new BackupError(reply.error.code, reply.error.message, reply.error));
+      } else pending.resolve(reply.result);
+    };
+    worker.onerror = (event: ErrorEvent) => {
+      event.preventDefault();
+      this.#end(new BackupError("internal", `A thread failed: ${event.message}`));
+    };
+    worker.postMessage({ cells, argument } satisfies StartMessage);
+  }
+
+  /** A call that flushes is under way: it may take longer than one operation. */
+  get isFlushing(): boolean {
+    return this.#flushes > 0;
+  }
+
+  get isClosed(): boolean {
+    return this.#closedWith !== undefined;
+  }
+
+  /** Runs one call that flushes; see `call`. */
+  callFlush<R>(method: string, argument: unknown): Promise<R> {
+    this.#flushes++;
+    return this.call<R>(method, argument).finally(() => this.#flushes--);
+  }
+
+  /** Calls under way. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Changes whenever the thread has begun another disk operation. */
+  get operations(): number {
+    return Atomics.load(this.#cells.operations, 0);
+  }
+
+  /** Bytes the thread has moved so far, also within the call under way. */
+  get bytes(): number {
+    return this.#cells.bytes[0]!;
+  }
+
+  /** Runs one call after those before it. @throws {BackupError} as the thread threw it, or `deadline` when abandoned */
+  call<R>(method: string, argument: unknown): Promise<R> {
+    if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith);
+    const id = this.#nextId++;
+    const promise = new Promise<R>((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (result: unknown) => void, reject });
+    });
+    this.#worker.postMessage({ id, method, argument } satisfies CallMessage);
+    return promise;
+  }
+
+  /** Asks calls under way and later ones to end early. */
+  cancel(): void {
+    Atomics.store(this.#cells.cancelled, 0, 1);
+    Atomics.notify(this.#cells.cancelled, 0);
+  }
+
+  /** Gives the thread up: fences it, fails its calls with `error` and lets the system end it when it can. */
+  abandon(error: BackupError): void {
+    Atomics.store(this.#cells.fenced, 0, 1);
+    this.cancel();
+    this.#end(error);
+  }
+
+  /** Ends an idle thread. */
+  close(): void {
+    this.#end(new BackupError("cancelled", "The thread was closed"));
+  }
+
+  #end(error: BackupError): void {
+    if (this.#closedWith !== undefined) return;
+    this.#closedWith = error;
+    this.#worker.terminate();
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
+  }
+}

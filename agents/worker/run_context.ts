@@ -1,0 +1,408 @@
+/**
+ * Everything one agent holds for one run: reader threads, the shared memory, one lane per destination, the scans. Rule:
+ * `release` gives all of it back, whatever happened before.
+ */
+import { hostname } from "node:os";
+import type { Clock } from "../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { DestinationSpec, SourceSpec } from "../../protocol/mesh/job.ts";
+import type { TaskProgress } from "../../protocol/mesh/progress.ts";
+import type {
+  FinishResult,
+  FinishTask,
+  MirrorResult,
+  MirrorTask,
+  PreparedDestination,
+  PrepareResult,
+  PrepareTask,
+  ScanResult,
+  ScanTask,
+} from "../../protocol/mesh/task.ts";
+import { ancestry, findClashes } from "../destinations/identity.ts";
+import type { KnownDestinations } from "../destinations/known_destinations.ts";
+import type { Inspection } from "../destinations/local_destination.ts";
+import type { Posix } from "../platform/posix.ts";
+import { FanOutReader } from "../source/fan_out_reader.ts";
+import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
+import { SlotPool } from "../source/slot_pool.ts";
+import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
+import { wireError } from "../strategies/mirror/lane_run.ts";
+import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
+import { SourceProblems } from "../strategies/mirror/source_problems.ts";
+import { ThreadClient } from "../threads/thread_rpc.ts";
+import { ThreadWatch } from "../threads/thread_watch.ts";
+
+export interface RunDeps {
+  clock: Clock;
+  log: Log;
+  posix: Posix;
+  spawn: (role: string) => Worker;
+  known: KnownDestinations;
+  hostId: string;
+  /** Reader threads; one per processor core is right. */
+  readers: number;
+}
+
+interface Context {
+  progress(progress: TaskProgress): void;
+  signal: AbortSignal;
+}
+
+const TICK_MS = 250;
+/** How often a busy destination is tried again while `--wait` lasts. */
+const BUSY_RETRY_MS = 500;
+/** Slots that keep reading and `n` destinations going at the same time. */
+const SLOTS_BASE = 4;
+const SLOTS_PER_DESTINATION = 3;
+
+export class RunContext {
+  readonly #deps: RunDeps;
+  readonly #abort = new AbortController();
+  readonly #readers: ThreadClient[] = [];
+  readonly #lanes = new Map<string, DestinationLane>();
+  readonly #opened = new Map<string, { keys: Record<string, string>; exists: boolean }>();
+  readonly #scans = new Map<string, Scanned>();
+  #watch: ThreadWatch | undefined;
+  #reader: FanOutReader | undefined;
+
+  constructor(deps: RunDeps) {
+    this.#deps = deps;
+  }
+
+  async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
+    this.#start(task);
+    const names = task.sources.map((source) => source.name);
+    const results = await Promise.all(
+      task.destinations.map((spec) => this.#inspect(spec, names)),
+    );
+    const places = results.flatMap(({ spec, inspection }) =>
+      inspection === undefined ? [] : [{
+        key: spec.key,
+        exists: inspection.exists,
+        ancestors: inspection.ancestors,
+        copies: new Map(inspection.copies),
+      }]
+    );
+    const sources = task.sources.map((source) => ({
+      name: source.name,
+      path: source.path,
+      ancestors: ancestry(this.#deps.posix, source.path),
+    }));
+    const clashes = findClashes(sources, places);
+    if (clashes.length > 0) {
+      throw new BackupError("usage", clashes.join("; "), {
+        hint: "Choose a destination outside the sources, or another name with --as NAME",
+      });
+    }
+    const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
+    const prepared = await Promise.all(
+      results.map((one) => this.#open(task, one, deadlineMs, signal)),
+    );
+    warnSharedDisks(results, prepared);
+    // A name that belongs to somebody else is a mistake in the command: nothing is copied anywhere.
+    const usage = prepared.find((one) => one.error?.code === "usage")?.error;
+    if (usage !== undefined) {
+      throw new BackupError("usage", usage.message, { path: usage.path, hint: usage.hint });
+    }
+    return { op: "prepare", destinations: prepared };
+  }
+
+  async scan(task: ScanTask, { progress, signal }: Context): Promise<ScanResult> {
+    const counters = new SharedArrayBuffer(SCAN_COUNTERS_BYTES);
+    const thread = this.#idleReader();
+    const stop = this.#onAbort(signal, () => thread.cancel());
+    let seq = 0;
+    const report = () => progress({ seq: seq++, scan: scanCountersOf(counters), lanes: [] });
+    const stopTicks = this.#deps.clock.every(TICK_MS, report);
+    try {
+      const { options } = task;
+      const scanned = await thread.call<Scanned>("scan", {
+        path: task.source.path,
+        name: task.source.name,
+        options: {
+          excludes: options.excludes,
+          ignoreFiles: options.ignoreFiles,
+          excludeCaches: options.excludeCaches,
+          oneFileSystem: options.oneFileSystem,
+        },
+        counters,
+      });
+      this.#scans.set(task.source.name, scanned);
+      report();
+      const { excluded, unreadable, warnings } = scanned;
+      return { op: "scan", counters: scanned.counters, excluded, unreadable, warnings };
+    } finally {
+      stopTicks();
+      stop();
+    }
+  }
+
+  async mirror(task: MirrorTask, { progress, signal }: Context): Promise<MirrorResult> {
+    const { source, options } = task;
+    const scanned = this.#scans.get(source.name);
+    const reader = this.#reader;
+    if (scanned === undefined || reader === undefined) {
+      throw new BackupError("rejected", `${source.name} was not scanned here`, {
+        retry: "elsewhere",
+      });
+    }
+    const stop = this.#onAbort(signal, () => {
+      this.#abort.abort(new BackupError("cancelled", "Cancelled"));
+      for (const lane of this.#lanes.values()) lane.cancel();
+      for (const thread of this.#readers) thread.cancel();
+    });
+    const problems = new SourceProblems();
+    if (!options.dryRun) await reader.addSource(task.taskId, source.path, scanned.table);
+    const runs = task.destinations.map((key) => {
+      const lane = this.#lanes.get(key);
+      const opened = this.#opened.get(key);
+      if (lane === undefined || opened === undefined) {
+        throw new BackupError("rejected", `${key} was not prepared here`, { retry: "elsewhere" });
+      }
+      return lane.mirror({
+        destination: key,
+        share: {
+          task: task.taskId,
+          name: source.name,
+          bindingKey: opened.keys[source.name] ?? "unbound",
+          sourcePath: source.path,
+          runId: task.runId,
+          stageName: `${task.runId}-${task.epoch}`,
+          table: scanned.table,
+          status: new SharedArrayBuffer(scanned.table.count),
+          knownSha256: new SharedArrayBuffer(scanned.table.count * 32),
+        },
+        filesTotal: scanned.counters.files,
+        bytesTotal: scanned.counters.bytes,
+        options,
+      }, problems);
+    });
+    let seq = 0;
+    const report = () => progress({ seq: seq++, lanes: runs.map((run) => run.progress()) });
+    report();
+    const stopTicks = this.#deps.clock.every(TICK_MS, report);
+    try {
+      const lanes = await Promise.all(
+        runs.map((run) =>
+          run.report.then((lane) => {
+            // Others may go on for hours; this one's end is news now.
+            report();
+            return lane;
+          })
+        ),
+      );
+      return {
+        op: "mirror",
+        lanes,
+        unreadable: problems.named,
+        unreadableCount: problems.count,
+      };
+    } finally {
+      stopTicks();
+      stop();
+      if (!this.#abort.signal.aborted) {
+        await reader.removeSource(task.taskId).catch(() => {});
+        this.#scans.delete(source.name);
+      }
+    }
+  }
+
+  async finish(task: FinishTask): Promise<FinishResult> {
+    const lane = this.#lanes.get(task.destination);
+    if (lane === undefined) {
+      throw new BackupError("rejected", `${task.destination} was not prepared here`);
+    }
+    try {
+      await lane.finish(true);
+      return { op: "finish" };
+    } catch (thrown) {
+      return { op: "finish", error: wireError(asBackupError(thrown)) };
+    } finally {
+      this.#lanes.delete(task.destination);
+      await lane.close();
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#abort.abort(new BackupError("cancelled", "The run was released"));
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
+    this.#lanes.clear();
+    for (const thread of this.#readers) thread.close();
+    this.#watch?.close();
+    this.#scans.clear();
+  }
+
+  #start(task: PrepareTask): void {
+    if (this.#reader !== undefined) throw new BackupError("rejected", "This run is prepared");
+    const { clock, spawn } = this.#deps;
+    const { options, destinations } = task;
+    const pool = new SlotPool(
+      options.bufferBytes,
+      SLOTS_BASE + SLOTS_PER_DESTINATION * destinations.length,
+    );
+    this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
+    for (let n = 0; n < this.#deps.readers; n++) {
+      const thread = new ThreadClient(spawn("reader"), pool.memory);
+      this.#readers.push(thread);
+      this.#watch.add(thread, "The source");
+    }
+    this.#reader = new FanOutReader(this.#readers, pool, () => this.#lanes.size);
+    for (const spec of destinations) {
+      this.#lanes.set(
+        spec.key,
+        new DestinationLane(
+          {
+            clock,
+            spawn,
+            watch: this.#watch,
+            slots: pool.memory,
+            reader: this.#reader,
+            signal: this.#abort.signal,
+          },
+          spec,
+          options,
+        ),
+      );
+    }
+  }
+
+  async #inspect(spec: DestinationSpec, names: string[]): Promise<Inspected> {
+    try {
+      const inspection = await this.#lanes.get(spec.key)!.inspect(names);
+      return { spec, inspection, error: this.#unknown(spec, inspection) };
+    } catch (thrown) {
+      return { spec, inspection: undefined, error: asBackupError(thrown) };
+    }
+  }
+
+  /** An unmounted disk is never filled through its empty mount point. */
+  #unknown(spec: DestinationSpec, inspection: Inspection): BackupError | undefined {
+    const knownId = this.#deps.known.idAt(spec.path);
+    if (knownId === undefined || spec.isNew || knownId === inspection.destinationId) {
+      return undefined;
+    }
+    return inspection.destinationId === undefined
+      ? new BackupError(
+        "destination_changed",
+        `${spec.key} was a destination before and its marker is gone`,
+        { path: spec.key, hint: "Mount the disk; if it really is a new one, say so with --init" },
+      )
+      : new BackupError(
+        "destination_changed",
+        `${spec.key} is not the destination that was known under this path`,
+        { path: spec.key, hint: "Mount the right disk; if this one is meant, say so with --init" },
+      );
+  }
+
+  async #open(
+    task: PrepareTask,
+    { spec, inspection, error }: Inspected,
+    deadlineMs: number,
+    signal: AbortSignal,
+  ): Promise<PreparedDestination> {
+    const prepared: PreparedDestination = { destination: spec.key, warnings: [] };
+    if (error !== undefined || inspection === undefined) {
+      await this.#drop(spec);
+      return error === undefined ? prepared : { ...prepared, error: wireError(error) };
+    }
+    const request: OpenRequest = {
+      wanted: task.sources.map((source) => this.#wanted(source)),
+      holder: `${task.runId} on ${hostname()}, process ${Deno.pid}`,
+      createdAt: new Date(this.#deps.clock.nowMs()).toISOString(),
+    };
+    const lane = this.#lanes.get(spec.key)!;
+    for (;;) {
+      try {
+        if (task.options.dryRun) {
+          return await this.#openForDryRun(spec, inspection, request, prepared);
+        }
+        const opened = await lane.open(request);
+        this.#opened.set(spec.key, { keys: opened.keys, exists: true });
+        this.#deps.known.remember(spec.path, opened.destinationId);
+        return {
+          ...prepared,
+          destinationId: opened.destinationId,
+          freeBytes: opened.freeBytes,
+        };
+      } catch (thrown) {
+        const failed = asBackupError(thrown);
+        const left = deadlineMs - this.#deps.clock.monotonicMs();
+        if (failed.code === "destination_busy" && left > 0) {
+          await this.#deps.clock.sleep(Math.min(left, BUSY_RETRY_MS), signal);
+          continue;
+        }
+        await this.#drop(spec);
+        return { ...prepared, error: wireError(failed) };
+      }
+    }
+  }
+
+  /** Nothing is created: a destination that is not there yet would get everything. */
+  async #openForDryRun(
+    spec: DestinationSpec,
+    inspection: Inspection,
+    request: OpenRequest,
+    prepared: PreparedDestination,
+  ): Promise<PreparedDestination> {
+    if (inspection.destinationId !== undefined) {
+      await this.#lanes.get(spec.key)!.attach(request);
+    }
+    this.#opened.set(spec.key, { keys: {}, exists: inspection.destinationId !== undefined });
+    return inspection.freeBytes === undefined
+      ? prepared
+      : { ...prepared, freeBytes: inspection.freeBytes };
+  }
+
+  #wanted(source: SourceSpec): OpenRequest["wanted"][number] {
+    return {
+      name: source.name,
+      hostId: this.#deps.hostId,
+      hostName: hostname(),
+      sourcePath: source.path,
+    };
+  }
+
+  async #drop(spec: DestinationSpec): Promise<void> {
+    const lane = this.#lanes.get(spec.key);
+    this.#lanes.delete(spec.key);
+    await lane?.close();
+  }
+
+  #idleReader(): ThreadClient {
+    let best = this.#readers[0];
+    for (const thread of this.#readers) {
+      if (best === undefined || thread.pendingCount < best.pendingCount) best = thread;
+    }
+    if (best === undefined) throw new BackupError("rejected", "This run was not prepared here");
+    return best;
+  }
+
+  #onAbort(signal: AbortSignal, act: () => void): () => void {
+    if (signal.aborted) act();
+    signal.addEventListener("abort", act, { once: true });
+    return () => signal.removeEventListener("abort", act);
+  }
+}
+
+interface Inspected {
+  spec: DestinationSpec;
+  inspection: Inspection | undefined;
+  error: BackupError | undefined;
+}
+
+/** Two destinations on one disk are one disk: said, not refused. */
+function warnSharedDisks(inspected: Inspected[], prepared: PreparedDestination[]): void {
+  const firstOn = new Map<string, string>();
+  inspected.forEach(({ spec, inspection }, at) => {
+    const device = inspection?.device;
+    if (device === undefined || prepared[at]!.error !== undefined) return;
+    const first = firstOn.get(device);
+    if (first === undefined) firstOn.set(device, spec.key);
+    else {
+      prepared[at]!.warnings.push(
+        `${first} and ${spec.key} are on one file system: one broken disk loses both`,
+      );
+    }
+  });
+}

@@ -1,0 +1,74 @@
+/** One destination's report summed over the sources. */
+import type { DestinationReport } from "../../protocol/mesh/run.ts";
+import type { LaneReport } from "../../protocol/mesh/task.ts";
+
+export type LaneSums = Pick<
+  LaneReport,
+  | "filesTotal"
+  | "filesCopied"
+  | "bytesCopied"
+  | "filesUnchanged"
+  | "filesVerified"
+  | "bytesVerified"
+  | "verification"
+  | "failures"
+  | "failureCount"
+  | "rewritten"
+  | "warnings"
+  | "oldestVerifiedAtMs"
+  | "plan"
+>;
+
+/** Sums of all lanes; the oldest verification of all; `mixed` when the lanes were verified in different ways. */
+export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums {
+  const sums: LaneSums = {
+    filesTotal: 0,
+    filesCopied: 0,
+    bytesCopied: 0,
+    filesUnchanged: 0,
+    filesVerified: 0,
+    bytesVerified: 0,
+    verification: "none",
+    failures: [],
+    failureCount: 0,
+    rewritten: [],
+    warnings: [],
+  };
+  for (const { report } of lanes) {
+    sums.filesTotal += report.filesTotal;
+    sums.filesCopied += report.filesCopied;
+    sums.bytesCopied += report.bytesCopied;
+    sums.filesUnchanged += report.filesUnchanged;
+    sums.filesVerified += report.filesVerified;
+    sums.bytesVerified += report.bytesVerified;
+    sums.verification = joinVerification(sums.verification, report.verification);
+    sums.failures.push(...report.failures);
+    sums.failureCount += report.failureCount;
+    sums.rewritten.push(...report.rewritten);
+    sums.warnings.push(...report.warnings);
+    if (report.oldestVerifiedAtMs !== undefined) {
+      sums.oldestVerifiedAtMs = Math.min(
+        sums.oldestVerifiedAtMs ?? Infinity,
+        report.oldestVerifiedAtMs,
+      );
+    }
+    if (report.plan === undefined) continue;
+    const plan = sums.plan ??
+      { filesToCopy: 0, bytesToCopy: 0, filesUnchanged: 0, filesGone: 0 };
+    sums.plan = {
+      filesToCopy: plan.filesToCopy + report.plan.filesToCopy,
+      bytesToCopy: plan.bytesToCopy + report.plan.bytesToCopy,
+      filesUnchanged: plan.filesUnchanged + report.plan.filesUnchanged,
+      filesGone: plan.filesGone + report.plan.filesGone,
+    };
+  }
+  return sums;
+}
+
+function joinVerification(
+  a: LaneReport["verification"],
+  b: LaneReport["verification"],
+): LaneReport["verification"] {
+  if (a === "none") return b;
+  return b === "none" || a === b ? a : "mixed";
+}

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { PLAIN_STYLE } from "../../protocol/cli/colours.ts";
+import { renderProblems, renderResult } from "./render_result.ts";
+import { PARTIAL, sampleDestination, sampleReport } from "./sample_run.ts";
+import { verdictSentence } from "./verdict_sentence.ts";
+
+const OPTIONS = { style: PLAIN_STYLE, verbose: false };
+const VERIFIED = sampleDestination("/a", "verified", { filesCopied: 1 });
+const FAILED = sampleDestination("/b", "failed", undefined);
+
+Deno.test("the result names what is not safe, tells how it was verified and what was left out", () => {
+  assert.deepEqual(renderResult(PARTIAL, OPTIONS), [
+    "✗ 1 of 2 copies verified, not /mnt/nas; 1 source file could not be read.",
+    "  ✓ /mnt/ssd: verified, 1,200 files copied (3.4 GB), 33 unchanged, 1,200 verified from disk, 12 s, " +
+    "280 MB/s, oldest verification 2026-01-31 08:05",
+    "      /mnt/ssd and /mnt/nas are on one file system",
+    "      1 file differed on first read-back and was written again",
+    "  ✗ /mnt/nas: failed, 10 files copied (5.0 MB), 0 unchanged, 8 verified from cache, 3 failed, 12 s, 417 kB/s",
+    "      The destination is full (Free some)",
+    "Could not be read (1):",
+    "  Documents/secret: Permission denied",
+    "Failed at /mnt/nas (3):",
+    "  Documents/b\\n.mov: No space left, 3 attempts",
+    "  and 2 more",
+    "Left out:",
+    "  *.log (--exclude): 12 files, 4.5 MB",
+  ]);
+});
+
+Deno.test("-v names also the files that had to be written again", () => {
+  const lines = renderResult(PARTIAL, { style: PLAIN_STYLE, verbose: true });
+  assert.ok(lines.includes("      Documents/shaky.bin"));
+});
+
+Deno.test("only problems: nothing for a clean run, everything that failed otherwise", () => {
+  assert.deepEqual(renderProblems(sampleReport([VERIFIED]), PLAIN_STYLE), []);
+  const lines = renderProblems(PARTIAL, PLAIN_STYLE);
+  assert.ok(lines.includes("      The destination is full (Free some)"));
+  assert.ok(lines.includes("  Documents/secret: Permission denied"));
+  assert.ok(!lines.some((line) => line.includes("/mnt/ssd: verified")));
+});
+
+Deno.test("a dry run shows the plan of each destination with sizes", () => {
+  const plan = { filesToCopy: 12, bytesToCopy: 3e6, filesUnchanged: 1222, filesGone: 3 };
+  const report = sampleReport([sampleDestination("/mnt/ssd", "planned", { plan })]);
+  assert.deepEqual(renderResult(report, OPTIONS), [
+    "✓ Dry run: nothing was written.",
+    "  ✓ /mnt/ssd: planned, would copy 12 files (3.0 MB), 1,222 unchanged, 3 no longer in the source, kept there",
+  ]);
+});
+
+Deno.test("the verdict says verified of a copy only when it is", () => {
+  const [source] = PARTIAL.sources;
+  const unreadable = { sources: [source!], exitCode: 3, state: "partial" as const };
+  const lost = {
+    ...source!,
+    unreadable: [],
+    unreadableCount: 0,
+    error: { code: "not_found", message: "gone", retry: "no" as const },
+  };
+  const table: [string, string][] = [
+    [
+      verdictSentence(sampleReport([VERIFIED])),
+      "The copy is verified: 1,234 files, 3.4 GB in 42 s.",
+    ],
+    [
+      verdictSentence(sampleReport([VERIFIED, { ...VERIFIED, destination: "/c" }])),
+      "All 2 copies are verified: 1,234 files, 3.4 GB in 42 s.",
+    ],
+    [
+      verdictSentence(sampleReport([VERIFIED], unreadable)),
+      "The copy is verified, but 1 source file could not be read.",
+    ],
+    [verdictSentence(sampleReport([VERIFIED, FAILED])), "1 of 2 copies verified, not /b."],
+    [verdictSentence(sampleReport([FAILED])), "Failed: no copy is verified."],
+    [
+      verdictSentence(sampleReport([FAILED], { sources: [lost] })),
+      "Failed: no copy is verified; 1 source could not be read.",
+    ],
+    [
+      verdictSentence(sampleReport([VERIFIED, FAILED], { state: "cancelled" })),
+      "Cancelled after 42 s: 1 of 2 copies verified.",
+    ],
+  ];
+  for (const [actual, expected] of table) assert.equal(actual, expected);
+});

@@ -1,0 +1,90 @@
+/** What the aggregator knows about a run, and the events it learns it from. Rule: immutable; only `reduce` makes the next one. */
+import type { RunState } from "../../protocol/mesh/job.ts";
+import type {
+  LaneCounters,
+  LaneGauges,
+  LaneProgress,
+  LaneState,
+  Phase,
+  ScanCounters,
+} from "../../protocol/mesh/progress.ts";
+
+export type EndState = "verified" | "failed" | "cancelled" | "planned";
+
+export interface LaneModel {
+  readonly agentId: string | null;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly state: LaneState;
+  /** The last phase it was seen in, kept after its end. */
+  readonly phase: Phase;
+  readonly counters: LaneCounters;
+}
+
+export interface DestinationModel {
+  readonly key: string;
+  /** By task id; empty until the run is planned. */
+  readonly lanes: ReadonlyMap<string, LaneModel>;
+  /** The last word of each agent that works on it. */
+  readonly gauges: ReadonlyMap<string, LaneGauges>;
+  /** `place` counts the ends of the run, from 0. */
+  readonly end:
+    | { readonly state: EndState; readonly elapsedMs: number; readonly place: number }
+    | null;
+}
+
+export interface ScanModel {
+  readonly seq: number;
+  readonly counters: ScanCounters;
+}
+
+export interface ProgressModel {
+  readonly runId: string;
+  readonly state: RunState;
+  /** By source name. */
+  readonly scans: ReadonlyMap<string, ScanModel>;
+  readonly destinations: readonly DestinationModel[];
+}
+
+export type ProgressEvent =
+  | { readonly kind: "run_state"; readonly state: RunState }
+  | {
+    readonly kind: "scan";
+    readonly source: string;
+    /** Infinity for the result, which is the last word. */
+    readonly seq: number;
+    readonly counters: ScanCounters;
+  }
+  /** The totals of every task, once, before any copying: a lane of each at every destination still in. */
+  | {
+    readonly kind: "planned";
+    readonly tasks: readonly { readonly taskId: string; readonly scan: ScanCounters }[];
+  }
+  | {
+    readonly kind: "lanes";
+    readonly taskId: string;
+    readonly agentId: string;
+    readonly epoch: number;
+    readonly seq: number;
+    readonly lanes: readonly LaneProgress[];
+  }
+  | {
+    readonly kind: "destination_ended";
+    readonly destination: string;
+    readonly state: EndState;
+    readonly elapsedMs: number;
+  };
+
+export function emptyModel(runId: string, destinations: readonly string[]): ProgressModel {
+  return {
+    runId,
+    state: "queued",
+    scans: new Map(),
+    destinations: destinations.map((key) => ({
+      key,
+      lanes: new Map(),
+      gauges: new Map(),
+      end: null,
+    })),
+  };
+}

@@ -1,0 +1,41 @@
+/** First stage: open and lock the destinations. Rule: one that cannot take part is out by name, the others go on. */
+import { asBackupError } from "../../protocol/base/errors.ts";
+import type { PrepareResult } from "../../protocol/mesh/task.ts";
+import { endDestination, openDestinations, type RunContext } from "./run_context.ts";
+import { wireError, wireErrorOf } from "./wire_error.ts";
+
+/** @throws {BackupError} `usage` when the job as a whole makes no sense; nothing has been written then. */
+export async function prepareStage(context: RunContext): Promise<void> {
+  const { home, runId, job, signal } = context;
+  const spec = {
+    op: "prepare",
+    runId,
+    sources: job.sources,
+    destinations: job.destinations,
+    options: job.options,
+  } as const;
+  let result: PrepareResult;
+  try {
+    result = await home.client.run(spec, { signal });
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (asBackupError(thrown).code === "usage") throw thrown;
+    for (const d of openDestinations(context)) {
+      endDestination(context, d, "failed", wireErrorOf(thrown));
+    }
+    return;
+  }
+  signal.throwIfAborted();
+  for (const destination of context.destinations) {
+    const prepared = result.destinations.find((p) => p.destination === destination.key);
+    if (prepared === undefined) {
+      const error = wireError("protocol", "The agent did not say whether it can use it");
+      endDestination(context, destination, "failed", error);
+      continue;
+    }
+    destination.warnings = prepared.warnings;
+    if (prepared.error !== undefined) {
+      endDestination(context, destination, "failed", prepared.error);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** The report of a run, from what is known at its end. Rule: a destination is verified only when every account says so. */
+import type { FileFailure, RunState } from "../../protocol/mesh/job.ts";
+import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
+import type { DestinationReport, RunReport, SourceReport } from "../../protocol/mesh/run.ts";
+import type { LaneReport } from "../../protocol/mesh/task.ts";
+import type { LaneAccount } from "./lane_ledger.ts";
+import type { DestinationState, RunContext, SourceState } from "./run_context.ts";
+import { type SourceOutcome, verdict } from "./verdict.ts";
+import { wireError } from "./wire_error.ts";
+
+/** As many names as one scan or task reports at most. */
+const UNREADABLE_NAMES_MAX = 10_000;
+
+export function runReport(
+  context: RunContext,
+  startedAtMs: number,
+): RunReport & { state: Extract<RunState, "completed" | "partial" | "failed" | "cancelled"> } {
+  const sources = context.sources.map(sourceReport);
+  const destinations = context.destinations.map((d) => destinationReport(context, d));
+  const { state, exitCode } = verdict({
+    sources: context.sources.map((s, i) => outcomeOf(s, sources[i]!)),
+    destinations: destinations.map((d) => ({ state: d.state, errorCode: d.error?.code })),
+  });
+  const elapsedMs = context.progress.elapsedMs();
+  return { runId: context.runId, state, startedAtMs, elapsedMs, sources, destinations, exitCode };
+}
+
+function outcomeOf(state: SourceState, report: SourceReport): SourceOutcome {
+  if (state.error !== undefined) return "unreadable";
+  return report.unreadableCount > 0 ? "partly_unreadable" : "read";
+}
+
+function sourceReport({ source, error, scan, mirrored }: SourceState): SourceReport {
+  const scanned = scan?.unreadable ?? [];
+  const copied = mirrored?.unreadable ?? [];
+  const byPath = new Map<string, FileFailure>();
+  for (const failure of [...scanned, ...copied]) byPath.set(failure.path, failure);
+  const twice = scanned.length + copied.length - byPath.size;
+  const counted = (scan?.counters.unreadable ?? 0) + (mirrored?.unreadableCount ?? 0);
+  return {
+    source,
+    ...(error === undefined ? {} : { error }),
+    counters: scan?.counters ?? ZERO_SCAN,
+    excluded: scan?.excluded ?? [],
+    unreadable: [...byPath.values()].slice(0, UNREADABLE_NAMES_MAX),
+    // Never fewer than the names we have.
+    unreadableCount: Math.max(byPath.size, counted - twice),
+    warnings: scan?.warnings ?? [],
+  };
+}
+
+function destinationReport(context: RunContext, destination: DestinationState): DestinationReport {
+  const { end, key, warnings } = destination;
+  const ended = end ?? {
+    destination: key,
+    state: "cancelled" as const,
+    elapsedMs: context.progress.elapsedMs(),
+  };
+  const lanes = lanesOf(context, key);
+  const report: DestinationReport = { ...ended, warnings: [...warnings], lanes };
+  if (ended.state !== "verified" || lanes.every((l) => l.report.state === "verified")) {
+    return report;
+  }
+  // Announced from live progress, and the agent's own report then said otherwise.
+  context.log("error", "A destination was announced as verified and is not", {
+    runId: context.runId,
+    destination: key,
+  });
+  const error = lanes.find((l) => l.report.error !== undefined)?.report.error ??
+    wireError("protocol", "The agent announced it as verified, then reported otherwise");
+  return { ...report, state: "failed", error };
+}
+
+function lanesOf(context: RunContext, key: string): DestinationReport["lanes"] {
+  const { ledger, tasks } = context;
+  const tookPart = ledger?.destinations.includes(key) ?? false;
+  if (ledger === undefined || !tookPart) return [];
+  return ledger.accounts(key).map((account, i) => ({
+    source: tasks[i]!.source.name,
+    report: laneReport(key, account),
+  }));
+}
+
+function laneReport(destination: string, lane: LaneAccount): LaneReport {
+  const isEnd = lane.state === "verified" || lane.state === "failed" || lane.state === "planned";
+  const state = isEnd ? lane.state as LaneReport["state"] : "cancelled";
+  const error = lane.error === undefined ? {} : { error: lane.error };
+  if (lane.report !== undefined) return { ...lane.report, state, ...error };
+  const { counters } = lane;
+  return {
+    destination,
+    state,
+    ...error,
+    filesTotal: counters.filesTotal,
+    filesCopied: Math.max(0, counters.filesDone - counters.filesUnchanged),
+    bytesCopied: Math.max(0, counters.bytesDone - counters.bytesUnchanged),
+    filesUnchanged: counters.filesUnchanged,
+    filesVerified: counters.verifyFilesDone,
+    bytesVerified: counters.verifyBytesDone,
+    // Nothing proves the disk was read, so the weaker of the two is claimed.
+    verification: counters.verifyFilesDone > 0 ? "cache" : "none",
+    failures: [],
+    failureCount: counters.filesFailed,
+    rewritten: [],
+    warnings: ["The task ended without a report; these counts are from its last progress"],
+  };
+}

@@ -1,0 +1,92 @@
+/** What the stages of one run share. Rule: a destination ends once; the first end is told at once and stands. */
+import type { Clock } from "../../protocol/base/clock.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
+import type { DestinationReport } from "../../protocol/mesh/run.ts";
+import type { MirrorResult, ScanResult, WireError } from "../../protocol/mesh/task.ts";
+import type { TaskClient } from "../../protocol/mesh/task_port.ts";
+import type { Aggregator } from "../progress/aggregator.ts";
+import type { JobStore } from "../store/job_store.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { LaneLedger } from "./lane_ledger.ts";
+
+/** One agent the coordinator can give tasks to. */
+export interface Agent {
+  readonly id: string;
+  readonly client: TaskClient;
+  readonly capabilities: readonly string[];
+  /** Directories it copies at once, at least 1. */
+  readonly slots: number;
+}
+
+/** The end of a destination as it is known at that moment; the full report comes with the run's. */
+export type DestinationEnd = Pick<
+  DestinationReport,
+  "destination" | "state" | "error" | "elapsedMs"
+>;
+
+export interface SourceState {
+  readonly source: SourceSpec;
+  scan?: ScanResult;
+  /** Set when the whole source could not be read. */
+  error?: WireError;
+  mirrored?: MirrorResult;
+}
+
+export interface DestinationState {
+  readonly key: string;
+  warnings: readonly string[];
+  end?: DestinationEnd;
+}
+
+export interface RunContext {
+  readonly runId: string;
+  readonly job: JobSpec;
+  /** The agent that holds the run's locks and lists; every task of the run goes there. */
+  readonly home: Agent;
+  readonly store: JobStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly dispatcher: Dispatcher;
+  readonly progress: Aggregator;
+  /** Aborted by the caller, or by us when the run cannot go on. */
+  readonly signal: AbortSignal;
+  readonly sources: readonly SourceState[];
+  readonly destinations: readonly DestinationState[];
+  readonly onDestination: (end: DestinationEnd) => void;
+  /** The readable sources, in the order of the ledger's tasks; empty until copying starts. */
+  tasks: readonly SourceState[];
+  ledger: LaneLedger | undefined;
+}
+
+export function endDestination(
+  context: RunContext,
+  destination: DestinationState,
+  state: DestinationEnd["state"],
+  error?: WireError,
+): void {
+  if (destination.end !== undefined) return;
+  const elapsedMs = context.progress.elapsedMs();
+  const end: DestinationEnd = {
+    destination: destination.key,
+    state,
+    elapsedMs,
+    ...(error === undefined ? {} : { error }),
+  };
+  destination.end = end;
+  context.progress.apply({
+    kind: "destination_ended",
+    destination: destination.key,
+    state,
+    elapsedMs,
+  });
+  context.store.transact((tx) =>
+    tx.note({ kind: "destination_ended", runId: context.runId, ...end })
+  );
+  context.onDestination(end);
+}
+
+/** Destinations that take part and have not ended. */
+export function openDestinations(context: RunContext): DestinationState[] {
+  return context.destinations.filter((d) => d.end === undefined);
+}

@@ -1,0 +1,134 @@
+/** The job store over any engine's tables. Rule: the one place where stored states move. */
+import type { Clock } from "../../protocol/base/clock.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
+import { moveRun, moveTask, NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
+import {
+  ENDED_RUNS_KEPT,
+  type JobStore,
+  type StoreChanges,
+  type StoreReader,
+} from "./job_store.ts";
+import type { JobEvent, StoredRun, StoredTask } from "./records.ts";
+import type { Tables } from "./tables.ts";
+
+export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): JobStore {
+  const reader: StoreReader = {
+    run: (runId) => tables.getRun(runId),
+    runs: (limit) => tables.listRuns(limit),
+    task: (taskId) => tables.getTask(taskId),
+    tasks: (runId) => tables.listTasks(runId),
+    eventsAfter: (seq, limit, runId) => tables.eventsAfter(seq, limit, runId),
+  };
+  const changes = changesOver(tables, reader, clock);
+  let busy = false;
+  return {
+    ...reader,
+    transact(work) {
+      if (busy) throw new TypeError("Cannot start a transaction inside a transaction");
+      busy = true;
+      try {
+        return tables.transact(() => work(changes));
+      } finally {
+        busy = false;
+      }
+    },
+    close: () => tables.close(),
+  };
+}
+
+function changesOver(
+  tables: Tables,
+  reader: StoreReader,
+  clock: Pick<Clock, "nowMs">,
+): StoreChanges {
+  const note = (event: JobEvent): void => tables.appendEvent(event, clock.nowMs());
+
+  function knownRun(runId: string): StoredRun {
+    const run = tables.getRun(runId);
+    if (run === undefined) throw new BackupError("not_found", `No run ${runId} is stored`);
+    return run;
+  }
+
+  function knownTask(taskId: string): StoredTask {
+    const task = tables.getTask(taskId);
+    if (task === undefined) throw new BackupError("not_found", `No task ${taskId} is stored`);
+    return task;
+  }
+
+  function putTask(from: StoredTask | undefined, task: StoredTask): StoredTask {
+    tables.putTask(task);
+    const { runId, taskId, state, epoch, agentId, reason } = task;
+    const fromState = from?.state ?? null;
+    note({ kind: "task_state", runId, taskId, from: fromState, to: state, epoch, agentId, reason });
+    return task;
+  }
+
+  return {
+    ...reader,
+    note,
+    insertRun({ runId, hostId, spec }) {
+      if (tables.getRun(runId) !== undefined) {
+        throw new BackupError("rejected", `A run ${runId} exists already`);
+      }
+      tables.dropEndedRuns(ENDED_RUNS_KEPT);
+      const createdAtMs = clock.nowMs();
+      const run: StoredRun = {
+        runId,
+        hostId,
+        state: "queued",
+        spec,
+        createdAtMs,
+        endedAtMs: null,
+        report: null,
+      };
+      tables.putRun(run);
+      note({ kind: "run_state", runId, from: null, to: "queued" });
+      return run;
+    },
+    moveRun(runId, to, report) {
+      const before = knownRun(runId);
+      const state = moveRun(before.state, to);
+      const ended = NEXT_RUN_STATES[state].length === 0;
+      const run: StoredRun = {
+        ...before,
+        state,
+        endedAtMs: ended ? clock.nowMs() : null,
+        report: report ?? before.report,
+      };
+      tables.putRun(run);
+      note({ kind: "run_state", runId, from: before.state, to: state });
+      return run;
+    },
+    insertTask(task) {
+      knownRun(task.runId);
+      if (tables.getTask(task.taskId) !== undefined) {
+        throw new BackupError("rejected", `A task ${task.taskId} exists already`);
+      }
+      const fresh = { ...task, state: "queued", epoch: 0, agentId: null, reason: null } as const;
+      return putTask(undefined, fresh);
+    },
+    assignTask(taskId, agentId) {
+      const before = knownTask(taskId);
+      const state = moveTask(before.state, "assigned");
+      return putTask(before, { ...before, state, agentId, epoch: before.epoch + 1, reason: null });
+    },
+    moveTask(taskId, epoch, to, reason) {
+      const before = knownTask(taskId);
+      if (before.epoch !== epoch) {
+        throw new BackupError(
+          "superseded",
+          `Attempt ${epoch} of task ${taskId} is over: attempt ${before.epoch} has taken its place`,
+        );
+      }
+      const state = moveTask(before.state, to);
+      const agentId = state === "queued" ? null : before.agentId;
+      return putTask(before, { ...before, state, agentId, reason: reason ?? null });
+    },
+    explainTask(taskId, reason) {
+      const before = knownTask(taskId);
+      if (before.reason === reason) return;
+      tables.putTask({ ...before, reason });
+      note({ kind: "task_waits", runId: before.runId, taskId, reason });
+    },
+  };
+}

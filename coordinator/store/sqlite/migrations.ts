@@ -1,0 +1,4 @@
+/** The schema's history. Rule: entry N brings version N to N + 1; an entry that was released never changes. */
+import jobs from "./sql/001_jobs.sql" with { type: "text" };
+
+export const MIGRATIONS: readonly string[] = [jobs];

@@ -1,0 +1,28 @@
+/** SQLite's result codes as errors that people read. Rule: errors of ours pass through unchanged. */
+import { BackupError, type ErrorCode, type RetryHint } from "../../../protocol/base/errors.ts";
+
+const KNOWN: Readonly<Record<number, readonly [ErrorCode, RetryHint]>> = {
+  3: ["permission", "no"],
+  5: ["io", "later"],
+  6: ["io", "later"],
+  8: ["read_only", "no"],
+  10: ["io", "no"],
+  11: ["damaged", "no"],
+  13: ["no_space", "later"],
+  14: ["io", "no"],
+  23: ["permission", "no"],
+  26: ["damaged", "no"],
+};
+
+/** What `work` returns; what SQLite throws comes out as a BackupError about `path`. */
+export function withSqliteErrors<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    const resultCode = (thrown as { errcode?: unknown } | null)?.errcode;
+    if (typeof resultCode !== "number") throw thrown;
+    const [code, retry] = KNOWN[resultCode & 0xff] ?? ["internal", "no"];
+    const message = `Cannot use the job store ${path}: ${(thrown as Error).message}`;
+    throw new BackupError(code, message, { path, retry, cause: thrown });
+  }
+}

@@ -1,0 +1,127 @@
+/** The SQLite engine passes the suite of all job stores, and what only a file can do is tested here. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { ManualClock } from "../../../tests/support/manual_clock.ts";
+import { createJobStore } from "../create_job_store.ts";
+import { jobStoreSuite, SPEC } from "../job_store_suite.ts";
+import { MIGRATIONS } from "./migrations.ts";
+import { openDatabase } from "./open_database.ts";
+import { createSqliteTables } from "./sqlite_tables.ts";
+
+jobStoreSuite("sqlite", () => {
+  const folder = mkdtempSync(join(tmpdir(), "job-store-"));
+  const tables = createSqliteTables(join(folder, "jobs.db"));
+  return {
+    ...tables,
+    close() {
+      tables.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+});
+
+function inFolder(body: (path: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), "job-store-"));
+  try {
+    body(join(folder, "state", "jobs.db"));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function storeAt(path: string) {
+  return createJobStore(createSqliteTables(path), new ManualClock());
+}
+
+Deno.test("sqlite: nothing is opened or made before the first call", () =>
+  inFolder((path) => {
+    const store = storeAt(path);
+    assert.ok(!existsSync(path));
+    store.runs(1);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    store.close();
+  }));
+
+Deno.test("sqlite: what was stored is there after closing and opening, and event numbers go on", () =>
+  inFolder((path) => {
+    const first = storeAt(path);
+    first.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "host-1", spec: SPEC }));
+    const seq = first.eventsAfter(0, 9).at(-1)!.seq;
+    first.close();
+    const second = storeAt(path);
+    assert.deepEqual(second.run("run-1")!.spec, SPEC);
+    second.transact((tx) => tx.moveRun("run-1", "planning"));
+    assert.deepEqual(second.eventsAfter(seq, 9).map((e) => e.seq), [seq + 1]);
+    second.close();
+  }));
+
+Deno.test("sqlite: two processes' worth of connections see each other's commits", () =>
+  inFolder((path) => {
+    const one = storeAt(path);
+    const two = storeAt(path);
+    one.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "host-1", spec: SPEC }));
+    two.transact((tx) => tx.moveRun("run-1", "planning"));
+    assert.equal(one.run("run-1")!.state, "planning");
+    one.close();
+    two.close();
+  }));
+
+Deno.test("sqlite: a file of a newer version is refused and left as it is", () =>
+  inFolder((path) => {
+    openDatabase(path, [...MIGRATIONS, "CREATE TABLE later (x TEXT) STRICT"])
+      .close();
+    assert.throws(() => storeAt(path).runs(1), { code: "newer_version" });
+    const db = new DatabaseSync(path);
+    assert.equal(db.prepare("PRAGMA user_version").get()!["user_version"], MIGRATIONS.length + 1);
+    db.close();
+  }));
+
+Deno.test("sqlite: an older file is brought up to date with its rows kept", () =>
+  inFolder((path) => {
+    const store = storeAt(path);
+    store.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "host-1", spec: SPEC }));
+    store.close();
+    const db = openDatabase(path, [
+      ...MIGRATIONS,
+      "ALTER TABLE runs ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'",
+    ]);
+    assert.equal(db.prepare("SELECT colour FROM runs").get()!["colour"], "red");
+    db.close();
+  }));
+
+Deno.test("sqlite: a migration that fails leaves the old version whole", () =>
+  inFolder((path) => {
+    openDatabase(path, MIGRATIONS).close();
+    const broken = [
+      ...MIGRATIONS,
+      "CREATE TABLE half (a TEXT) STRICT; SELECT nonsense FROM nowhere",
+    ];
+    assert.throws(() => openDatabase(path, broken));
+    const db = openDatabase(path, MIGRATIONS);
+    assert.equal(
+      db.prepare("SELECT count(*) n FROM sqlite_master WHERE name = 'half'").get()!["n"],
+      0,
+    );
+    db.close();
+  }));
+
+Deno.test("sqlite: a file that is no database is reported as damaged, by name", () =>
+  inFolder((path) => {
+    openDatabase(path, MIGRATIONS).close();
+    writeFileSync(path, "this is no database, and long enough to be read as a header\n".repeat(99));
+    assert.throws(() => storeAt(path).runs(1), { code: "damaged", path });
+  }));
+
+Deno.test("sqlite: a row that does not fit its schema is reported as damaged", () =>
+  inFolder((path) => {
+    const store = storeAt(path);
+    store.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "host-1", spec: SPEC }));
+    const db = new DatabaseSync(path);
+    db.exec("UPDATE runs SET spec = '{}'");
+    db.close();
+    assert.throws(() => store.run("run-1"), { code: "damaged", message: /run-1/ });
+    store.close();
+  }));

@@ -1,0 +1,97 @@
+/** Tasks in memory. Rule: bounded; the longest ended task is forgotten first, a live one never. */
+import { RPC_CODES } from "../rpc/error_codes.ts";
+import { RpcError } from "../rpc/rpc_error.ts";
+import type { TaskPosition, TaskRecord, TaskStore } from "./task_store.ts";
+import { isTerminal } from "./task_state.ts";
+
+export interface MemoryTaskStoreLimits {
+  /** Ended tasks kept for callers that ask again. */
+  endedMax: number;
+  /** Their artifacts as JSON, in UTF-16 units, estimated; the newest ended task is kept whatever its size. */
+  endedCharsMax: number;
+  liveMax: number;
+}
+
+export const MEMORY_TASK_STORE_LIMITS: MemoryTaskStoreLimits = {
+  endedMax: 256,
+  endedCharsMax: 8 << 20,
+  liveMax: 1000,
+};
+
+export function createMemoryTaskStore(
+  limits: MemoryTaskStoreLimits = MEMORY_TASK_STORE_LIMITS,
+): TaskStore {
+  const records = new Map<string, TaskRecord>();
+  const idsByKey = new Map<string, string>();
+  /** Ended tasks in the order they ended, with their size. */
+  const ended = new Map<string, number>();
+  let endedChars = 0;
+
+  function forget(taskId: string, chars: number): void {
+    const record = records.get(taskId);
+    if (record?.idempotency) idsByKey.delete(keyOf(record.caller, record.idempotency.key));
+    records.delete(taskId);
+    ended.delete(taskId);
+    endedChars -= chars;
+  }
+
+  function trim(): void {
+    for (const [taskId, chars] of ended) {
+      const isWithin = ended.size <= limits.endedMax && endedChars <= limits.endedCharsMax;
+      if (isWithin || ended.size === 1) return;
+      forget(taskId, chars);
+    }
+  }
+
+  return {
+    get: (taskId) => records.get(taskId),
+    findByKey(caller, key) {
+      const taskId = idsByKey.get(keyOf(caller, key));
+      return taskId === undefined ? undefined : records.get(taskId);
+    },
+    put(record) {
+      const { id, status } = record.task;
+      if (!records.has(id) && records.size - ended.size >= limits.liveMax) {
+        throw new RpcError(RPC_CODES.unavailable, "Too many live tasks");
+      }
+      records.set(id, record);
+      if (record.idempotency) idsByKey.set(keyOf(record.caller, record.idempotency.key), id);
+      if (!isTerminal(status.state) || ended.has(id)) return;
+      const chars = artifactChars(record);
+      ended.set(id, chars);
+      endedChars += chars;
+      trim();
+    },
+    list(query) {
+      const matching = [...records.values()].filter((record) =>
+        record.caller === query.caller &&
+        (query.contextId === undefined || record.task.contextId === query.contextId) &&
+        (query.state === undefined || record.task.status.state === query.state) &&
+        (query.updatedSinceMs === undefined || record.updatedAtMs >= query.updatedSinceMs)
+      ).sort((a, b) => compare(positionOf(a), positionOf(b)));
+      const { after } = query;
+      const rest = after === undefined
+        ? matching
+        : matching.filter((record) => compare(positionOf(record), after) > 0);
+      return { records: rest.slice(0, query.limit), totalSize: matching.length };
+    },
+  };
+}
+
+export function positionOf(record: TaskRecord): TaskPosition {
+  return { updatedAtMs: record.updatedAtMs, taskId: record.task.id };
+}
+
+function compare(a: TaskPosition, b: TaskPosition): number {
+  if (a.updatedAtMs !== b.updatedAtMs) return b.updatedAtMs - a.updatedAtMs;
+  return a.taskId < b.taskId ? -1 : a.taskId > b.taskId ? 1 : 0;
+}
+
+function keyOf(caller: string, key: string): string {
+  return JSON.stringify([caller, key]);
+}
+
+function artifactChars(record: TaskRecord): number {
+  const { artifacts } = record.task;
+  return artifacts === undefined ? 0 : JSON.stringify(artifacts).length;
+}

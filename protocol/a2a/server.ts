@@ -1,0 +1,216 @@
+/** A2A 1.0 as an agent answers it. Rule: everything is checked before anything has an effect. */
+import type { Clock } from "../base/clock.ts";
+import { newId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { RPC_CODES } from "../rpc/error_codes.ts";
+import {
+  type Binding,
+  type CallContext,
+  type EventStream,
+  onCall,
+  onStream,
+} from "../rpc/method.ts";
+import { invalidParams, RpcError } from "../rpc/rpc_error.ts";
+import { a2aError, taskNotFound } from "./a2a_error.ts";
+import type { AgentExecutor } from "./executor.ts";
+import { bodyHashOf, idempotencyKeyOf } from "./idempotency.ts";
+import * as methods from "./methods.ts";
+import type { StreamEvent } from "./stream_event.ts";
+import type { Task } from "./task.ts";
+import { taskPage, withHistoryLength } from "./task_page.ts";
+import { isInterrupted, isTerminal } from "./task_state.ts";
+import type { TaskStore } from "./task_store.ts";
+import { createTaskTable } from "./task_table.ts";
+import { createTurns } from "./turns.ts";
+
+export interface A2AServerDeps {
+  executor: AgentExecutor;
+  store: TaskStore;
+  clock: Clock;
+  log: Log;
+  /** Media types this agent takes; a part that declares another one is refused with -32005. */
+  inputModes: readonly string[];
+  /** Own extension: its metadata carries `idempotencyKey` in requests and `cancelRequested` in tasks. */
+  extensionUri: string;
+}
+
+export interface A2AServer {
+  /** To be given to the dispatcher. */
+  bindings: Binding[];
+  /** Cancels what runs, waits for it (at most 10 s), ends all streams. New messages are refused from now on. */
+  close(): Promise<void>;
+}
+
+export function createA2AServer(deps: A2AServerDeps): A2AServer {
+  const { store, clock, extensionUri } = deps;
+  const table = createTaskTable({ store, clock });
+  const turns = createTurns({ ...deps, table });
+  let isClosed = false;
+
+  function taskOf(taskId: string, { caller }: CallContext): Task {
+    const record = store.get(taskId);
+    if (record === undefined || record.caller !== caller) throw taskNotFound(taskId);
+    return record.task;
+  }
+
+  /** The task of a message and its events from the first one on. A resend joins the task that is already there. */
+  function accept(
+    params: methods.SendMessageParams,
+    context: CallContext,
+  ): EventStream<StreamEvent> {
+    checkContent(params, deps.inputModes);
+    if (params.message.taskId) return nextTurn(params, params.message.taskId, context);
+    const { caller } = context;
+    const key = idempotencyKeyOf(params, extensionUri);
+    const idempotency = key === undefined ? undefined : { key, bodyHash: bodyHashOf(params) };
+    const earlier = key === undefined ? undefined : store.findByKey(caller, key);
+    if (earlier !== undefined) {
+      if (earlier.idempotency?.bodyHash === idempotency?.bodyHash) {
+        return table.subscribe(earlier.task.id);
+      }
+      throw invalidParams([
+        { field: "message", description: "This idempotency key was used for another message" },
+      ]);
+    }
+    refuseWhenClosed();
+    const { message } = params;
+    const contextId = message.contextId || newId("run");
+    const { id } = table.create({
+      caller,
+      contextId,
+      message,
+      ...(idempotency && { idempotency }),
+    });
+    const events = table.subscribe(id);
+    turns.start(id, contextId, message);
+    return events;
+  }
+
+  function nextTurn(
+    { message }: methods.SendMessageParams,
+    taskId: string,
+    context: CallContext,
+  ): EventStream<StreamEvent> {
+    const { contextId, status } = taskOf(taskId, context);
+    if (message.contextId && message.contextId !== contextId) {
+      throw invalidParams([
+        { field: "message.contextId", description: "The task belongs to another context" },
+      ]);
+    }
+    if (!isInterrupted(status.state) || turns.isLive(taskId)) {
+      throw a2aError("UNSUPPORTED_OPERATION", "The task is not waiting for a message");
+    }
+    refuseWhenClosed();
+    table.addMessage(taskId, { ...message, contextId });
+    const events = table.subscribe(taskId);
+    turns.start(taskId, contextId, message);
+    return events;
+  }
+
+  function refuseWhenClosed(): void {
+    if (isClosed) throw new RpcError(RPC_CODES.unavailable, "The agent is closing");
+  }
+
+  async function sendMessage(
+    params: methods.SendMessageParams,
+    context: CallContext,
+  ): Promise<{ task: Task }> {
+    const events = accept(params, context);
+    const first = await events.next();
+    if (first.done || !("task" in first.value)) throw new Error("A stream began without its task");
+    const { historyLength, returnImmediately } = params.configuration ?? {};
+    if (returnImmediately) {
+      await events.return();
+      return { task: withHistoryLength(first.value.task, historyLength) };
+    }
+    const { id } = first.value.task;
+    // A caller that goes away meanwhile costs one small reader until the task ends.
+    let task = first.value.task;
+    let isFollowUp = params.message.taskId !== undefined;
+    while (isFollowUp || !(isTerminal(task.status.state) || isInterrupted(task.status.state))) {
+      const step = await events.next();
+      if (step.done) break;
+      isFollowUp = false;
+      task = table.find(id) ?? task;
+    }
+    await events.return();
+    return { task: withHistoryLength(table.find(id) ?? task, historyLength) };
+  }
+
+  async function cancelTask(taskId: string, context: CallContext): Promise<Task> {
+    const before = taskOf(taskId, context);
+    const { state } = before.status;
+    if (isTerminal(state) && state !== "TASK_STATE_CANCELED") {
+      throw a2aError("TASK_NOT_CANCELABLE", "The task has already ended", { taskId });
+    }
+    await turns.cancel(taskId);
+    const task = table.find(taskId) ?? before;
+    if (isTerminal(task.status.state)) return task;
+    const own = { [extensionUri]: { cancelRequested: true } };
+    return { ...task, metadata: { ...task.metadata, ...own } };
+  }
+
+  return {
+    bindings: [
+      onCall(methods.SendMessage, sendMessage),
+      onStream(
+        methods.SendStreamingMessage,
+        (params, context) => untilInput(accept(params, context)),
+      ),
+      onCall(
+        methods.GetTask,
+        ({ id, historyLength }, context) => withHistoryLength(taskOf(id, context), historyLength),
+      ),
+      onCall(methods.ListTasks, (params, { caller }) => taskPage(store, caller, params)),
+      onCall(methods.CancelTask, ({ id }, context) => cancelTask(id, context)),
+      onStream(methods.SubscribeToTask, ({ id }, context) => {
+        if (isTerminal(taskOf(id, context).status.state)) {
+          throw a2aError("UNSUPPORTED_OPERATION", "The task has already ended", { taskId: id });
+        }
+        return table.subscribe(id);
+      }),
+      onCall(methods.GetExtendedAgentCard, () => {
+        throw a2aError("UNSUPPORTED_OPERATION", "This agent has no extended card");
+      }),
+      ...methods.PUSH_CONFIG_METHODS.map((method) => onCall(method, refusePush)),
+    ],
+    async close() {
+      isClosed = true;
+      await turns.close();
+      table.endStreams();
+    },
+  };
+}
+
+function refusePush(): never {
+  throw a2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", "This agent sends no push notifications");
+}
+
+function checkContent(params: methods.SendMessageParams, inputModes: readonly string[]): void {
+  if (params.configuration?.taskPushNotificationConfig !== undefined) refusePush();
+  if (params.message.role !== "ROLE_USER") {
+    throw invalidParams([{ field: "message.role", description: "Expected ROLE_USER" }]);
+  }
+  for (const { mediaType } of params.message.parts) {
+    const bare = mediaType?.split(";")[0]?.trim().toLowerCase();
+    if (bare && !inputModes.includes(bare)) {
+      throw a2aError("CONTENT_TYPE_NOT_SUPPORTED", `This agent does not take ${bare}`);
+    }
+  }
+}
+
+/** A stream of a sent message also ends when the task waits for its caller. */
+function untilInput(events: EventStream<StreamEvent>): EventStream<StreamEvent> {
+  let isOver = false;
+  return {
+    async next() {
+      if (isOver) return await events.return();
+      const step = await events.next();
+      if (!step.done && "statusUpdate" in step.value) {
+        isOver = step.value.statusUpdate.status.state === "TASK_STATE_INPUT_REQUIRED";
+      }
+      return step;
+    },
+    return: () => events.return(),
+  };
+}

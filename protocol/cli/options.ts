@@ -1,0 +1,217 @@
+/**
+ * Every option of every command, by its key in the configuration file. Rule: one table; a command only lists the keys it
+ * takes, so one name never means two things.
+ */
+import { type Option, option } from "./option.ts";
+import {
+  choiceValue,
+  durationValue,
+  integerBetween,
+  listOf,
+  type PriorityRule,
+  priorityValue,
+  rateLimitValue,
+  sizeValue,
+  switchValue,
+  textValue,
+} from "./value_schema.ts";
+import type { RateLimit } from "./quantity.ts";
+import * as v from "valibot";
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_BUFFER_BYTES = 64 << 20;
+const MIN_BUFFER_BYTES = 16 << 20;
+
+const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(textValue);
+
+export const OPTIONS = {
+  to: option<string[]>({
+    flag: "to",
+    placeholder: "DEST",
+    repeatable: true,
+    envAlias: "BACKUP_DEST",
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Folder to keep a copy in; repeat for more, all are filled at once",
+  }),
+  as: option<string | undefined>({
+    flag: "as",
+    placeholder: "NAME",
+    lasting: false,
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "Name of the copy at the destinations instead of the source's own; with one SOURCE only",
+  }),
+  limit: option<RateLimit[]>({
+    flag: "limit",
+    placeholder: "[DEST=]RATE",
+    repeatable: true,
+    schema: listOf(rateLimitValue),
+    defaultValue: [],
+    help: "Bytes per second written and read back, such as 8MB, for DEST or for each destination",
+  }),
+  exclude: option<string[]>({
+    flag: "exclude",
+    placeholder: "PATTERN",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Leave out what matches, in gitignore grammar; nothing is left out by default",
+  }),
+  excludeFile: option<string[]>({
+    flag: "exclude-file",
+    placeholder: "FILE",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "File of such patterns, one a line",
+  }),
+  excludeCaches: option<boolean>({
+    flag: "exclude-caches",
+    schema: switchValue,
+    defaultValue: false,
+    help: "Leave out the content of folders marked by a CACHEDIR.TAG",
+  }),
+  ignoreFiles: option<boolean>({
+    flag: "ignore-files",
+    shownNegated: true,
+    schema: switchValue,
+    defaultValue: true,
+    help: "Copy also what .backupignore files in the source leave out",
+  }),
+  oneFileSystem: option<boolean>({
+    flag: "one-file-system",
+    schema: switchValue,
+    defaultValue: false,
+    help: "Do not enter folders where another file system is mounted",
+  }),
+  priority: option<PriorityRule[]>({
+    flag: "priority",
+    placeholder: "PATTERN=LEVEL",
+    repeatable: true,
+    schema: listOf(priorityValue),
+    defaultValue: [],
+    help:
+      "Copy matching files earlier or later: low, normal, high, critical; the last match counts",
+  }),
+  order: option<"priority" | "fifo">({
+    flag: "order",
+    placeholder: "ORDER",
+    schema: choiceValue(["priority", "fifo"]),
+    defaultValue: "priority",
+    defaultText: "priority",
+    help: "priority: levels, then small files first; fifo: as found",
+  }),
+  verify: option<"new" | "all">({
+    flag: "verify",
+    placeholder: "WHAT",
+    schema: choiceValue(["new", "all"]),
+    defaultValue: "new",
+    defaultText: "new",
+    help: "new: read back what was copied; all: unchanged files too",
+  }),
+  workers: option<number>({
+    flag: "workers",
+    placeholder: "N",
+    schema: integerBetween(1, 8),
+    defaultValue: 8,
+    defaultText: "8",
+    help: "Most threads serving one destination, 1 to 8; fewer run when more do not pay",
+  }),
+  attempts: option<number>({
+    flag: "attempts",
+    placeholder: "N",
+    schema: integerBetween(1, 10),
+    defaultValue: 3,
+    defaultText: "3",
+    help: "Attempts in all for one file at one destination, 1 to 10",
+  }),
+  timeout: option<number>({
+    flag: "timeout",
+    placeholder: "DURATION",
+    schema: durationValue(100, "100ms"),
+    defaultValue: DEFAULT_TIMEOUT_MS,
+    defaultText: "60s",
+    help: "Give up a disk operation that takes longer",
+  }),
+  buffer: option<number>({
+    flag: "buffer",
+    placeholder: "SIZE",
+    schema: sizeValue(MIN_BUFFER_BYTES, "16MiB"),
+    defaultValue: DEFAULT_BUFFER_BYTES,
+    defaultText: "64MiB",
+    help: "Memory for data on its way, shared by all destinations",
+  }),
+  wait: option<number>({
+    flag: "wait",
+    placeholder: "DURATION",
+    schema: durationValue(0, "0"),
+    defaultValue: 0,
+    defaultText: "0",
+    help: "Wait so long for a destination that another run is using",
+  }),
+  init: option<boolean>({
+    flag: "init",
+    lasting: false,
+    schema: switchValue,
+    defaultValue: false,
+    help: "Take a known destination whose marker is gone as a new one",
+  }),
+  dryRun: option<boolean>({
+    flag: "dry-run",
+    short: "n",
+    lasting: false,
+    schema: switchValue,
+    defaultValue: false,
+    help: "Show what would be copied, with sizes; write nothing",
+  }),
+  json: option<boolean>({
+    flag: "json",
+    schema: switchValue,
+    defaultValue: false,
+    help: "JSON lines on stdout instead of text",
+  }),
+  quiet: option<boolean>({
+    flag: "quiet",
+    short: "q",
+    schema: switchValue,
+    defaultValue: false,
+    help: "Print errors only",
+  }),
+  verbose: option<boolean>({
+    flag: "verbose",
+    short: "v",
+    schema: switchValue,
+    defaultValue: false,
+    help: "Print more detail",
+  }),
+  stateDir: option<string | undefined>({
+    flag: "state-dir",
+    placeholder: "DIR",
+    schema: optionalText,
+    defaultValue: undefined,
+    defaultText: "$XDG_STATE_HOME/backup-agent",
+    help: "Where runs and known destinations are remembered",
+  }),
+} as const satisfies Record<string, Option>;
+
+export type OptionKey = keyof typeof OPTIONS;
+export type OptionValue<K extends OptionKey> = (typeof OPTIONS)[K]["defaultValue"];
+export const OPTION_KEYS = Object.keys(OPTIONS) as OptionKey[];
+
+/** The row of a key, as a general option. */
+export function optionOf(key: OptionKey): Option {
+  return OPTIONS[key];
+}
+
+/** Flags every command takes; they choose what is read or printed and are no settings. */
+export const COMMON_FLAGS = {
+  config: {
+    flag: "config",
+    placeholder: "FILE",
+    env: "BACKUP_AGENT_CONFIG",
+    help: "Configuration file (JSON, comments allowed)",
+    defaultText: "$XDG_CONFIG_HOME/backup-agent/config.json",
+  },
+  help: { flag: "help", short: "h", help: "Show this help" },
+} as const;

@@ -1,0 +1,61 @@
+/** A whole task agent in one call: card, A2A server, executor, Hono app. */
+import type { Hono } from "hono";
+import { createMemoryTaskStore } from "../a2a/memory_task_store.ts";
+import { createA2AServer } from "../a2a/server.ts";
+import type { TaskStore } from "../a2a/task_store.ts";
+import { requireVersion } from "../a2a/version.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import { createTaskExecutor, EXTENSION_URI } from "../mesh/task_over_a2a.ts";
+import type { TaskHandler } from "../mesh/task_port.ts";
+import { createDispatch } from "../rpc/dispatch.ts";
+import type { Binding } from "../rpc/method.ts";
+import { createAgentApp } from "./agent_app.ts";
+import { TASK_INPUT_MODES, taskAgentCard, type TaskAgentFacts } from "./task_agent_card.ts";
+
+export interface TaskAgentAppDeps {
+  card: TaskAgentFacts;
+  handler: TaskHandler;
+  clock: Clock;
+  log: Log;
+  /** Bearer token that every call needs; the card and /health stay public. */
+  token?: string | undefined;
+  /** Reasons to refuse work, for /ready. */
+  ready?: () => readonly string[];
+  /** Default: in memory. */
+  store?: TaskStore;
+  /** Methods beyond A2A's, e.g. those of the mesh. */
+  methods?: readonly Binding[];
+}
+
+export interface TaskAgentApp {
+  app: Hono;
+  /** Cancels what runs, waits for it at most 10 s, refuses new tasks. */
+  close(): Promise<void>;
+}
+
+export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
+  const { handler, clock, log, token } = deps;
+  const card = taskAgentCard(deps.card, token !== undefined);
+  const server = createA2AServer({
+    executor: createTaskExecutor(handler),
+    store: deps.store ?? createMemoryTaskStore(),
+    clock,
+    log,
+    inputModes: TASK_INPUT_MODES,
+    extensionUri: EXTENSION_URI,
+  });
+  const app = createAgentApp({
+    card: () => card,
+    ready: deps.ready ?? (() => []),
+    dispatch: createDispatch([...server.bindings, ...deps.methods ?? []], {
+      before: requireVersion,
+      log,
+    }),
+    clock,
+    log,
+    extensions: [EXTENSION_URI],
+    token,
+  });
+  return { app, close: () => server.close() };
+}

@@ -1,0 +1,83 @@
+/** The card of an agent that runs mesh tasks. Rule: skills are capability ids, so matching is set inclusion. */
+import type { AgentCard, AgentSkill } from "../a2a/agent_card.ts";
+import { A2A_VERSION } from "../a2a/version.ts";
+import type { Capability } from "../mesh/capability.ts";
+import { EXTENSION_URI } from "../mesh/task_over_a2a.ts";
+
+/** Static facts only: what changes with load belongs into heartbeats. */
+export interface TaskAgentFacts {
+  /** For people. */
+  name: string;
+  /** Stable over restarts. */
+  agentId: string;
+  /** Of the program. */
+  version: string;
+  capabilities: readonly Capability[];
+  /** Absolute JSON-RPC endpoint as peers reach it. */
+  url: string;
+}
+
+const SKILLS: Record<Capability, Omit<AgentSkill, "id">> = {
+  "backup.sequential": {
+    name: "Sequential backup",
+    description: "Copies a directory file by file",
+    tags: ["sequential"],
+  },
+  "backup.parallel": {
+    name: "Parallel backup",
+    description: "Copies several files of a directory at once",
+    tags: ["parallel"],
+  },
+  "backup.verify": {
+    name: "Verification",
+    description: "Reads copies back and compares them with what was read from the source",
+    tags: ["verify", "sha256"],
+  },
+  "backup.restore": {
+    name: "Restore",
+    description: "Writes copies back to a directory",
+    tags: ["restore"],
+  },
+  compress: { name: "Compression", description: "Compresses copies", tags: ["compress", "zstd"] },
+  encrypt: { name: "Encryption", description: "Encrypts copies", tags: ["encrypt"] },
+  mirror: {
+    name: "Mirror",
+    description: "Keeps plain copies under their own names",
+    tags: ["mirror"],
+  },
+  snapshot: {
+    name: "Snapshots",
+    description: "Keeps deduplicated snapshots in a repository",
+    tags: ["snapshot"],
+  },
+};
+
+const JSON_MEDIA_TYPE = "application/json";
+export const TASK_INPUT_MODES: readonly string[] = [JSON_MEDIA_TYPE];
+
+export function taskAgentCard(facts: TaskAgentFacts, hasToken: boolean): AgentCard {
+  const { agentId, capabilities } = facts;
+  return {
+    name: facts.name,
+    description: "Backs up directories to several destinations at once and verifies every copy",
+    version: facts.version,
+    supportedInterfaces: [
+      { url: facts.url, protocolBinding: "JSONRPC", protocolVersion: A2A_VERSION },
+    ],
+    capabilities: {
+      streaming: true,
+      extensions: [{
+        uri: EXTENSION_URI,
+        description: "Backup tasks with progress counters, idempotency keys and typed errors",
+        params: { agentId, capabilities: [...capabilities] },
+      }],
+    },
+    defaultInputModes: [...TASK_INPUT_MODES],
+    defaultOutputModes: [JSON_MEDIA_TYPE],
+    skills: capabilities.map((id) => ({ id, ...SKILLS[id] })),
+    ...(hasToken && {
+      securitySchemes: { bearer: { httpAuthSecurityScheme: { scheme: "Bearer" } } },
+      securityRequirements: [{ schemes: { bearer: {} } }],
+    }),
+  };
+}

@@ -1,0 +1,34 @@
+/** What a task can require and an agent can offer. Rule: the wire carries ids; short aliases live at the edge. */
+
+export const CAPABILITIES = [
+  "backup.sequential",
+  "backup.parallel",
+  "backup.verify",
+  "backup.restore",
+  "compress",
+  "encrypt",
+  "mirror",
+  "snapshot",
+] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+const ALIASES: Readonly<Record<string, Capability>> = {
+  sequential: "backup.sequential",
+  parallel: "backup.parallel",
+  verify: "backup.verify",
+  restore: "backup.restore",
+};
+
+/** The wire id for an id or its alias; undefined when there is no such capability. */
+export function capabilityId(text: string): Capability | undefined {
+  return CAPABILITIES.find((id) => id === text) ?? ALIASES[text];
+}
+
+/** The required ids an agent does not offer; empty means it can take the task. */
+export function missingCapabilities(
+  required: readonly string[],
+  offered: readonly string[],
+): string[] {
+  const has = new Set(offered.map((o) => capabilityId(o) ?? o));
+  return required.filter((r) => !has.has(capabilityId(r) ?? r));
+}

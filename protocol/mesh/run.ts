@@ -1,0 +1,73 @@
+/** What the coordinator tells about a run: live (`RunProgress`, 4 times a second) and at its end (`RunReport`). */
+import * as v from "valibot";
+import { FileFailure, RunState, SourceSpec } from "./job.ts";
+import { LaneCounters, LaneGauges, LaneState, Phase, ScanCounters } from "./progress.ts";
+import { ExcludedByRule, LaneReport, WireError } from "./task.ts";
+
+const count = v.pipe(v.number(), v.minValue(0));
+
+export const PillState = v.picklist(["pending", "active", "done", "failed"]);
+export type PillState = v.InferOutput<typeof PillState>;
+
+export const DestinationProgress = v.object({
+  destination: v.string(),
+  state: LaneState,
+  pills: v.record(Phase, PillState),
+  /** Sums over the tasks of the run at this destination. */
+  counters: LaneCounters,
+  gauges: LaneGauges,
+  /** Time left for the current phase of this destination; null while unknown or stalled. */
+  etaMs: v.nullable(count),
+  /** True for at most one destination: the first verified, else the one with the highest rate. */
+  fastest: v.boolean(),
+  /** From the start of the run to this destination's end, or to now. */
+  elapsedMs: count,
+});
+export type DestinationProgress = v.InferOutput<typeof DestinationProgress>;
+
+export const RunProgress = v.object({
+  runId: v.string(),
+  state: RunState,
+  elapsedMs: count,
+  scan: ScanCounters,
+  destinations: v.array(DestinationProgress),
+  /** S2-24: "X copying, Y verifying", or "Verifying: NAME" when just one is and none copies. */
+  statusLine: v.string(),
+});
+export type RunProgress = v.InferOutput<typeof RunProgress>;
+
+export const SourceReport = v.object({
+  source: SourceSpec,
+  /** Set when the whole source could not be read. */
+  error: v.exactOptional(WireError),
+  counters: ScanCounters,
+  excluded: v.array(ExcludedByRule),
+  unreadable: v.array(FileFailure),
+  unreadableCount: count,
+  warnings: v.array(v.string()),
+});
+export type SourceReport = v.InferOutput<typeof SourceReport>;
+
+export const DestinationReport = v.object({
+  destination: v.string(),
+  state: v.picklist(["verified", "failed", "cancelled", "planned"]),
+  /** Why it took no part or was given up; file failures are in the lanes. */
+  error: v.exactOptional(WireError),
+  elapsedMs: count,
+  warnings: v.array(v.string()),
+  /** One per source, in the order of the sources; empty when it took no part. */
+  lanes: v.array(v.object({ source: v.string(), report: LaneReport })),
+});
+export type DestinationReport = v.InferOutput<typeof DestinationReport>;
+
+export const RunReport = v.object({
+  runId: v.string(),
+  state: RunState,
+  startedAtMs: count,
+  elapsedMs: count,
+  sources: v.array(SourceReport),
+  destinations: v.array(DestinationReport),
+  /** 0, 1, 2, 3, 4, 10, 11 or 130; see `verdict`. */
+  exitCode: v.number(),
+});
+export type RunReport = v.InferOutput<typeof RunReport>;

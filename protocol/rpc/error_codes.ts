@@ -1,0 +1,15 @@
+/** Every JSON-RPC error code that is not A2A's own. Rule: a code is written down here once and used by name. */
+
+export const RPC_CODES = {
+  parseError: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  internal: -32603,
+  /** Ours, next to HTTP 401. */
+  unauthenticated: -32090,
+  /** Ours, next to HTTP 413. */
+  bodyTooLarge: -32092,
+  /** Ours: a limit on live tasks is reached, or the agent is closing; the same call may succeed later. */
+  unavailable: -32093,
+} as const;

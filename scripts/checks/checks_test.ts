@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { needs } from "../../tests/support/tools.ts";
+import { createStepRunner } from "./deadline.ts";
+import { DEBIAN_PACKAGES, missingPackages, missingPrograms } from "./debian_tools.ts";
+import { formatSummary, readSummary } from "./test_summary.ts";
+
+Deno.test("the counts are read from deno's summary, with and without colours and steps", () => {
+  const cases: [string, string][] = [
+    ["ok | 3 passed | 0 failed (12ms)\n", "3 passed, 0 failed, 0 skipped"],
+    [
+      "\x1b[0m\x1b[31mFAILED\x1b[0m | 1 passed (1 step) | 5 failed (2 steps) | 1 ignored (1 step) | 4 filtered out (189ms)\n",
+      "1 passed, 5 failed, 1 skipped",
+    ],
+    ["ok | 0 passed | 0 failed | 5 filtered out (3ms)\n", "0 passed, 0 failed, 0 skipped"],
+    [
+      "ok | 9 passed | 0 failed (1s)\nsome test ran deno test itself\n\nFAILED | 1 passed | 1 failed | 20 ignored (2m10s)\n",
+      "1 passed, 1 failed, 20 skipped",
+    ],
+  ];
+  for (const [output, expected] of cases) {
+    const summary = readSummary(output);
+    assert.ok(summary !== undefined, output);
+    assert.equal(formatSummary(summary), expected);
+  }
+});
+
+Deno.test("output without a summary has no counts", () => {
+  assert.equal(readSummary(""), undefined);
+  assert.equal(readSummary("running 3 tests from ./x_test.ts\na ... ok (1ms)\n"), undefined);
+});
+
+Deno.test("a package is missing when one of its programs is", () => {
+  assert.deepEqual(missingPackages(() => true), []);
+  assert.deepEqual(missingPackages((program) => program !== "setfattr"), ["attr"]);
+  assert.deepEqual(missingPrograms((program) => program !== "setfattr"), ["setfattr"]);
+  assert.deepEqual(missingPackages(() => false), Object.keys(DEBIAN_PACKAGES));
+});
+
+Deno.test("a step shows and returns its output and reports failure", async () => {
+  const steps = createStepRunner(60_000);
+  assert.deepEqual(await steps.run("/bin/sh", ["-c", "echo one; exit 3"]), {
+    success: false,
+    output: "one\n",
+  });
+  assert.equal((await steps.run("/bin/sh", ["-c", "exit 0"])).success, true);
+});
+
+Deno.test({
+  ...needs("what a step leaves running is ended with it", "linux"),
+  fn: endsWhatIsLeft,
+});
+
+async function endsWhatIsLeft(): Promise<void> {
+  const steps = createStepRunner(60_000);
+  const script = "sleep 300 >/dev/null 2>&1 & echo $!";
+  const pid = Number((await steps.run("/bin/sh", ["-c", script])).output);
+  assert.ok(pid > 1);
+  // Gone, or dead and not yet collected by its new parent.
+  const isAlive = `grep -q '^State:.[^Z]' /proc/${pid}/status 2>/dev/null`;
+  const waiting = await steps.run("/bin/sh", [
+    "-c",
+    `for i in 1 2 3 4 5 6 7 8 9 10; do ${isAlive} || exit 0; sleep 0.1; done; exit 1`,
+  ]);
+  assert.ok(waiting.success, `process ${pid} is still there`);
+}
+
+Deno.test("after the deadline the running step is ended and no other starts", async () => {
+  const steps = createStepRunner(1);
+  assert.equal((await steps.run("/bin/sh", ["-c", "sleep 300"])).success, false);
+  assert.ok(steps.isLate());
+  assert.deepEqual(await steps.run("/bin/sh", ["-c", "echo late"]), { success: false, output: "" });
+});

@@ -1,0 +1,79 @@
+/**
+ * `deno task test [--all] [FILE or deno test flag …]`: everything from a fresh machine to `N passed, N failed,
+ * N skipped`. Rule: under CI=true, or with --all, formatting, lint and types are checked too, and nothing is skipped
+ * for want of a tool.
+ */
+import { fileURLToPath } from "node:url";
+import { createStepRunner } from "./checks/deadline.ts";
+import { provideTools } from "./checks/debian_tools.ts";
+import { formatSummary, readSummary } from "./checks/test_summary.ts";
+import { MISSING_TOOLS_VARIABLE } from "../tests/support/tools.ts";
+
+const DEADLINE_MS = 40 * 60_000;
+
+/** The program's own permissions, but for the network: tests talk to this machine only, and start programs. */
+const PERMISSIONS = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-ffi",
+  "--allow-run",
+  "--allow-net=127.0.0.1,localhost,[::1]",
+];
+
+const deno = Deno.execPath();
+const root = fileURLToPath(new URL("..", import.meta.url));
+const inCi = Deno.env.get("CI") === "true";
+
+// `deno test` takes a file of this name for a test: loaded that way it must do nothing, least of all run the tests.
+if (import.meta.main) {
+  Deno.chdir(root);
+  // Rust back traces make every expected error message twenty lines long.
+  Deno.env.delete("RUST_BACKTRACE");
+  Deno.exit(await test(Deno.args));
+}
+
+async function test(args: string[]): Promise<number> {
+  const steps = createStepRunner(DEADLINE_MS);
+  const failures: string[] = [];
+  for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    Deno.addSignalListener(signal, () => {
+      steps.stop();
+      Deno.exit(exitCode);
+    });
+  }
+
+  const missing = await provideTools();
+  if (missing.length > 0) {
+    console.log(`Missing programs: ${missing.join(", ")}`);
+    if (inCi) failures.push(`missing programs: ${missing.join(", ")}`);
+    else console.log("Tests that need them are skipped by name.");
+  }
+
+  if (inCi || args.includes("--all")) {
+    for (const check of [["fmt", "--check"], ["lint"], ["check"]]) {
+      const { success } = await steps.run(deno, check);
+      if (!success) failures.push(`deno ${check.join(" ")}`);
+    }
+  }
+
+  const built = await steps.run(deno, ["task", "--quiet", "build"]);
+  if (!built.success) failures.push("deno task build");
+
+  const tested = await steps.run(
+    deno,
+    ["test", ...PERMISSIONS, ...args.filter((arg) => arg !== "--all")],
+    {
+      ...(missing.length === 0 ? {} : { [MISSING_TOOLS_VARIABLE]: missing.join(",") }),
+      ...(Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {}),
+    },
+  );
+  const summary = readSummary(tested.output);
+  if (!tested.success) failures.push(summary === undefined ? "deno test did not finish" : "tests");
+  else if (summary === undefined || summary.passed === 0) failures.push("no test ran");
+
+  if (failures.length > 0) console.log(`\nFailed: ${failures.join("; ")}`);
+  console.log(formatSummary(summary ?? { passed: 0, failed: 1, skipped: 0 }));
+  return failures.length === 0 ? 0 : 1;
+}
