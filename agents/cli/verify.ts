@@ -5,7 +5,7 @@ import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { createLiveArea } from "../../protocol/cli/live_area.ts";
-import { absolutePath } from "../../protocol/cli/surroundings.ts";
+import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { isSound, type VerifyDestination, type VerifyOutcome } from "./verify_port.ts";
 import {
@@ -49,7 +49,7 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
     });
   }
   const destination = typed.replace(/(?<=.)\/+$/, "");
-  const path = absolutePath(typed, surroundings.folder);
+  const path = typedPath(typed, surroundings.folder);
   const json = settings.get("json").value;
   const quiet = settings.get("quiet").value;
   const verbose = settings.get("verbose").value;

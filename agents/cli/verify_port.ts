@@ -22,6 +22,7 @@ export interface VerifyOutcome {
   /** There, but not recorded: nothing is known about them. */
   extra: string[];
   unreadable: FileFailure[];
+  /** When this verification ended; absent when no file was sound. */
   lastVerifiedAtMs?: number;
 }
 

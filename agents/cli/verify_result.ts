@@ -6,7 +6,6 @@ import {
   formatBytes,
   formatClock,
   formatCount,
-  formatDate,
   formatDuration,
   formatPercent,
   formatPlural,
@@ -74,6 +73,7 @@ export function renderVerifyLane(view: VerifyView, columns: number, style: Style
 /** One line for a log. */
 export function verifyLine(view: VerifyView): string {
   const { progress } = view;
+  if (progress.filesTotal === 0) return `${view.destination}: verify, reading what is recorded`;
   return `${view.destination}: verify ${formatPercent(verifyFraction(view))}, ${
     formatCount(progress.filesDone)
   }/${formatPlural(progress.filesTotal, "file")}, ${formatBytes(progress.bytesDone)}/${
@@ -91,12 +91,9 @@ export function renderVerifyResult(
   const files = formatPlural(outcome.filesVerified, "file");
   const bytes = formatBytes(outcome.bytesVerified);
   const how = VERIFIED_HOW[outcome.verification];
-  const since = outcome.lastVerifiedAtMs === undefined
-    ? ""
-    : ` Verified before: ${formatDate(outcome.lastVerifiedAtMs)}.`;
   const sound = `${name} is sound: ${files}, ${bytes} verified${how} in ${
     formatDuration(facts.elapsedMs)
-  }.${since}`;
+  }.`;
   const unsound = `${name} is not sound: ${formatCount(outcome.damaged.length)} damaged, ${
     formatCount(outcome.missing.length)
   } missing, ${formatCount(outcome.unreadable.length)} unreadable; ${files} verified${how}.`;

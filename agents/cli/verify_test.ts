@@ -52,7 +52,7 @@ Deno.test("a sound destination is one sentence and exit code 0", async () => {
   assert.deepEqual(asked, { path: "/here/out", names: ["Documents"] });
   assert.equal(run.code, 0);
   assert.equal(run.out, "✓ out is sound: 12 files, 3.0 MB verified from disk in 0.0 s.\n");
-  assert.equal(run.err, "out: verify 0%, 0/0 files, 0 B/0 B\n");
+  assert.equal(run.err, "out: verify, reading what is recorded\n");
 });
 
 Deno.test("damaged, missing and unreadable files are named and the exit code is 1", async () => {
@@ -97,6 +97,9 @@ Deno.test("on a terminal the picture goes away before the result", async () => {
 
 Deno.test("no destination is a usage error, a missing marker exit code 10, a signal 130", async () => {
   assert.equal((await verify([], () => Promise.resolve(SOUND))).code, 2);
+  const tilde = await verify(["~/copies"], () => Promise.resolve(SOUND));
+  assert.equal(tilde.code, 2);
+  assert.match(tilde.err, /\$HOME\/copies/);
   const missing = await verify(
     ["/d"],
     () => Promise.reject(new BackupError("destination_missing", "No marker")),

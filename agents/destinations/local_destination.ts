@@ -42,6 +42,9 @@ export interface Inspection {
   ancestors: Identity[];
   /** Identity of each wanted or bound top name that exists. */
   copies: [string, Identity][];
+  /** Wanted names under which something stands; an empty folder is nothing. */
+  occupied: string[];
+  bindings: Binding[];
   destinationId: string | undefined;
   freeBytes: number | undefined;
   fileSystem: string | undefined;
@@ -82,6 +85,8 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
       exists: false,
       ancestors: ancestry(posix, parent),
       copies: [],
+      occupied: [],
+      bindings: [],
       destinationId: undefined,
       freeBytes: undefined,
       fileSystem: undefined,
@@ -114,6 +119,8 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
       exists: true,
       ancestors: ancestry(posix, path),
       copies,
+      occupied: names.filter((name) => isOccupied(posix, root, name)),
+      bindings: marker?.bindings ?? [],
       destinationId: marker?.destinationId,
       freeBytes: typeof info === "number" ? undefined : info.freeBytes,
       fileSystem: typeof info === "number" ? undefined : info.type,
@@ -124,16 +131,16 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
   }
 }
 
-/** Which of the wanted names cannot be used, and why; checked on what `inspect` found plus the marker. */
+/** Why the wanted name cannot be used, if it cannot; `isNameOccupied`: something stands under it. */
 export function bindingConflict(
-  marker: Marker | undefined,
+  bindings: readonly Binding[],
   wanted: WantedBinding,
-  nameExists: boolean,
+  isNameOccupied: boolean,
   display: string,
 ): string | undefined {
-  const bound = marker?.bindings.find((b) => b.name === wanted.name);
+  const bound = bindings.find((b) => b.name === wanted.name);
   if (bound === undefined) {
-    return nameExists
+    return isNameOccupied
       ? `${display}/${wanted.name} exists already and was not made from ${wanted.sourcePath}`
       : undefined;
   }
@@ -226,12 +233,9 @@ function bind(
     createdAt,
     bindings: [],
   };
-  const stat = newStat();
   const bindings: Binding[] = [...marker.bindings];
   for (const one of wanted) {
-    const exists = posix.statAt(root, cName(one.name), stat) === 0 &&
-      !(stat.kind === KIND_DIRECTORY && isEmptyDirectory(posix, root, one.name));
-    const conflict = bindingConflict(marker, one, exists, path);
+    const conflict = bindingConflict(bindings, one, isOccupied(posix, root, one.name), path);
     if (conflict !== undefined) {
       throw new BackupError("usage", conflict, {
         path: `${path}/${one.name}`,
@@ -262,6 +266,12 @@ function freeKey(bindings: Binding[]): string {
   for (let n = bindings.length + 1;; n++) {
     if (!bindings.some((b) => b.key === `s${n}`)) return `s${n}`;
   }
+}
+
+function isOccupied(posix: Posix, root: DirectoryHandle, name: string): boolean {
+  const stat = newStat();
+  return posix.statAt(root, cName(name), stat) === 0 &&
+    !(stat.kind === KIND_DIRECTORY && isEmptyDirectory(posix, root, name));
 }
 
 function isEmptyDirectory(posix: Posix, root: DirectoryHandle, name: string): boolean {

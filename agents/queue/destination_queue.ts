@@ -41,6 +41,8 @@ export interface QueueWork<W> {
   failed(slot: number, row: number, error: BackupError, attempts: number): void;
   /** The destination cannot go on: nothing more is taken from the queue. */
   fatal(error: BackupError): void;
+  /** 0–1 over all processors, when known: a busy machine gets no further workers. */
+  cpuBusyFraction?: () => number | undefined;
 }
 
 export interface QueueLimits {
@@ -274,6 +276,7 @@ export class DestinationQueue<W> {
     this.#count = nextWorkerCount(this.#count, {
       atMs: this.#clock.monotonicMs(),
       score: throughputScore(this.#intervalBytes, this.#intervalFiles),
+      cpuBusyFraction: this.#work.cpuBusyFraction?.(),
     });
     this.#intervalBytes = 0;
     this.#intervalFiles = 0;

@@ -7,9 +7,10 @@ import { scanSource } from "../source/scan.ts";
 import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
 import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
 
-type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
+export type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
 
-const ROLES: Readonly<Record<string, Role>> = {
+/** What a thread can be; each role makes its method table over the platform port it is given. */
+export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   reader: (posix, argument, cells) => {
     const reader = new Reader(posix, argument as SharedArrayBuffer, cells);
     return {
@@ -32,7 +33,7 @@ const ROLES: Readonly<Record<string, Role>> = {
 
 /** Called by the entry module when it finds itself inside a worker. */
 export function startThread(role: string): void {
-  const open = ROLES[role];
+  const open = THREAD_ROLES[role];
   if (open === undefined) throw new TypeError(`Unknown thread role: ${role}`);
   serveThread(
     globalThis as unknown as DedicatedScope,

@@ -21,7 +21,8 @@ import type {
 } from "../../protocol/mesh/task.ts";
 import { ancestry, findClashes } from "../destinations/identity.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
-import type { Inspection } from "../destinations/local_destination.ts";
+import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
+import { CpuMonitor } from "../platform/cpu_monitor.ts";
 import type { Posix } from "../platform/posix.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
 import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
@@ -30,6 +31,7 @@ import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
 import { wireError } from "../strategies/mirror/lane_run.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
+import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 
@@ -64,6 +66,7 @@ export class RunContext {
   readonly #opened = new Map<string, { keys: Record<string, string>; exists: boolean }>();
   readonly #scans = new Map<string, Scanned>();
   #watch: ThreadWatch | undefined;
+  #cpu: CpuMonitor | undefined;
   #reader: FanOutReader | undefined;
 
   constructor(deps: RunDeps) {
@@ -95,12 +98,13 @@ export class RunContext {
         hint: "Choose a destination outside the sources, or another name with --as NAME",
       });
     }
+    this.#refuseTakenNames(task, results);
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
     const prepared = await Promise.all(
       results.map((one) => this.#open(task, one, deadlineMs, signal)),
     );
     warnSharedDisks(results, prepared);
-    // A name that belongs to somebody else is a mistake in the command: nothing is copied anywhere.
+    // Somebody took a name since we looked: nothing is copied anywhere.
     const usage = prepared.find((one) => one.error?.code === "usage")?.error;
     if (usage !== undefined) {
       throw new BackupError("usage", usage.message, { path: usage.path, hint: usage.hint });
@@ -160,6 +164,7 @@ export class RunContext {
       if (lane === undefined || opened === undefined) {
         throw new BackupError("rejected", `${key} was not prepared here`, { retry: "elsewhere" });
       }
+      if (options.dryRun && !opened.exists) return planUnmade(key, scanned.counters);
       return lane.mirror({
         destination: key,
         share: {
@@ -230,6 +235,7 @@ export class RunContext {
     this.#lanes.clear();
     for (const thread of this.#readers) thread.close();
     this.#watch?.close();
+    this.#cpu?.close();
     this.#scans.clear();
   }
 
@@ -241,6 +247,7 @@ export class RunContext {
       options.bufferBytes,
       SLOTS_BASE + SLOTS_PER_DESTINATION * destinations.length,
     );
+    this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
     for (let n = 0; n < this.#deps.readers; n++) {
       const thread = new ThreadClient(spawn("reader"), pool.memory);
@@ -259,6 +266,7 @@ export class RunContext {
             slots: pool.memory,
             reader: this.#reader,
             signal: this.#abort.signal,
+            cpuBusyFraction: () => this.#cpu?.busyFraction(),
           },
           spec,
           options,
@@ -273,6 +281,23 @@ export class RunContext {
       return { spec, inspection, error: this.#unknown(spec, inspection) };
     } catch (thrown) {
       return { spec, inspection: undefined, error: asBackupError(thrown) };
+    }
+  }
+
+  /** A name that belongs to somebody else is a mistake in the command: nothing is written anywhere. */
+  #refuseTakenNames(task: PrepareTask, results: Inspected[]): void {
+    for (const { spec, inspection, error } of results) {
+      if (inspection === undefined || error !== undefined) continue;
+      for (const source of task.sources) {
+        const isOccupied = inspection.occupied.includes(source.name);
+        const wanted = this.#wanted(source);
+        const conflict = bindingConflict(inspection.bindings, wanted, isOccupied, spec.path);
+        if (conflict === undefined) continue;
+        throw new BackupError("usage", conflict, {
+          path: `${spec.path}/${source.name}`,
+          hint: "Choose another name with --as NAME",
+        });
+      }
     }
   }
 
@@ -346,9 +371,10 @@ export class RunContext {
     prepared: PreparedDestination,
   ): Promise<PreparedDestination> {
     if (inspection.destinationId !== undefined) {
-      await this.#lanes.get(spec.key)!.attach(request);
+      await this.#lanes.get(spec.key)!.attach({ ...request, wanted: [] });
     }
-    this.#opened.set(spec.key, { keys: {}, exists: inspection.destinationId !== undefined });
+    const keys = Object.fromEntries(inspection.bindings.map(({ name, key }) => [name, key]));
+    this.#opened.set(spec.key, { keys, exists: inspection.destinationId !== undefined });
     return inspection.freeBytes === undefined
       ? prepared
       : { ...prepared, freeBytes: inspection.freeBytes };

@@ -53,6 +53,11 @@ Deno.test("to a pipe: one line at once, phases, a line every ten seconds, the re
   onProgress(RACE);
   await run.clock.advance(10_000);
   onDestination({ destination: "/mnt/ssd", state: "verified", elapsedMs: 12_000 });
+  // A word of progress that comes late is no news of a destination that has ended.
+  const destinations = RACE.destinations.map((lane) =>
+    lane.destination === "/mnt/ssd" ? { ...lane, state: "flush" as const } : lane
+  );
+  onProgress({ ...RACE, destinations });
   run.end(PARTIAL);
   assert.equal(await run.code, 4);
   assert.deepEqual(run.terminal.written.err.split("\n"), [

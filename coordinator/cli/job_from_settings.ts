@@ -5,7 +5,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import { type DestinationSpec, JobSpec, type SourceSpec } from "../../protocol/mesh/job.ts";
 import { nearest } from "../../protocol/cli/nearest.ts";
 import { type Setting, settingPath, type Settings } from "../../protocol/cli/settings.ts";
-import { absolutePath, type Surroundings } from "../../protocol/cli/surroundings.ts";
+import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
 import type { RateLimit } from "../../protocol/cli/quantity.ts";
 import { readExcludes } from "./read_excludes.ts";
 
@@ -24,7 +24,7 @@ export function jobFromSettings(
     JobSpec,
     {
       sources: sourceSpecs(positionals, get("as").value, at),
-      destinations: destinationSpecs(settings, at),
+      destinations: destinationSpecs(positionals, settings, at),
       strategy: "mirror",
       options: {
         verify: get("verify").value,
@@ -64,7 +64,7 @@ function sourceSpecs(
   const byName = new Map<string, SourceSpec>();
   for (const text of positionals) {
     if (text === "") throw usage("A SOURCE is empty", "Is a variable in the command not set?");
-    const path = absolutePath(text, at.folder);
+    const path = typedPath(text, at.folder);
     const source = { path, name: name ?? basename(path) };
     if (source.name === "") {
       throw usage(`${text} has no name of its own`, "Give the copy a name with --as NAME");
@@ -89,10 +89,15 @@ function sameName(a: SourceSpec, b: SourceSpec): BackupError {
   );
 }
 
-function destinationSpecs(settings: Settings, at: Surroundings): DestinationSpec[] {
+function destinationSpecs(
+  sources: readonly string[],
+  settings: Settings,
+  at: Surroundings,
+): DestinationSpec[] {
   const to = settings.get("to");
   if (to.value.length === 0) {
-    throw usage("No destination is given", "Say where copies go: --to DEST, once for each");
+    const last = sources.length > 1 ? `; ${sources.at(-1)} counts as a source without it` : "";
+    throw usage("No destination is given", `Say where copies go: --to DEST, once for each${last}`);
   }
   const specs: DestinationSpec[] = [];
   for (const text of to.value) {

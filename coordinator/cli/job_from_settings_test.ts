@@ -83,7 +83,10 @@ Deno.test("destinations and limits kept in the file serve a call that names none
 Deno.test("mistakes that can be seen without a disk are usage errors that say what to do", () => {
   const table: [string[], RegExp, RegExp][] = [
     [["--to", "/a"], /No SOURCE/, /SOURCE\.\.\. --to/],
-    [["/src"], /No destination/, /--to DEST/],
+    [["/src"], /No destination/, /--to DEST, once for each$/],
+    [["/src", "/mnt/ssd"], /No destination/, /\/mnt\/ssd counts as a source/],
+    [["~/docs", "--to", "/a"], /~\/docs starts with a ~/, /\$HOME\/docs"; .*\.\/~\/docs/],
+    [["/x", "--to", "~/a"], /~\/a starts with a ~/, /\$HOME\/a/],
     [["/x/docs", "/y/docs", "--to", "/a"], /\/x\/docs and \/y\/docs .* name docs/, /--as NAME/],
     [["/x", "/x/", "--to", "/a"], /\/x is given twice/, /once/],
     [["/", "--to", "/a"], /\/ has no name/, /--as NAME/],
@@ -100,7 +103,7 @@ Deno.test("mistakes that can be seen without a disk are usage errors that say wh
       /\/mnt\/nsa/,
       /Did you mean \/mnt\/nas\?/,
     ],
-    [["/x", "--to", "/a", "--exclude-file", "no"], /exclude file no/, /^$/],
+    [["/x", "--to", "/a", "--exclude-file", "no"], /exclude file no: there is no such file/, /^$/],
   ];
   for (const [words, message, hint] of table) {
     assert.throws(() => job(words), (error) => {

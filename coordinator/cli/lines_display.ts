@@ -27,10 +27,13 @@ export function createLinesDisplay(
 ): RunDisplay {
   const say = (text: string) => terminal.err(`${visibleText(text)}\n`);
   const states = new Map(first.destinations.map((lane) => [lane.destination, lane.state]));
+  const ended = new Set<string>();
   let latest = first;
   say(`backup to ${first.destinations.map((lane) => lane.destination).join(", ")}`);
   const stopTicking = clock.every(PROGRESS_LINE_MS, () => {
-    for (const lane of latest.destinations) if (isActive(lane)) say(progressLine(lane, latest));
+    for (const lane of latest.destinations) {
+      if (isActive(lane) && !ended.has(lane.destination)) say(progressLine(lane, latest));
+    }
   });
 
   return {
@@ -39,10 +42,12 @@ export function createLinesDisplay(
       for (const lane of progress.destinations) {
         const before = states.get(lane.destination);
         states.set(lane.destination, lane.state);
-        if (before !== lane.state && isActive(lane)) say(phaseLine(lane));
+        const isNews = before !== lane.state && isActive(lane) && !ended.has(lane.destination);
+        if (isNews) say(phaseLine(lane));
       }
     },
     destinationEnded({ destination, state, elapsedMs }) {
+      ended.add(destination);
       say(`${destination}: ${state} in ${formatDuration(elapsedMs)}`);
     },
     note: say,

@@ -1,6 +1,7 @@
 /** Exclude patterns from options and from files. Rule: each keeps where it came from, for the report. */
-import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
 import type { ExcludeRule } from "../../protocol/mesh/job.ts";
+import { readFailure } from "../../protocol/cli/read_failure.ts";
 import { settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import type { Surroundings } from "../../protocol/cli/surroundings.ts";
 
@@ -21,7 +22,7 @@ function readFile(name: string, path: string, at: Surroundings): ExcludeRule[] {
   } catch (error) {
     throw new BackupError(
       "usage",
-      `Cannot read the exclude file ${name}: ${asBackupError(error).message}`,
+      `Cannot read the exclude file ${name}: ${readFailure(error)}`,
       { path, cause: error },
     );
   }

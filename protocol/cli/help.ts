@@ -58,10 +58,16 @@ function optionLines(row: Option): string[] {
   const notes = [
     ...(row.repeatable ? ["repeatable"] : []),
     ...(row.defaultText === undefined ? [] : [`default ${row.defaultText}`]),
-    ...(row.lasting ? [row.repeatable ? `${envName(row)}, one a line` : envName(row)] : []),
+    ...(row.lasting ? [environmentNote(row)] : []),
   ];
   const help = notes.length === 0 ? row.help : `${row.help} [${notes.join("; ")}]`;
   return labelled(`${short}${flag}${value}`, help, LONGEST_LABEL);
+}
+
+/** The variable, and where its name alone would mislead, what to write into it. */
+function environmentNote(row: Option): string {
+  if (row.repeatable) return `${envName(row)}, one a line`;
+  return row.shownNegated ? `${envName(row)}=false` : envName(row);
 }
 
 function common(): string[] {

@@ -29,6 +29,7 @@ Deno.test("the help of a command holds usage, options with variables, examples a
   assert.ok(help.includes("  # just do it\n  backup-agent everything now\n"));
   for (const key of OPTION_KEYS) assert.ok(help.includes(`-${optionOf(key).flag}`), key);
   assert.match(help, /--no-ignore-files +Copy also what/);
+  assert.match(help, /BACKUP_AGENT_IGNORE_FILES=false\]/);
   assert.match(help, /-n, --dry-run +Show what would be copied/);
   assert.match(help, /\[repeatable; BACKUP_AGENT_TO, one\s+a line\]/);
 });

@@ -1,12 +1,13 @@
 /** The value of every option and where it came from. Rule: flag > environment > file > default, checked by one schema. */
 import { dirname, join } from "node:path";
 import * as v from "valibot";
-import { asBackupError, BackupError } from "../base/errors.ts";
+import { BackupError } from "../base/errors.ts";
 import type { ParsedArguments } from "./arguments.ts";
 import { type ConfigValues, parseConfig } from "./config_file.ts";
 import { envName, type Option } from "./option.ts";
 import { COMMON_FLAGS, type OptionKey, optionOf, type OptionValue } from "./options.ts";
-import { absolutePath, defaultConfigPath, type Surroundings } from "./surroundings.ts";
+import { readFailure } from "./read_failure.ts";
+import { absolutePath, defaultConfigPath, type Surroundings, typedPath } from "./surroundings.ts";
 
 export type SettingSource = "flag" | "environment" | "file" | "default";
 
@@ -51,13 +52,17 @@ export function resolveSettings(
   };
 }
 
-/** The absolute path that a value names; in a file, `~/` stands for the home folder, as no shell has expanded it. */
+/**
+ * The absolute path that a value names; in a file, `~/` stands for the home folder, as no shell has seen it.
+ * @throws {BackupError} `usage` for a `~` anywhere else
+ */
 export function settingPath(
   text: string,
   setting: Pick<Setting<unknown>, "source" | "folder">,
   at: Surroundings,
 ): string {
-  const home = setting.source === "file" && text.startsWith("~/") ? at.home() : undefined;
+  if (setting.source !== "file") return typedPath(text, setting.folder);
+  const home = text.startsWith("~/") ? at.home() : undefined;
   return absolutePath(home === undefined ? text : join(home, text.slice(2)), setting.folder);
 }
 
@@ -118,14 +123,14 @@ function readConfig(
   at: Surroundings,
 ): { path: string; values: ConfigValues } | undefined {
   const named = flagPath ?? at.env(COMMON_FLAGS.config.env);
-  const path = named === undefined ? defaultConfigPath(at) : absolutePath(named, at.folder);
+  const path = named === undefined ? defaultConfigPath(at) : typedPath(named, at.folder);
   if (path === undefined) return undefined;
   let text: string;
   try {
     text = at.readTextFile(path);
   } catch (error) {
     if (named === undefined && error instanceof Deno.errors.NotFound) return undefined;
-    throw new BackupError("config", `Cannot read ${path}: ${asBackupError(error).message}`, {
+    throw new BackupError("config", `Cannot read ${path}: ${readFailure(error)}`, {
       path,
       cause: error,
     });

@@ -130,7 +130,10 @@ Deno.test("the file is --config, BACKUP_AGENT_CONFIG, XDG_CONFIG_HOME or the hom
 });
 
 Deno.test("a named file that is not there is an error, the default one may be missing", () => {
-  assert.match(failure(["--config", "x.json"], {}).message, /Cannot read \/here\/x.json/);
+  assert.match(
+    failure(["--config", "x.json"], {}).message,
+    /^Cannot read \/here\/x\.json: there is no such file$/,
+  );
   assert.equal(resolve([]).configPath, undefined);
 });
 
@@ -146,5 +149,10 @@ Deno.test("paths in the file start at its folder and know the home, others start
   const file = { source: "file", folder: "/etc/backup" } as const;
   assert.equal(settingPath("a/../b/", file, at), "/etc/backup/b");
   assert.equal(settingPath("~/copies", file, at), "/home/me/copies");
-  assert.equal(settingPath("~/copies", { source: "flag", folder: "/here" }, at), "/here/~/copies");
+  const flag = { source: "flag", folder: "/here" } as const;
+  assert.equal(settingPath("./~/copies", flag, at), "/here/~/copies");
+  assert.equal(settingPath("~copies", flag, at), "/here/~copies");
+  for (const text of ["~", "~/copies"]) {
+    assert.throws(() => settingPath(text, flag, at), { code: "usage", hint: /\$HOME/ });
+  }
 });

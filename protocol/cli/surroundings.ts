@@ -41,6 +41,19 @@ export function absolutePath(text: string, base: string): string {
   return resolve(base, text);
 }
 
+/**
+ * `absolutePath` of a word that a shell should have expanded: `'~/x'` and `--to=~/x` reach us as they were typed, and
+ * nobody means a folder named `~`. @throws {BackupError} `usage`
+ */
+export function typedPath(text: string, base: string): string {
+  if (text === "~" || text.startsWith("~/")) {
+    throw new BackupError("usage", `${text} starts with a ~ that the shell did not expand`, {
+      hint: `Write "$HOME${text.slice(1)}"; a folder that is really named ~ is ./${text}`,
+    });
+  }
+  return absolutePath(text, base);
+}
+
 /** The configuration file that is read when none is named; undefined without a home. */
 export function defaultConfigPath(at: Surroundings): string | undefined {
   return xdgFolder(at, "XDG_CONFIG_HOME", ".config", "config.json");

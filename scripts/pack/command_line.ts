@@ -20,10 +20,12 @@ const BAKED_FLAGS = [
   "--no-npm",
 ];
 
-/** The `--allow-…` flags of a `deno run … mod.ts` task. @throws {TypeError} when the task is not of that kind. */
+/** The permission and engine flags of a `deno run … mod.ts` task. @throws {TypeError} when the task is not of that kind. */
 export function permissionFlags(task: string): string[] {
   const words = task.split(" ");
-  const flags = words.filter((word) => word.startsWith("--allow-"));
+  const flags = words.filter((word) =>
+    word === "-A" || word.startsWith("--allow-") || word.startsWith("--v8-flags=")
+  );
   if (words[0] !== "deno" || words[1] !== "run" || flags.length === 0) {
     throw new TypeError(`Cannot take permissions from the task: ${task}`);
   }

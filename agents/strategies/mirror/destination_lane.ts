@@ -25,6 +25,8 @@ export interface LaneDeps {
   slots: SharedArrayBuffer;
   reader: FanOutReader;
   signal: AbortSignal;
+  /** How busy the machine's processors are, 0–1; undefined until it is known. */
+  cpuBusyFraction: () => number | undefined;
 }
 
 /** From here on a lane that does not move says so. */
@@ -38,6 +40,8 @@ export class DestinationLane {
   readonly #shares = new Map<string, LaneTaskShare>();
   readonly #queue: DestinationQueue<ThreadClient>;
   #control: ThreadClient;
+  /** The control thread is one of the queue's workers now. */
+  #controlWorks = false;
   #fatal: BackupError | undefined;
   #openRequest: OpenRequest | undefined;
 
@@ -51,7 +55,7 @@ export class DestinationLane {
       deps.clock,
       {
         openWorker: () => this.#openWorker(),
-        closeWorker: (worker) => this.#closeThread(worker),
+        closeWorker: (worker) => this.#closeWorker(worker),
         isLost: (worker) => worker.isClosed,
         sizeBytes: (slot, row) => this.#runs[slot >> 1]!.sizeBytes(row),
         execute: (worker, batch) => {
@@ -64,6 +68,7 @@ export class DestinationLane {
           else run.verifyFailed(row, error);
         },
         fatal: (error) => this.fail(error),
+        cpuBusyFraction: deps.cpuBusyFraction,
       },
       options.order,
       {
@@ -113,14 +118,14 @@ export class DestinationLane {
     const at = this.#runs.length;
     const run = new LaneRun(input, {
       clock: this.#deps.clock,
-      control: this.#control,
+      control: () => this.#control,
       announce: async (share) => {
         this.#shares.set(share.task, share);
         await Promise.all([...this.#threads].map((t) => t.call("addTask", share)));
       },
       retract: async (task) => {
         this.#shares.delete(task);
-        const others = [...this.#threads].filter((t) => t !== this.#control);
+        const others = [...this.#threads].filter((t) => t !== this.#control && !t.isClosed);
         await Promise.all(
           others.map((t) => t.call("removeTask", { task, clearStage: false }).catch(() => {})),
         );
@@ -195,9 +200,21 @@ export class DestinationLane {
     return thread;
   }
 
-  /** A further thread that knows all tasks under way. When it gets no answer the destination is lost. */
+  /**
+   * The first worker is the control thread; others are threads of their own that know all tasks under way. A control
+   * thread that was given up is replaced here. When the new one gets no answer the destination is lost.
+   */
   async #openWorker(): Promise<ThreadClient> {
+    if (!this.#controlWorks && !this.#control.isClosed) {
+      this.#controlWorks = true;
+      return this.#control;
+    }
     const thread = this.#spawn();
+    const replaces = this.#control.isClosed;
+    if (replaces) {
+      this.#control = thread;
+      this.#controlWorks = true;
+    }
     try {
       await thread.call("attach", this.#openRequest);
       for (const share of this.#shares.values()) await thread.call("addTask", share);
@@ -206,6 +223,11 @@ export class DestinationLane {
       this.#closeThread(thread);
       throw asBackupError(thrown);
     }
+  }
+
+  #closeWorker(worker: ThreadClient): void {
+    if (worker === this.#control) this.#controlWorks = false;
+    else this.#closeThread(worker);
   }
 
   #closeThread(thread: ThreadClient): void {

@@ -21,14 +21,16 @@ import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import {
   STATUS_ADOPTED,
   STATUS_PUBLISHED,
+  STATUS_REVERIFIED,
   STATUS_STAGED,
   STATUS_UNCHANGED,
+  STATUS_VERIFIED,
   STATUS_WANTED,
 } from "./entry_status.ts";
 import type { LaneTaskShare } from "./lane_task.ts";
 import type { Diffed } from "./lane_thread.ts";
 import type { ItemProblem, Moved, WriteItem } from "./lane_writer.ts";
-import type { Verified, VerifyItem } from "./lane_verifier.ts";
+import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import type { SourceProblems } from "./source_problems.ts";
 
@@ -44,8 +46,8 @@ export interface LaneRunInput {
 /** What a lane run uses of its destination. */
 export interface LaneTools {
   clock: Clock;
-  /** Comparing, publishing, flushing: one call at a time. */
-  control: ThreadClient;
+  /** The thread for comparing, publishing, flushing; it also copies. It can be replaced, so ask each time. */
+  control(): ThreadClient;
   /** Calls a method on every open worker thread, and on those opened later. */
   announce(share: LaneTaskShare): Promise<void>;
   retract(task: string): Promise<void>;
@@ -60,10 +62,15 @@ export interface LaneTools {
   fatalError(): BackupError | undefined;
 }
 
-/** Staged files are flushed and published together, at most so many … */
-const PUBLISH_FILES = 2048;
+/**
+ * Staged files are flushed and published together. A flush costs a barrier on the disk, so it is not done more often than
+ * this; but it runs beside the copying, so that the disk writes while the next files are read …
+ */
+const PUBLISH_EVERY_MS = 3000;
+/** … and never later than after so many files … */
+const PUBLISH_FILES = 32_768;
 /** … or so many bytes. */
-const PUBLISH_BYTES = 256 << 20;
+const PUBLISH_BYTES = 1 << 30;
 const FAILURES_NAMED_MAX = 10_000;
 const VERIFY_KEY = -1e12;
 /** Chunks of one file on their way to a writer thread. */
@@ -84,10 +91,17 @@ export class LaneRun {
   #staged: number[] = [];
   #stagedBytes = 0;
   #publishing: Promise<void> = Promise.resolve();
+  #isPublishing = false;
+  #publishedAtMs: number;
   #keepOld = true;
   readonly #recopy = new Map<number, BackupError>();
+  /** Copied again after a failed verification. */
+  readonly #recopied = new Set<number>();
+  /** Rows that failed for good, and how a further name of the same file fails with them. */
+  readonly #gaveUp = new Map<number, (row: number) => void>();
   readonly #rewriting = new Set<number>();
   readonly #rewritten: string[] = [];
+  readonly #rewrittenRows = new Set<number>();
   readonly #failures: FileFailure[] = [];
   #failureCount = 0;
   #filesCopied = 0;
@@ -104,6 +118,7 @@ export class LaneRun {
   constructor(input: LaneRunInput, tools: LaneTools) {
     this.#input = input;
     this.#tools = tools;
+    this.#publishedAtMs = tools.clock.monotonicMs();
     this.table = EntryTable.fromShare(input.share.table);
     this.#status = new Uint8Array(input.share.status);
     this.#counters = {
@@ -149,7 +164,7 @@ export class LaneRun {
     let compared: Diffed | undefined;
     try {
       await this.#tools.announce(this.#input.share);
-      compared = await this.#tools.control.call<Diffed>("compare", {
+      compared = await this.#tools.control().call<Diffed>("compare", {
         task: this.#input.share.task,
         dryRun: this.#input.options.dryRun,
       });
@@ -170,7 +185,8 @@ export class LaneRun {
   }
 
   async #copyAndVerify(compared: Diffed): Promise<void> {
-    const { control, queue, copySlot, clock } = this.#tools;
+    const { queue, copySlot, clock } = this.#tools;
+    const control = this.#tools.control();
     const { task } = this.#input.share;
     this.#keepOld = !compared.isFresh;
     const made = await control.call<{ problems: ItemProblem[]; warnings: string[] }>(
@@ -197,22 +213,21 @@ export class LaneRun {
     this.state = "flush";
     const verifyRows = this.#rowsToVerify(files, lateFiles, compared);
     if (this.#filesCopied > 0 || others.length > 0) {
-      await control.callFlush("flush", undefined);
+      await this.#tools.control().callFlush("flush", undefined);
     }
 
     this.state = "verify";
     const verifiedAtMs = clock.nowMs();
-    const linked = others.filter((row) =>
-      !lateFiles.includes(row) && this.#status[row] !== STATUS_WANTED
-    );
+    const late = new Set(lateFiles);
+    const linked = others.filter((row) => !late.has(row) && this.#status[row] === STATUS_PUBLISHED);
     this.#counters.verifyFilesTotal = verifyRows.length +
       linked.filter((row) => this.table.columns.kind[row] === KIND_FILE).length;
     let verifyBytes = 0;
     for (const row of verifyRows) verifyBytes += this.#sizeOf(row);
     this.#counters.verifyBytesTotal = verifyBytes;
-    await this.#verifyOthers(linked);
     await this.#verifyUntilRight(verifyRows);
     this.#stopOnFatal();
+    await this.#verifyOthers(await this.#linkAgain(linked));
     this.#stopOnCancel();
     await this.#finish(compared, verifiedAtMs);
   }
@@ -398,7 +413,12 @@ export class LaneRun {
   }
 
   #maybePublish(): void {
-    if (this.#staged.length >= PUBLISH_FILES || this.#stagedBytes >= PUBLISH_BYTES) {
+    if (this.#staged.length === 0 || this.#isPublishing) return;
+    const sinceMs = this.#tools.clock.monotonicMs() - this.#publishedAtMs;
+    if (
+      sinceMs >= PUBLISH_EVERY_MS || this.#staged.length >= PUBLISH_FILES ||
+      this.#stagedBytes >= PUBLISH_BYTES
+    ) {
       // What goes wrong here shows in the failures, or when the last batch is published.
       this.#publishStaged().catch(() => {});
     }
@@ -409,11 +429,13 @@ export class LaneRun {
     const rows = this.#staged;
     this.#staged = [];
     this.#stagedBytes = 0;
+    this.#isPublishing = true;
     const done = this.#publishing.then(async () => {
       if (rows.length === 0 || this.#tools.signal.aborted) return;
-      const moved = await this.#tools.control.callFlush<Moved>("publish", {
+      const moved = await this.#tools.control().callFlush<Moved>("publish", {
         task: this.#input.share.task,
-        rows: rows.map((row) => ({ row, version: this.#versions.get(row) })),
+        rows: Uint32Array.from(rows),
+        versions: this.#versionsOf(rows),
         keepOld: this.#keepOld,
       });
       this.#warnings.push(...moved.warnings);
@@ -429,12 +451,19 @@ export class LaneRun {
       }
     });
     this.#publishing = done;
+    const ended = () => {
+      if (this.#publishing !== done) return;
+      this.#isPublishing = false;
+      this.#publishedAtMs = this.#tools.clock.monotonicMs();
+    };
+    done.then(ended, ended);
     return done;
   }
 
-  async #makeOthers(others: number[]): Promise<number[]> {
+  async #makeOthers(wanted: number[]): Promise<number[]> {
+    const others = wanted.filter((row) => !this.#failsWithFirst(row));
     if (others.length === 0 || this.#tools.signal.aborted) return [];
-    const moved = await this.#tools.control.call<Moved & { asFiles: number[] }>("makeOthers", {
+    const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
       task: this.#input.share.task,
       rows: Uint32Array.from(others),
       keepOld: this.#keepOld,
@@ -448,6 +477,92 @@ export class LaneRun {
       this.#filesCopied++;
     }
     return moved.asFiles;
+  }
+
+  /** A further name of a file that is not here fails as its first name did, instead of naming an older copy. */
+  #failsWithFirst(row: number): boolean {
+    const fail = this.#gaveUp.get(this.table.columns.linkTo[row]!);
+    fail?.(row);
+    return fail !== undefined;
+  }
+
+  /**
+   * Further names of files that were copied again still name the bad copy: they are linked anew, or given up with the
+   * first name. Answers those that stand.
+   */
+  async #linkAgain(linked: number[]): Promise<number[]> {
+    const { linkTo } = this.table.columns;
+    const { task } = this.#input.share;
+    const given = linked.filter((row) => this.#failsWithFirst(row));
+    for (const row of given) await this.#tools.control().call("giveUpCopy", { task, row });
+    const stands = new Set(linked);
+    for (const row of given) stands.delete(row);
+    const stale = [...stands].filter((row) => this.#recopied.has(linkTo[row]!));
+    if (stale.length === 0) return [...stands];
+    const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
+      task,
+      rows: Uint32Array.from(stale),
+      keepOld: this.#keepOld,
+    });
+    for (const problem of moved.problems) {
+      this.#fail(problem, 1);
+      stands.delete(problem.row);
+    }
+    return [...stands];
+  }
+
+  /** A further name can only lead to a copy of this version; when there is none, the name is reported as the file was. */
+  #firstIsThere(row: number): boolean {
+    const first = this.table.columns.linkTo[row]!;
+    if (first === NONE || this.#isPublished(first) || this.#status[first] === STATUS_UNCHANGED) {
+      return true;
+    }
+    const isSourceFault = this.#tools.sourceProblems.addFurtherName(
+      row,
+      this.#displayOf(row),
+      first,
+    );
+    if (!isSourceFault && !this.#tools.signal.aborted) this.#firstFailed(row, first);
+    return false;
+  }
+
+  /** After the files were verified: a further name of a copy that was given up must not lead to it. */
+  #firstIsRight(row: number): boolean {
+    const first = this.table.columns.linkTo[row]!;
+    if (first === NONE || isRight(this.#status[first]!)) return true;
+    if (!this.#tools.signal.aborted) {
+      this.#firstFailed(row, first);
+      this.#giveUpCopy(row);
+    }
+    return false;
+  }
+
+  #firstFailed(row: number, first: number): void {
+    this.#failure(row, "io", `Is the same file as ${this.#displayOf(first)}, which failed`, 1);
+  }
+
+  /** Names of files that were written again still lead to the wrong copy: they are linked anew. */
+  async #relink(lateFiles: number[]): Promise<void> {
+    if (this.#rewrittenRows.size === 0 || this.#tools.signal.aborted) return;
+    const { linkTo } = this.table.columns;
+    const late = new Set(lateFiles);
+    const rows: number[] = [];
+    for (let i = 0; i < this.table.count; i++) {
+      if (linkTo[i] === NONE || late.has(i) || !this.#rewrittenRows.has(linkTo[i]!)) continue;
+      if (this.#isPublished(i) || isRight(this.#status[i]!)) rows.push(i);
+    }
+    if (rows.length === 0) return;
+    const task = this.#input.share.task;
+    const request = { task, rows: Uint32Array.from(rows), keepOld: this.#keepOld };
+    const moved = await this.#tools.control().call<Moved>("makeOthers", request);
+    this.#warnings.push(...moved.warnings);
+    for (const problem of moved.problems) this.#fail(problem, 1);
+    await this.#tools.control().callFlush("flush", undefined);
+    const done = await this.#tools.control().call<Verified>("verifyOthers", {
+      task,
+      rows: request.rows,
+    });
+    for (const problem of done.problems) this.#fail(problem, 1);
   }
 
   #rowsToVerify(files: number[], lateFiles: number[], compared: Diffed): number[] {
@@ -476,7 +591,7 @@ export class LaneRun {
 
   /** Verifies; what differs is copied again and verified again, as often as attempts are allowed. */
   async #verifyUntilRight(rows: number[]): Promise<void> {
-    const { queue, copySlot, verifySlot, control } = this.#tools;
+    const { queue, copySlot, verifySlot } = this.#tools;
     let left = rows;
     while (left.length > 0 && !this.#tools.signal.aborted) {
       this.#recopy.clear();
@@ -484,6 +599,7 @@ export class LaneRun {
       await queue.drained(verifySlot);
       if (this.#recopy.size === 0 || this.#tools.fatalError() !== undefined) return;
       left = [...this.#recopy.keys()];
+      for (const row of left) this.#recopied.add(row);
       for (const row of left) {
         this.#status[row] = STATUS_WANTED;
         this.#rewriting.add(row);
@@ -494,28 +610,33 @@ export class LaneRun {
       this.#addCopies(left);
       await queue.drained(copySlot);
       await this.#publishStaged();
-      await control.callFlush("flush", undefined);
+      await this.#tools.control().callFlush("flush", undefined);
+      for (const row of left) {
+        // It could not be copied again: the bad copy must not stay.
+        if (!this.#isPublished(row) && this.#gaveUp.has(row)) this.#giveUpCopy(row);
+      }
       left = left.filter((row) => this.#isPublished(row));
     }
   }
 
   /** Verifies one batch; called by the queue. */
   async verify(worker: ThreadClient, batch: Batch): Promise<FileOutcome[]> {
-    const items: VerifyItem[] = batch.rows.map((row) => ({
-      row,
-      version: this.#versions.get(row),
-    }));
     let maxBytes = 0;
     for (const row of batch.rows) maxBytes += this.#sizeOf(row);
     this.#current.set(worker, batch.rows[0]!);
     this.#verifying.set(worker, { startBytes: worker.bytes, maxBytes });
     try {
-      const done = await worker.call<Verified>("verify", { task: this.#input.share.task, items });
+      const done = await worker.call<Verified>("verify", {
+        task: this.#input.share.task,
+        rows: Uint32Array.from(batch.rows),
+        versions: this.#versionsOf(batch.rows),
+      });
       this.#countVerified(done);
       this.#tools.queue.progressed(done.bytes, done.files);
       for (const row of batch.rows) {
         if (this.#rewriting.has(row) && !done.problems.some((p) => p.row === row)) {
           this.#rewritten.push(this.#displayOf(row));
+          this.#rewrittenRows.add(row);
           this.#rewriting.delete(row);
         }
       }
@@ -537,7 +658,7 @@ export class LaneRun {
 
   async #verifyOthers(rows: number[]): Promise<void> {
     if (rows.length === 0) return;
-    const done = await this.#tools.control.call<Verified>("verifyOthers", {
+    const done = await this.#tools.control().call<Verified>("verifyOthers", {
       task: this.#input.share.task,
       rows: Uint32Array.from(rows),
     });
@@ -548,6 +669,7 @@ export class LaneRun {
   /** The queue gave a file up while copying. */
   copyFailed(row: number, error: BackupError, attempts: number): void {
     if (this.#tools.sourceProblems.has(error)) {
+      this.#gaveUp.set(row, (other) => this.copyFailed(other, error, attempts));
       this.#tools.sourceProblems.add(row, this.#displayOf(row), error, attempts);
       return;
     }
@@ -563,7 +685,15 @@ export class LaneRun {
       return;
     }
     this.#failure(row, error.code, error.message, attempts - 1);
-    void this.#tools.control.call("giveUpCopy", { task: this.#input.share.task, row })
+    this.#giveUpCopy(row);
+  }
+
+  #giveUpCopy(row: number): void {
+    this.#giveUpCopy(row);
+  }
+
+  #giveUpCopy(row: number): void {
+    void this.#tools.control().call("giveUpCopy", { task: this.#input.share.task, row })
       .catch(() => {});
   }
 
@@ -572,7 +702,10 @@ export class LaneRun {
   }
 
   #failure(row: number, code: string, message: string, attempts: number): void {
+    // A folder that could not be made cannot be finished either: one failure, not two.
+    if (this.#gaveUp.has(row)) return;
     this.#failureCount++;
+    this.#gaveUp.set(row, (other) => this.#failure(other, code, message, attempts));
     if (this.table.columns.kind[row] === KIND_FILE) this.#counters.filesFailed++;
     if (this.#failures.length < FAILURES_NAMED_MAX) {
       this.#failures.push({ path: this.#displayOf(row), code, message, attempts });
@@ -580,11 +713,11 @@ export class LaneRun {
   }
 
   async #finish(compared: Diffed, verifiedAtMs: number): Promise<void> {
-    const { control, clock, retract } = this.#tools;
+    const { clock, retract } = this.#tools;
     const { task } = this.#input.share;
     const nothingNew = compared.manifestStands && this.#filesVerified === 0 &&
       this.#failureCount === 0;
-    const { problems, ownersNotKept } = await control.callFlush<
+    const { problems, ownersNotKept } = await this.#tools.control().callFlush<
       { problems: ItemProblem[]; ownersNotKept: number }
     >("finishTask", {
       task,
@@ -645,6 +778,16 @@ export class LaneRun {
     return report;
   }
 
+  #versionsOf(rows: number[]): [number, FileVersion][] {
+    if (this.#versions.size === 0) return [];
+    const found: [number, FileVersion][] = [];
+    for (const row of rows) {
+      const version = this.#versions.get(row);
+      if (version !== undefined) found.push([row, version]);
+    }
+    return found;
+  }
+
   #sizeOf(row: number): number {
     return this.#versions.get(row)?.sizeBytes ?? this.table.columns.sizeBytes[row]!;
   }
@@ -664,6 +807,11 @@ export class LaneRun {
   #stopOnCancel(): void {
     this.#tools.signal.throwIfAborted();
   }
+}
+
+/** The copy under this row's name is the version that the manifest will name. */
+function isRight(status: number): boolean {
+  return status === STATUS_VERIFIED || status === STATUS_REVERIFIED || status === STATUS_UNCHANGED;
 }
 
 function outcomeOf(problem: ItemProblem): FileOutcome {

@@ -31,7 +31,6 @@ export class LaneTask {
   #finals: DirectoryCache | undefined;
   #finalRoot: DirectoryHandle = -1;
   #stage: DirectoryHandle = -1;
-  #stageAbove: DirectoryHandle = -1;
   readonly #posix: Posix;
   readonly #root: DirectoryHandle;
   readonly #stages: DirectoryHandle;
@@ -83,12 +82,12 @@ export class LaneTask {
     const key = cName(this.share.bindingKey);
     let made = this.#posix.makeDirectory(this.#stages, key, 0o700);
     if (made < 0 && made !== -EEXIST) return made;
-    this.#stageAbove = this.#posix.openDirectory(this.#stages, key);
-    if (this.#stageAbove < 0) return this.#stageAbove;
+    const above = this.#posix.openDirectory(this.#stages, key);
+    if (above < 0) return above;
     const name = cName(this.share.stageName);
-    made = this.#posix.makeDirectory(this.#stageAbove, name, 0o700);
-    if (made < 0 && made !== -EEXIST) return made;
-    this.#stage = this.#posix.openDirectory(this.#stageAbove, name);
+    made = this.#posix.makeDirectory(above, name, 0o700);
+    this.#stage = made < 0 && made !== -EEXIST ? made : this.#posix.openDirectory(above, name);
+    this.#posix.closeDirectory(above);
     return this.#stage;
   }
 
@@ -139,7 +138,6 @@ export class LaneTask {
     this.#finals = undefined;
     if (this.#finalRoot >= 0) this.#posix.closeDirectory(this.#finalRoot);
     if (this.#stage >= 0) this.#posix.closeDirectory(this.#stage);
-    if (this.#stageAbove >= 0) this.#posix.closeDirectory(this.#stageAbove);
-    this.#finalRoot = this.#stage = this.#stageAbove = -1;
+    this.#finalRoot = this.#stage = -1;
   }
 }

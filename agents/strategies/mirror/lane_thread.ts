@@ -17,10 +17,11 @@ import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
+import { STATUS_FAILED, STATUS_PUBLISHED } from "./entry_status.ts";
 import { FileVerifier } from "./file_verifier.ts";
 import { LaneTask, type LaneTaskShare } from "./lane_task.ts";
 import { type ItemProblem, LaneWriter, type Moved, type WriteItem } from "./lane_writer.ts";
-import { type Verified, type VerifyItem, verifyOthers, verifyRows } from "./lane_verifier.ts";
+import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
 import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
@@ -96,15 +97,23 @@ export function openLaneThread(
     publish: (
       request: {
         task: string;
-        rows: { row: number; version?: FileVersion }[];
+        rows: Uint32Array;
+        versions: [number, FileVersion][];
         keepOld: boolean;
       },
-    ): Moved => lane.writer.publish(lane.task(request.task), request.rows, request.keepOld),
+    ): Moved =>
+      lane.writer.publish(
+        lane.task(request.task),
+        request.rows,
+        new Map(request.versions),
+        request.keepOld,
+      ),
     makeOthers: (request: { task: string; rows: Uint32Array; keepOld: boolean }) =>
       lane.writer.makeOthers(lane.task(request.task), request.rows, request.keepOld),
     flush: (): void => lane.flush(),
-    verify: (request: { task: string; items: VerifyItem[] }): Verified =>
-      lane.verify(request.task, request.items),
+    verify: (
+      request: { task: string; rows: Uint32Array; versions: [number, FileVersion][] },
+    ): Verified => lane.verify(request.task, request.rows, new Map(request.versions)),
     verifyOthers: (request: { task: string; rows: Uint32Array }): Verified =>
       verifyOthers(posix, cells, lane.task(request.task), request.rows),
     giveUpCopy: (request: { task: string; row: number }): { putBack: boolean } =>
@@ -268,8 +277,12 @@ class LaneThread {
     if (result < 0) throw posixError(result, "flush", display);
   }
 
-  verify(key: string, items: VerifyItem[]): Verified {
-    return verifyRows(this.#posix, this.#verifier, this.#cells, this.task(key), items);
+  verify(
+    key: string,
+    rows: Uint32Array,
+    versions: ReadonlyMap<number, FileVersion>,
+  ): Verified {
+    return verifyRows(this.#posix, this.#verifier, this.#cells, this.task(key), rows, versions);
   }
 
   checkStored(check: StoredCheck): StoredResult {
@@ -281,6 +294,8 @@ class LaneThread {
     const task = this.task(key);
     const putBack = this.writer.putBack(task, row);
     if (!putBack) this.writer.removeWrong(task, row);
+    // The manifest keeps the line of a failed row and has none for a row that was only published.
+    task.status[row] = putBack ? STATUS_FAILED : STATUS_PUBLISHED;
     return { putBack };
   }
 

@@ -17,11 +17,6 @@ import type { ItemProblem } from "./lane_writer.ts";
 import type { LaneTask } from "./lane_task.ts";
 import type { FileVersion } from "./manifest_line.ts";
 
-export interface VerifyItem {
-  row: number;
-  version?: FileVersion | undefined;
-}
-
 export interface Verified {
   files: number;
   bytes: number;
@@ -36,30 +31,33 @@ export function verifyRows(
   verifier: FileVerifier,
   cells: ThreadCells,
   task: LaneTask,
-  items: VerifyItem[],
+  rows: Uint32Array,
+  versions: ReadonlyMap<number, FileVersion>,
 ): Verified {
   const done: Verified = { files: 0, bytes: 0, fromDisk: 0, fromCache: 0, problems: [] };
   const { table } = task;
   const c = table.columns;
-  const fds = new Int32Array(items.length);
-  const dropped = new Uint8Array(items.length);
-  const sizes = new Float64Array(items.length);
-  for (let k = 0; k < items.length; k++) {
+  const fds = new Int32Array(rows.length);
+  const dropped = new Uint8Array(rows.length);
+  const sizes = new Float64Array(rows.length);
+  for (let k = 0; k < rows.length; k++) {
     Atomics.add(cells.operations, 0, 1);
-    const { row, version } = items[k]!;
+    const row = rows[k]!;
+    const version = versions.get(row);
     const parent = task.parentHandle(row);
     const fd = parent < 0 ? parent : posix.openRead(parent, table.cName(row));
     fds[k] = fd;
     sizes[k] = version?.sizeBytes ?? c.sizeBytes[row]!;
     if (fd >= 0) dropped[k] = verifier.dropCache(fd, sizes[k]!) ? 1 : 0;
   }
-  if (items.length > 1) {
-    for (let k = 0; k < items.length; k++) {
+  if (rows.length > 1) {
+    for (let k = 0; k < rows.length; k++) {
       if (fds[k]! >= 0) verifier.readAhead(fds[k]!, sizes[k]!);
     }
   }
-  for (let k = 0; k < items.length; k++) {
-    const { row, version } = items[k]!;
+  for (let k = 0; k < rows.length; k++) {
+    const row = rows[k]!;
+    const version = versions.get(row);
     const fd = fds[k]!;
     if (fd < 0) {
       done.problems.push({

@@ -9,6 +9,7 @@ import { DISPLACED_DIRECTORY } from "../../destinations/layout.ts";
 import type { Pacer } from "../../destinations/pacer.ts";
 import {
   EEXIST,
+  EINVAL,
   EMLINK,
   ENOENT,
   EOPNOTSUPP,
@@ -62,8 +63,8 @@ export interface Moved {
 }
 
 const PIECE_BYTES = 256 << 10;
-/** A file as large as this has its write-back started as it is written. */
-const WRITEBACK_BYTES = 1 << 20;
+/** The journal is written in pieces of about this size. */
+const JOURNAL_CHARACTERS = 64 << 10;
 
 interface OpenFile {
   row: number;
@@ -178,7 +179,8 @@ export class LaneWriter {
    */
   publish(
     task: LaneTask,
-    rows: { row: number; version?: FileVersion | undefined }[],
+    rows: Uint32Array,
+    versions: ReadonlyMap<number, FileVersion>,
     keepOld: boolean,
   ): Moved {
     const moved: Moved = { published: 0, problems: [], warnings: [] };
@@ -189,7 +191,8 @@ export class LaneWriter {
     }
     const stage = task.stage();
     let journal = "";
-    for (const { row, version } of rows) {
+    for (const row of rows) {
+      const version = versions.get(row);
       if (this.#stopped()) break;
       this.#tick();
       const parent = task.parentHandle(row);
@@ -206,6 +209,10 @@ export class LaneWriter {
       task.status[task.table.columns.parent[row]!] = STATUS_UNFINISHED;
       const sha256 = task.expectedHex(row, false, version);
       journal += lineOfRow(task.table, row, task.path(row), { sha256, version }) + "\n";
+      if (journal.length >= JOURNAL_CHARACTERS) {
+        this.#journal(stage, journal);
+        journal = "";
+      }
     }
     this.#journal(stage, journal);
     return moved;
@@ -317,16 +324,17 @@ export class LaneWriter {
             row,
             task,
           );
-          this.#posix.setTimesAt(stage, staged, c.mtimeSec[row]!, c.mtimeNsec[row]!);
+          const timed = this.#posix.setTimesAt(stage, staged, c.mtimeSec[row]!, c.mtimeNsec[row]!);
+          if (!isUnsupported(timed)) result = timed;
         }
       }
       if (result >= 0) {
         const again = task.parentHandle(row);
         result = again < 0 ? again : 0;
         if (result >= 0 && keepOld) result = this.#keep(task, row, again, name, moved.warnings);
-        // Renaming one name of a file over another name of the same file does nothing; the old one must go first.
-        if (result >= 0 && isLink) this.#posix.unlink(again, name);
         if (result >= 0) result = this.#posix.rename(stage, staged, again, name);
+        // Renaming one name of a file over another name of the same file does nothing and leaves both.
+        if (result >= 0 && isLink) this.#posix.unlink(stage, staged);
       }
       if (result < 0) {
         moved.problems.push(this.#problem(task, row, result, "create"));
@@ -357,6 +365,11 @@ export class LaneWriter {
         result = this.#posix.setFileMode(handle, c.mode[i]!);
         const timed = this.#posix.setFileTimes(handle, c.mtimeSec[i]!, c.mtimeNsec[i]!);
         if (result >= 0) result = timed;
+        // With a batch the flush of the whole file system comes next.
+        if (result >= 0 && !this.#destination.batchFlush) {
+          const flushed = this.#posix.flushDirectory(handle);
+          if (!isUnsupported(flushed)) result = flushed;
+        }
       }
       if (result < 0 && !isUnsupported(result)) {
         problems.push(this.#problem(task, i, result, "finish the folder"));
@@ -419,9 +432,6 @@ export class LaneWriter {
     }
     if (result >= 0) {
       if (!this.#destination.batchFlush) result = posix.flushFile(fd);
-      else if ((v?.sizeBytes ?? c.sizeBytes[row]!) >= WRITEBACK_BYTES) {
-        posix.startWriteback(fd, 0, 0);
-      }
     }
     const closed = posix.close(fd);
     return result < 0 ? result : closed;
@@ -543,5 +553,5 @@ const CANCELLED = 100_000;
 
 /** Modes and times that this file system cannot hold are no reason to lose the content. */
 function isUnsupported(result: number): boolean {
-  return result === -EPERM || result === -EOPNOTSUPP;
+  return result === -EPERM || result === -EOPNOTSUPP || result === -EINVAL;
 }

@@ -65,7 +65,10 @@ export function updateManifest(input: ManifestUpdate): void {
     const unknownBelow = unlistedDirectories(task);
     const hashOfFirst = firstNames(task);
     const entries = new OldEntries(old?.lines);
+    /** A path whose folder gave way to something else, with a slash: what was below it lies in `displaced/` now. */
+    let displacedBelow: string | undefined;
     const onGone = (entry: ManifestEntry, line: string, path: string) => {
+      if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
       writer.add(known ? `${line.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : line);
     };
@@ -74,6 +77,7 @@ export function updateManifest(input: ManifestUpdate): void {
       const path = task.path(i);
       const oldLine = entries.findLine(path, onGone);
       const kind = table.columns.kind[i]!;
+      if (kind !== KIND_DIRECTORY && isInPlace(status[i]!)) displacedBelow = `${path}/`;
       if (kind === KIND_DIRECTORY) {
         if (status[i] !== STATUS_UNFINISHED || oldLine === undefined) {
           writer.add(lineOfRow(table, i, path, {}));
@@ -118,6 +122,11 @@ export function updateManifest(input: ManifestUpdate): void {
   );
   if (result < 0) throw posixError(result, "write", display);
   posix.flushDirectory(destination.manifests);
+}
+
+/** Something of this run was put under the name. */
+function isInPlace(status: number): boolean {
+  return status === STATUS_VERIFIED || status === STATUS_REVERIFIED || status === STATUS_PUBLISHED;
 }
 
 /** The rows that other rows are further names of; their hashes are collected on the way, since they come first. */

@@ -9,7 +9,7 @@ const NAMED_MAX = 10_000;
 
 export class SourceProblems {
   readonly #errors = new WeakSet<BackupError>();
-  readonly #rows = new Set<number>();
+  readonly #rows = new Map<number, { error: BackupError; attempts: number }>();
   readonly #named: FileFailure[] = [];
 
   /** Remembers that this error came from reading the source. */
@@ -23,10 +23,18 @@ export class SourceProblems {
 
   add(row: number, path: string, error: BackupError, attempts: number): void {
     if (this.#rows.has(row)) return;
-    this.#rows.add(row);
+    this.#rows.set(row, { error, attempts });
     if (this.#named.length < NAMED_MAX) {
       this.#named.push({ path, code: error.code, message: error.message, attempts });
     }
+  }
+
+  /** A further name of a file: true, and named too, when that file could not be read. */
+  addFurtherName(row: number, path: string, first: number): boolean {
+    const problem = this.#rows.get(first);
+    if (problem === undefined) return false;
+    this.add(row, path, problem.error, problem.attempts);
+    return true;
   }
 
   get named(): FileFailure[] {

@@ -1,0 +1,115 @@
+/**
+ * `deno task bench mirror`: measures the program against the tools people use today. Rule: it leaves nothing behind,
+ * also when it is interrupted, and its exit code says only whether it could measure, never whether we won.
+ */
+import { parseArgs } from "node:util";
+import { mirrorBench, type PartName, PARTS, SIZES } from "../tests/bench/mirror_bench.ts";
+import { createProcesses, StoppedError } from "../tests/bench/processes.ts";
+import { renderFacts, renderPart } from "../tests/bench/render_report.ts";
+
+const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
+
+  --quick          A small version, within a minute; its numbers are no evidence
+  --size SIZE      ${Object.keys(SIZES).join(", ")} [default full]
+  --only PART      Only this part; repeatable: ${PARTS.join(", ")}
+  --rounds N       How often each contender runs
+  --dir DIR        Folder for the file system's image [default: the temporary folder]
+  --from DIR       Where real small files are taken from; repeatable [default /usr/share, /usr/lib]
+  --json FILE      Also write everything that was measured as JSON
+`;
+
+const FROM_DEFAULT = ["/usr/share", "/usr/lib"];
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const EXIT_STOPPED = 130;
+
+// `deno bench` takes a file of this name for a benchmark: loaded that way it must do nothing.
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+async function main(words: string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(words);
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
+    return EXIT_USAGE;
+  }
+
+  const processes = createProcesses(environment());
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, processes.stop);
+  }
+  try {
+    const result = await mirrorBench(processes, {
+      ...options,
+      say: (line) => console.error(line),
+      onPart: (part) => console.log(renderPart(part)),
+    });
+    console.log(renderFacts(result.facts));
+    if (options.json !== undefined) {
+      Deno.writeTextFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
+    }
+    return 0;
+  } catch (error) {
+    if (error instanceof StoppedError) return EXIT_STOPPED;
+    console.error(`The bench failed: ${messageOf(error)}`);
+    return EXIT_FAILED;
+  }
+}
+
+function readOptions(words: string[]) {
+  const { values, positionals } = parseArgs({
+    args: words,
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean" },
+      size: { type: "string" },
+      only: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      dir: { type: "string" },
+      from: { type: "string", multiple: true },
+      json: { type: "string" },
+    },
+  });
+  if (positionals.join(" ") !== "mirror") throw new Error("Name the bench: mirror");
+  const size = SIZES[oneOf("size", values.size ?? (values.quick ? "quick" : "full"), sizeNames())];
+  const rounds = Number(values.rounds ?? size.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds must be 1 or more");
+  return {
+    size: { ...size, rounds },
+    parts: (values.only ?? PARTS).map((part): PartName => oneOf("part", part, PARTS)),
+    folder: values.dir ?? Deno.env.get("TMPDIR") ?? "/tmp",
+    from: values.from ?? FROM_DEFAULT,
+    json: values.json,
+  };
+}
+
+type Options = ReturnType<typeof readOptions>;
+
+function sizeNames(): (keyof typeof SIZES)[] {
+  return Object.keys(SIZES) as (keyof typeof SIZES)[];
+}
+
+function oneOf<T extends string>(what: string, value: string, known: readonly T[]): T {
+  const found = known.find((one) => one === value);
+  if (found === undefined) throw new Error(`Unknown ${what}: ${value}; known: ${known.join(", ")}`);
+  return found;
+}
+
+/** Neither the person's settings for our program nor their colours and languages change what is measured. */
+function environment(): Record<string, string> {
+  const kept = ["PATH", "HOME", "TMPDIR", "DENO_DIR", "XDG_CACHE_HOME"];
+  const entries = kept.map((name) => [name, Deno.env.get(name)] as const);
+  const set = entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return {
+    ...Object.fromEntries(set),
+    LC_ALL: "C",
+    DENO_NO_UPDATE_CHECK: "1",
+    // A folder without a configuration file.
+    XDG_CONFIG_HOME: "/nonexistent",
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,41 @@
+/**
+ * A Web Worker that is none: the real thread code, served in this thread in microtasks. Rule: messages are cloned and
+ * come later, in order, exactly as between threads; only the parallelism is missing.
+ */
+import {
+  type DedicatedScope,
+  type Methods,
+  serveThread,
+  type ThreadCells,
+} from "../../agents/threads/thread_rpc.ts";
+
+/** Serves the method table that `open` makes, as `serveThread` does. */
+export function inThreadWorker(
+  open: (argument: unknown, cells: ThreadCells) => Methods,
+): Worker {
+  let terminated = false;
+  const worker = {
+    onmessage: null as ((event: MessageEvent) => void) | null,
+    onerror: null,
+    postMessage(message: unknown): void {
+      const data = structuredClone(message);
+      queueMicrotask(() => {
+        if (!terminated) scope.onmessage?.({ data } as MessageEvent);
+      });
+    },
+    terminate(): void {
+      terminated = true;
+    },
+  };
+  const scope: DedicatedScope = {
+    onmessage: null,
+    postMessage(message: unknown): void {
+      const data = structuredClone(message);
+      queueMicrotask(() => {
+        if (!terminated) worker.onmessage?.({ data } as MessageEvent);
+      });
+    },
+  };
+  serveThread(scope, open);
+  return worker as unknown as Worker;
+}
