@@ -43,9 +43,9 @@ async function main(words: string[]): Promise<number> {
     const result = await mirrorBench(processes, {
       ...options,
       say: (line) => console.error(line),
+      onStart: (facts) => console.log(`${renderFacts(facts)}\n`),
       onPart: (part) => console.log(renderPart(part)),
     });
-    console.log(renderFacts(result.facts));
     if (options.json !== undefined) {
       Deno.writeTextFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
     }

@@ -27,6 +27,7 @@ import { ancestry, type Identity, identityOf } from "./identity.ts";
 import {
   LOCK_FILE,
   MANIFESTS_DIRECTORY,
+  MARKER_FILE,
   OWN_DIRECTORY,
   README_FILE,
   README_TEXT,
@@ -80,6 +81,8 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
     const parent = path.replace(/\/+[^/]*$/, "") || "/";
     const above = posix.openRoot(cName(parent));
     if (above < 0) throw missing(path, `the folder above it, ${parent}, does not exist`);
+    const stat = newStat();
+    posix.statDirectory(above, stat);
     posix.closeDirectory(above);
     return {
       exists: false,
@@ -90,7 +93,7 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
       destinationId: undefined,
       freeBytes: undefined,
       fileSystem: undefined,
-      device: undefined,
+      device: String(stat.device),
     };
   }
   if (root < 0) throw posixError(root, "open destination", path);
@@ -129,6 +132,22 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
   } finally {
     posix.closeDirectory(root);
   }
+}
+
+/**
+ * The path still leads to the folder that was opened, with its marker in it.
+ * @throws {BackupError} `destination_lost` when the disk was pulled or unmounted, or the folder was moved or deleted
+ */
+export function checkStillThere(posix: Posix, path: string, destination: OpenDestination): void {
+  const stat = newStat();
+  const found = posix.openRoot(cName(path));
+  const isSame = found >= 0 && identityOf(posix, found) === identityOf(posix, destination.root);
+  if (found >= 0) posix.closeDirectory(found);
+  if (isSame && posix.statAt(destination.own, cName(MARKER_FILE), stat) === 0) return;
+  throw new BackupError("destination_lost", `${path} is not there any more`, {
+    path,
+    hint: "Connect it again and run the same command: what is safe there is not copied again",
+  });
 }
 
 /** Why the wanted name cannot be used, if it cannot; `isNameOccupied`: something stands under it. */

@@ -1,6 +1,6 @@
 /**
- * Keeps one thread below a byte rate. Rule: over any stretch, bytes ≤ rate × time + one piece; the wait ends early when
- * the call is cancelled.
+ * Keeps one thread at a byte rate. Rule: over any stretch, bytes ≤ rate × (time + 0.25 s) + one piece; the wait ends early
+ * when the call is cancelled.
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 
@@ -11,24 +11,23 @@ export interface Pacer {
 
 export const unlimited: Pacer = { pay: () => {} };
 
-/**
- * `wait(ms)` blocks. Idle time earns no credit: after a pause the rate starts anew.
- */
+/** `wait(ms)` blocks. A quarter of a second of idle time earns credit, so that small pauses cost no speed; more does not. */
 export function createPacer(
   bytesPerSecond: number,
   clock: Pick<Clock, "monotonicMs">,
   wait: (ms: number) => void,
 ): Pacer {
-  let freeAtMs = 0;
+  let freeAtMs = clock.monotonicMs();
   return {
     pay(bytes) {
       const nowMs = clock.monotonicMs();
-      freeAtMs = Math.max(freeAtMs, nowMs) + bytes / bytesPerSecond * 1000;
+      freeAtMs = Math.max(freeAtMs, nowMs - CREDIT_MS) + bytes / bytesPerSecond * 1000;
       const waitMs = freeAtMs - nowMs;
       if (waitMs > MIN_WAIT_MS) wait(waitMs);
     },
   };
 }
 
+const CREDIT_MS = 250;
 /** Shorter debts are carried over: waking a thread costs more than they are worth. */
 const MIN_WAIT_MS = 2;

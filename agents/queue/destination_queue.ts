@@ -48,6 +48,8 @@ export interface QueueWork<W> {
 export interface QueueLimits {
   workersMin: number;
   workersMax: number;
+  /** Workers to begin with. */
+  workersStart: number;
   attemptsMax: number;
   batchFilesMax: number;
   batchBytesMax: number;
@@ -92,6 +94,7 @@ export class DestinationQueue<W> {
     this.#count = startWorkerCount(nowMs, {
       min: limits.workersMin,
       max: limits.workersMax,
+      start: limits.workersStart,
       intervalMs: ADAPT_EVERY_MS,
     });
     this.#stopAdapting = clock.every(ADAPT_EVERY_MS, () => this.#adapt());

@@ -71,14 +71,16 @@ export function throughputScore(bytesPerSecond: number, filesPerSecond: number):
   return bytesPerSecond + FILE_COST_BYTES * filesPerSecond;
 }
 
-/** The state to start with: two workers, or the nearest the limits allow. @throws {RangeError} unless 1 ≤ min ≤ max ≤ 8. */
+/** The state to start with: `start` workers, or the nearest the limits allow. @throws {RangeError} unless 1 ≤ min ≤ max ≤ 8. */
 export function startWorkerCount(
   atMs: number,
-  { min = 1, max = 8, intervalMs = DECISION_INTERVAL_MS }: Partial<WorkerLimits> = {},
+  { min = 1, max = 8, start = WORKERS_START, intervalMs = DECISION_INTERVAL_MS }:
+    & Partial<WorkerLimits>
+    & { start?: number } = {},
 ): WorkerCountState {
   if (!(min >= 1 && min <= max && max <= 8)) throw new RangeError(`No worker range: ${min}–${max}`);
   return {
-    count: Math.min(max, Math.max(min, WORKERS_START)),
+    count: Math.min(max, Math.max(min, start)),
     limits: { min, max, intervalMs },
     mode: "measure",
     baseScore: 0,

@@ -119,7 +119,7 @@ export class FanOutReader {
       signal.throwIfAborted();
       const held = this.#tryFiles(lane, source, rows);
       if (held !== undefined) {
-        await Promise.all(held.ready);
+        await releasedOnFailure(held, Promise.all(held.ready));
         return held;
       }
       await this.#pool.freed();
@@ -164,11 +164,16 @@ export class FanOutReader {
     source: Source,
     rows: number[],
   ): Held<FileInSlot[]> & { ready: Promise<void>[] } | undefined {
-    const slots = new Set<Slot>();
-    const found: (Resident | undefined)[] = rows.map((row) =>
+    let found: (Resident | undefined)[] = rows.map((row) =>
       this.#files.get(`${source.key}:${row}`)
     );
+    const slots = new Set<Slot>();
     for (const resident of found) if (resident !== undefined) slots.add(resident.slot);
+    if (slots.size >= this.#share() && slots.size > 1) {
+      // Scattered over more slots than one destination may hold: read again, into one.
+      slots.clear();
+      found = rows.map(() => undefined);
+    }
     const missing = rows.filter((_, k) => found[k] === undefined);
     const pins = this.#pinsOf.get(lane) ?? 0;
     if (pins > 0 && pins + slots.size + (missing.length > 0 ? 1 : 0) > this.#share()) {
@@ -277,7 +282,7 @@ export class FanOutReader {
           while (stream.next < stream.chunkCount && stream.next <= k + READ_AHEAD_CHUNKS) {
             if (!this.#readNext(stream)) break;
           }
-          await resident.ready;
+          await releasedOnFailure(held, resident.ready);
           return held;
         }
       } else if (k >= stream.next) {
@@ -422,6 +427,16 @@ export class FanOutReader {
     }
     // All were given up: a call on a closed thread fails with the reason.
     return best ?? this.#threads[0]!;
+  }
+}
+
+/** Nobody gets what could not be read, so nobody would give it back. */
+async function releasedOnFailure(held: Held<unknown>, ready: Promise<unknown>): Promise<void> {
+  try {
+    await ready;
+  } catch (thrown) {
+    held.release();
+    throw thrown;
   }
 }
 

@@ -7,7 +7,14 @@ import { createHash, type Hash } from "node:crypto";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { DirectoryCache } from "../platform/directory_cache.ts";
 import { ENOENT, errnoCode, errnoText, posixError } from "../platform/errno.ts";
-import { cName, KIND_FILE, newStat, type Posix, type Stat } from "../platform/posix.ts";
+import {
+  cName,
+  type DirectoryHandle,
+  KIND_FILE,
+  newStat,
+  type Posix,
+  type Stat,
+} from "../platform/posix.ts";
 import type { ThreadCells } from "../threads/thread_rpc.ts";
 import { EntryTable, type EntryTableShare } from "./entry_table.ts";
 
@@ -40,6 +47,7 @@ export interface StreamChunk {
 
 interface Source {
   table: EntryTable;
+  root: DirectoryHandle;
   directories: DirectoryCache;
 }
 
@@ -80,6 +88,7 @@ export class Reader {
     };
     this.#sources.set(request.source, {
       table,
+      root,
       directories: new DirectoryCache(this.#posix, names, root),
     });
   }
@@ -236,8 +245,15 @@ export class Reader {
   }
 
   removeSource(request: { source: string }): void {
-    this.#sources.get(request.source)?.directories.close();
+    const source = this.#sources.get(request.source);
+    if (source === undefined) return;
     this.#sources.delete(request.source);
+    // Streams that every destination gave up were never read to their end.
+    for (const [stream, { source: of }] of this.#streams) {
+      if (of === source) this.closeStream({ stream });
+    }
+    source.directories.close();
+    this.#posix.closeDirectory(source.root);
   }
 
   #source(key: string): Source {

@@ -3,7 +3,7 @@
  * destination never holds more than its share, so a slow or hung one cannot take the memory of the others.
  */
 
-export const SLOT_BYTES = 4 << 20;
+export const SLOT_BYTES = 2 << 20;
 
 export interface Slot {
   readonly id: number;

@@ -116,7 +116,10 @@ class Walker {
 
   run(root: DirectoryHandle, rootPath: string): WalkResult {
     const result = this.#posix.statDirectory(root, this.#stat);
-    if (result < 0) throw posixError(result, "read", rootPath);
+    if (result < 0) {
+      this.#posix.closeDirectory(root);
+      throw posixError(result, "read", rootPath);
+    }
     this.#rootDevice = this.#stat.device;
     const row = this.#table.push(NONE, "", this.#stat);
     this.#counters.directories++;

@@ -24,7 +24,9 @@ import type { KnownDestinations } from "../destinations/known_destinations.ts";
 import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
 import type { Posix } from "../platform/posix.ts";
+import { createExcluder } from "../source/excludes.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
+import { createPriorities } from "../source/priorities.ts";
 import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
 import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
@@ -42,8 +44,8 @@ export interface RunDeps {
   spawn: (role: string) => Worker;
   known: KnownDestinations;
   hostId: string;
-  /** Reader threads; one per processor core is right. */
-  readers: number;
+  /** Processor cores of this machine. */
+  processors: number;
 }
 
 interface Context {
@@ -74,6 +76,7 @@ export class RunContext {
   }
 
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
+    checkPatterns(task.options);
     this.#start(task);
     const names = task.sources.map((source) => source.name);
     const results = await Promise.all(
@@ -99,9 +102,11 @@ export class RunContext {
       });
     }
     this.#refuseTakenNames(task, results);
+    // A source that cannot be opened gets no name at a destination: a slip of the finger would stay there for ever.
+    const readable = sources.filter((source) => source.ancestors.length > 0);
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
     const prepared = await Promise.all(
-      results.map((one) => this.#open(task, one, deadlineMs, signal)),
+      results.map((one) => this.#open(task, one, readable, deadlineMs, signal)),
     );
     warnSharedDisks(results, prepared);
     // Somebody took a name since we looked: nothing is copied anywhere.
@@ -219,7 +224,7 @@ export class RunContext {
       throw new BackupError("rejected", `${task.destination} was not prepared here`);
     }
     try {
-      await lane.finish(true);
+      await lane.finish();
       return { op: "finish" };
     } catch (thrown) {
       return { op: "finish", error: wireError(asBackupError(thrown)) };
@@ -249,7 +254,7 @@ export class RunContext {
     );
     this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
-    for (let n = 0; n < this.#deps.readers; n++) {
+    for (let n = 0; n < readersFor(this.#deps.processors); n++) {
       const thread = new ThreadClient(spawn("reader"), pool.memory);
       this.#readers.push(thread);
       this.#watch.add(thread, "The source");
@@ -266,6 +271,7 @@ export class RunContext {
             slots: pool.memory,
             reader: this.#reader,
             signal: this.#abort.signal,
+            workersStart: destinations.length < this.#deps.processors ? 2 : 1,
             cpuBusyFraction: () => this.#cpu?.busyFraction(),
           },
           spec,
@@ -323,6 +329,7 @@ export class RunContext {
   async #open(
     task: PrepareTask,
     { spec, inspection, error }: Inspected,
+    readable: SourceSpec[],
     deadlineMs: number,
     signal: AbortSignal,
   ): Promise<PreparedDestination> {
@@ -332,7 +339,7 @@ export class RunContext {
       return error === undefined ? prepared : { ...prepared, error: wireError(error) };
     }
     const request: OpenRequest = {
-      wanted: task.sources.map((source) => this.#wanted(source)),
+      wanted: readable.map((source) => this.#wanted(source)),
       holder: `${task.runId} on ${hostname()}, process ${Deno.pid}`,
       createdAt: new Date(this.#deps.clock.nowMs()).toISOString(),
     };
@@ -409,6 +416,19 @@ export class RunContext {
     signal.addEventListener("abort", act, { once: true });
     return () => signal.removeEventListener("abort", act);
   }
+}
+
+/** Reading and hashing once is a fraction of writing and reading back several times. */
+function readersFor(processors: number): number {
+  return Math.max(1, Math.min(READERS_MAX, Math.floor(processors / 2)));
+}
+
+const READERS_MAX = 4;
+
+/** @throws {BackupError} `usage` for a pattern that can never match; better now than after the first byte */
+function checkPatterns(options: PrepareTask["options"]): void {
+  createExcluder({ rules: options.excludes, ignoreFiles: false });
+  createPriorities(options.priorities);
 }
 
 interface Inspected {

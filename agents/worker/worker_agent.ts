@@ -35,7 +35,7 @@ export function createWorker(
       posix: openPosix(),
       spawn: spawnThread,
       known: openKnownDestinations(options.stateDir),
-      readers: Math.max(1, Math.min(READERS_MAX, navigator.hardwareConcurrency)),
+      processors: navigator.hardwareConcurrency,
     });
     runs.set(runId, created);
     return created;
@@ -76,5 +76,3 @@ export function createWorker(
     },
   };
 }
-
-const READERS_MAX = 4;

@@ -19,7 +19,7 @@ import type { RateLimit } from "./quantity.ts";
 import * as v from "valibot";
 
 const DEFAULT_TIMEOUT_MS = 60_000;
-const DEFAULT_BUFFER_BYTES = 64 << 20;
+const DEFAULT_BUFFER_BYTES = 32 << 20;
 const MIN_BUFFER_BYTES = 16 << 20;
 
 const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(textValue);
@@ -139,7 +139,7 @@ export const OPTIONS = {
     placeholder: "SIZE",
     schema: sizeValue(MIN_BUFFER_BYTES, "16MiB"),
     defaultValue: DEFAULT_BUFFER_BYTES,
-    defaultText: "64MiB",
+    defaultText: "32MiB",
     help: "Memory for data on its way, shared by all destinations",
   }),
   wait: option<number>({

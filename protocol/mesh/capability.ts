@@ -12,16 +12,17 @@ export const CAPABILITIES = [
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
-const ALIASES: Readonly<Record<string, Capability>> = {
-  sequential: "backup.sequential",
-  parallel: "backup.parallel",
-  verify: "backup.verify",
-  restore: "backup.restore",
-};
+/** A map: what a peer asks for must not find what every object inherits. */
+const ALIASES: ReadonlyMap<string, Capability> = new Map([
+  ["sequential", "backup.sequential"],
+  ["parallel", "backup.parallel"],
+  ["verify", "backup.verify"],
+  ["restore", "backup.restore"],
+]);
 
 /** The wire id for an id or its alias; undefined when there is no such capability. */
 export function capabilityId(text: string): Capability | undefined {
-  return CAPABILITIES.find((id) => id === text) ?? ALIASES[text];
+  return CAPABILITIES.find((id) => id === text) ?? ALIASES.get(text);
 }
 
 /** The required ids an agent does not offer; empty means it can take the task. */

@@ -31,13 +31,9 @@ export const CONTENDER_PROGRAMS = [
 const silent = (ran: Ran): string | undefined =>
   ran.out === "" ? undefined : `copies differ: ${ran.out.slice(0, 200)}`;
 
-/** Every contender twice: one destination after the other, and all at once. */
-export function contenders(scene: Scene): Plan[] {
-  return [false, true].flatMap((atOnce) => [
-    rsync(scene, atOnce),
-    cp(scene, atOnce),
-    rclone(scene, atOnce),
-  ]);
+/** One destination after the other, or all at once. */
+export function contenders(scene: Scene, atOnce: boolean): Plan[] {
+  return [rsync(scene, atOnce), cp(scene, atOnce), rclone(scene, atOnce)];
 }
 
 function rsync(scene: Scene, atOnce: boolean): Plan {

@@ -29,8 +29,11 @@ export async function contest(context: BenchContext, options: ContestOptions): P
   const destinations = Array.from({ length: DESTINATIONS }, (_, i) => join(root, `${i + 1}`));
   const scene: Scene = { source, destinations, workFolder };
   const ours = forms().map((form) => () => ourPlan(form, scene));
-  const others = contenders(scene).map((plan) => () => plan);
+  const others = [false, true].flatMap((atOnce) => contenders(scene, atOnce)).map((plan) => () =>
+    plan
+  );
   const timings = new Map<string, Timing[]>();
+  let filesCompared = 0;
 
   for (let round = 0; round < rounds; round++) {
     for (const make of inOrder([...ours, ...others], round)) {
@@ -39,7 +42,7 @@ export async function contest(context: BenchContext, options: ContestOptions): P
       const timing = await runPlan(processes, plan);
       timings.set(plan.name, [...timings.get(plan.name) ?? [], timing]);
       context.say(`  ${options.title}, round ${round + 1}: ${plan.name}: ${inWords(timing)}`);
-      if (options.compare) requireEqual(plan.name, scene);
+      if (options.compare) filesCompared += requireEqual(plan.name, scene);
       await Deno.remove(root, { recursive: true });
       await dropCaches(processes);
     }
@@ -47,19 +50,24 @@ export async function contest(context: BenchContext, options: ContestOptions): P
 
   const rows = [...timings].map(([name, all]) => rowOf(name, all));
   const ourNames = new Set(forms().map(({ name }) => name));
-  const winner = best(rows.filter(({ name }) => !ourNames.has(name)));
-  const shown = [...rows].sort((a, b) => median(a.values) - median(b.values));
+  const winners = [false, true].map((atOnce) => {
+    const names = new Set(contenders(scene, atOnce).map(({ name }) => name));
+    return best(rows.filter(({ name }) => names.has(name)));
+  });
   return {
     title: options.title,
     unit: "s",
-    rows: shown,
-    baseline: winner.name,
-    verdicts: shown.filter(({ name }) => ourNames.has(name)).map(({ name, values }) => ({
-      measure: `${name} ÷ ${winner.name}`,
-      measured: median(values) / median(winner.values),
-      target: TARGET_RATIO,
-      unit: "×",
-    })),
+    rows: rows.toSorted((a, b) => median(a.values) - median(b.values)),
+    baseline: best(winners).name,
+    verdicts: rows.filter(({ name }) => ourNames.has(name)).flatMap(({ name, values }) =>
+      winners.map((winner) => ({
+        measure: `${name} ÷ ${winner.name}`,
+        measured: median(values) / median(winner.values),
+        target: TARGET_RATIO,
+        unit: "×",
+      }))
+    ),
+    ...(options.compare ? { filesCompared } : {}),
     notes: options.notes,
   };
 }
@@ -85,11 +93,15 @@ function inWords({ seconds, cpuSeconds }: Timing): string {
   return `${seconds.toFixed(2)} s, cpu ${cpuSeconds.toFixed(2)} s`;
 }
 
-function requireEqual(contender: string, { source, destinations }: Scene): void {
+/** @throws when a copy differs; else the number of files compared */
+function requireEqual(contender: string, { source, destinations }: Scene): number {
+  let filesEqual = 0;
   for (const destination of destinations) {
-    const { differences } = compareTrees(source, join(destination, basename(source)));
-    if (differences.length === 0) continue;
-    const some = differences.slice(0, 5).join("; ");
+    const found = compareTrees(source, join(destination, basename(source)));
+    filesEqual += found.filesEqual;
+    if (found.differences.length === 0) continue;
+    const some = found.differences.slice(0, 5).join("; ");
     throw new Error(`${contender}: ${destination} is not equal to the source: ${some}`);
   }
+  return filesEqual;
 }

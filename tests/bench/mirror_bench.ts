@@ -95,6 +95,8 @@ export interface MirrorBenchOptions {
   /** Holds the file system's image for the time of the bench. */
   folder: string;
   say(line: string): void;
+  /** Called when the file system is there and measuring begins. */
+  onStart(facts: MachineFacts): void;
   /** Called as soon as a part is done: the whole bench takes half an hour. */
   onPart(part: Part): void;
 }
@@ -129,6 +131,7 @@ export async function mirrorBench(
   try {
     const sizeBytes = size.fileSystemBytes;
     return await withBenchFs(processes, { folder, sizeBytes }, async (mountPoint) => {
+      options.onStart(facts);
       const context = { processes, mountPoint, workFolder, rounds: size.rounds, say };
       return { facts, parts: await runParts(context, options, files) };
     });
@@ -210,7 +213,7 @@ function describe(files: readonly SmallFile[]): string {
   return `${files.length.toLocaleString("en")} small files (${megabytes.toFixed(0)} MB)`;
 }
 
-/** The same files again and again would be cheating the slow one's cap only; parts of the real set will do. */
+/** Each takes every sixth file of the small set, until all together are large enough. */
 async function sixDirectories(
   { processes, mountPoint }: BenchContext,
   files: readonly SmallFile[],

@@ -23,6 +23,8 @@ export interface Part {
   /** Rows are also shown as a multiple of this one. */
   baseline?: string;
   verdicts: readonly Verdict[];
+  /** Copies found equal to the source by code of our own, when that was asked for. */
+  filesCompared?: number;
   notes: readonly string[];
 }
 

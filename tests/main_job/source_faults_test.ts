@@ -141,9 +141,10 @@ faultTest("a source folder that cannot be listed at all: exit code 1", [], async
   assert.match(out, /Permission denied/);
 });
 
-for (const [size, startBytes] of [["small", 100], ["large", 20_000_000]] as const) {
+/** Read in one piece, and read in chunks. */
+for (const [how, startBytes] of [["one piece", 4_000_000], ["chunks", 20_000_000]] as const) {
   faultTest(
-    `a ${size} file that never stops changing is retried, then reported: exit code 3`,
+    `a file read in ${how} that never stops changing is retried, then reported: exit code 3`,
     [
       "perl",
     ],

@@ -31,6 +31,8 @@ export const MIRROR_OPTIONS: MirrorOptions = {
 
 export interface EngineRun {
   runId: string;
+  /** Top name at the destination; `copy` by default. */
+  name?: string;
   source: string;
   /** Destinations with the port each one's threads use. */
   destinations: { path: string; posix: Posix }[];
@@ -51,7 +53,7 @@ const NOTHING_KNOWN: KnownDestinations = { idAt: () => undefined, remember: () =
 const HOURS_MAX = 10;
 const STEP_MS = 250;
 
-/** Runs one backup to its end. The copy's name is `copy`. @throws as the worker's tasks do */
+/** Runs one backup to its end. @throws as the worker's tasks do */
 export async function backUp(run: EngineRun): Promise<EngineOutcome> {
   const clock = new ManualClock();
   const outcome = execute(run, clock);
@@ -81,12 +83,12 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
       }),
     known: NOTHING_KNOWN,
     hostId: "host-of-tests",
-    readers: 1,
+    processors: 1,
   });
   const { signal } = new AbortController();
   const progress = () => {};
   const options = { ...MIRROR_OPTIONS, ...run.options };
-  const source = { name: "copy", path: run.source };
+  const source = { name: run.name ?? "copy", path: run.source };
   const { runId } = run;
   try {
     const prepared = await context.prepare({

@@ -40,6 +40,7 @@ export function writeChecksums(
     text = "";
     if (result < 0) throw posixError(result, "write", display);
   };
+  let closeManifest = () => {};
   try {
     for (const binding of destination.marker.bindings) {
       const name = manifestName(binding.key);
@@ -50,6 +51,7 @@ export function writeChecksums(
         `${destination.display}/.backup-agent/manifests/${name}`,
       );
       if (manifest === undefined) continue;
+      closeManifest = manifest.close;
       const top = latin1OfUtf8(binding.name);
       for (;;) {
         const next = manifest.lines.next();
@@ -67,6 +69,7 @@ export function writeChecksums(
     const flushed = posix.flushFile(fd);
     if (flushed < 0) throw posixError(flushed, "flush", display);
   } catch (thrown) {
+    closeManifest();
     posix.close(fd);
     posix.unlink(destination.own, temporary);
     throw thrown;

@@ -25,10 +25,15 @@ export interface LaneDeps {
   slots: SharedArrayBuffer;
   reader: FanOutReader;
   signal: AbortSignal;
+  /** Threads to begin with: one where there are fewer processors than destinations. */
+  workersStart: number;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
   cpuBusyFraction: () => number | undefined;
 }
 
+/** Failures that a destination which is gone would show. */
+const SUSPICIOUS: ReadonlySet<string> = new Set(["io", "not_found", "vanished", "not_a_directory"]);
+const CHECK_AGAIN_MS = 1000;
 /** From here on a lane that does not move says so. */
 const STALL_SHOWN_AFTER_MS = 3000;
 
@@ -43,6 +48,7 @@ export class DestinationLane {
   /** The control thread is one of the queue's workers now. */
   #controlWorks = false;
   #fatal: BackupError | undefined;
+  #checkedAtMs = -Infinity;
   #openRequest: OpenRequest | undefined;
 
   constructor(deps: LaneDeps, spec: DestinationSpec, options: MirrorOptions) {
@@ -58,9 +64,16 @@ export class DestinationLane {
         closeWorker: (worker) => this.#closeWorker(worker),
         isLost: (worker) => worker.isClosed,
         sizeBytes: (slot, row) => this.#runs[slot >> 1]!.sizeBytes(row),
-        execute: (worker, batch) => {
+        execute: async (worker, batch) => {
           const run = this.#runs[batch.slot >> 1]!;
-          return batch.slot % 2 === 0 ? run.copy(worker, batch) : run.verify(worker, batch);
+          const outcomes = batch.slot % 2 === 0
+            ? await run.copy(worker, batch)
+            : await run.verify(worker, batch);
+          // A pulled disk fails every file in turn; asking once spares the rest their attempts.
+          if (outcomes.some(({ error }) => SUSPICIOUS.has(error.code))) {
+            await this.#checkStillThere();
+          }
+          return outcomes;
         },
         failed: (slot, row, error, attempts) => {
           const run = this.#runs[slot >> 1]!;
@@ -74,6 +87,7 @@ export class DestinationLane {
       {
         workersMin: limited ? 1 : options.workersMin,
         workersMax: limited ? 1 : options.workersMax,
+        workersStart: deps.workersStart,
         attemptsMax: options.attemptsMax,
         batchFilesMax: BATCH_FILES_MAX,
         batchBytesMax: SLOT_BYTES - 1,
@@ -152,9 +166,9 @@ export class DestinationLane {
   }
 
   /** After all tasks: the checksums of everything that is here. */
-  async finish(checksums: boolean): Promise<void> {
+  async finish(): Promise<void> {
     if (this.#fatal !== undefined) throw this.#fatal;
-    await this.#control.callFlush("finish", { checksums });
+    await this.#control.callFlush("finish", undefined);
   }
 
   /** Ends early: threads stop between two operations. */
@@ -171,6 +185,18 @@ export class DestinationLane {
       await control.call("close", undefined).catch(() => {});
     }
     for (const thread of [...this.#threads]) this.#closeThread(thread);
+  }
+
+  async #checkStillThere(): Promise<void> {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (nowMs - this.#checkedAtMs < CHECK_AGAIN_MS || this.#control.isClosed) return;
+    this.#checkedAtMs = nowMs;
+    try {
+      await this.#control.call("stillThere", undefined);
+    } catch (thrown) {
+      const error = asBackupError(thrown);
+      if (error.code === "destination_lost") this.fail(error);
+    }
   }
 
   #gauges(): LaneGauges {

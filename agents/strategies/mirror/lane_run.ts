@@ -21,10 +21,8 @@ import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import {
   STATUS_ADOPTED,
   STATUS_PUBLISHED,
-  STATUS_REVERIFIED,
   STATUS_STAGED,
   STATUS_UNCHANGED,
-  STATUS_VERIFIED,
   STATUS_WANTED,
 } from "./entry_status.ts";
 import type { LaneTaskShare } from "./lane_task.ts";
@@ -101,7 +99,6 @@ export class LaneRun {
   readonly #gaveUp = new Map<number, (row: number) => void>();
   readonly #rewriting = new Set<number>();
   readonly #rewritten: string[] = [];
-  readonly #rewrittenRows = new Set<number>();
   readonly #failures: FileFailure[] = [];
   #failureCount = 0;
   #filesCopied = 0;
@@ -497,6 +494,10 @@ export class LaneRun {
     for (const row of given) await this.#tools.control().call("giveUpCopy", { task, row });
     const stands = new Set(linked);
     for (const row of given) stands.delete(row);
+    for (const row of this.#unchangedNamesOfRecopied()) {
+      stands.add(row);
+      this.#counters.verifyFilesTotal++;
+    }
     const stale = [...stands].filter((row) => this.#recopied.has(linkTo[row]!));
     if (stale.length === 0) return [...stands];
     const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
@@ -511,58 +512,16 @@ export class LaneRun {
     return [...stands];
   }
 
-  /** A further name can only lead to a copy of this version; when there is none, the name is reported as the file was. */
-  #firstIsThere(row: number): boolean {
-    const first = this.table.columns.linkTo[row]!;
-    if (first === NONE || this.#isPublished(first) || this.#status[first] === STATUS_UNCHANGED) {
-      return true;
-    }
-    const isSourceFault = this.#tools.sourceProblems.addFurtherName(
-      row,
-      this.#displayOf(row),
-      first,
-    );
-    if (!isSourceFault && !this.#tools.signal.aborted) this.#firstFailed(row, first);
-    return false;
-  }
-
-  /** After the files were verified: a further name of a copy that was given up must not lead to it. */
-  #firstIsRight(row: number): boolean {
-    const first = this.table.columns.linkTo[row]!;
-    if (first === NONE || isRight(this.#status[first]!)) return true;
-    if (!this.#tools.signal.aborted) {
-      this.#firstFailed(row, first);
-      this.#giveUpCopy(row);
-    }
-    return false;
-  }
-
-  #firstFailed(row: number, first: number): void {
-    this.#failure(row, "io", `Is the same file as ${this.#displayOf(first)}, which failed`, 1);
-  }
-
-  /** Names of files that were written again still lead to the wrong copy: they are linked anew. */
-  async #relink(lateFiles: number[]): Promise<void> {
-    if (this.#rewrittenRows.size === 0 || this.#tools.signal.aborted) return;
+  /** With `--verify all` a file that did not change can turn out to be damaged, under all its names. */
+  #unchangedNamesOfRecopied(): number[] {
+    if (this.#recopied.size === 0) return [];
     const { linkTo } = this.table.columns;
-    const late = new Set(lateFiles);
     const rows: number[] = [];
     for (let i = 0; i < this.table.count; i++) {
-      if (linkTo[i] === NONE || late.has(i) || !this.#rewrittenRows.has(linkTo[i]!)) continue;
-      if (this.#isPublished(i) || isRight(this.#status[i]!)) rows.push(i);
+      const isName = linkTo[i] !== NONE && this.#recopied.has(linkTo[i]!);
+      if (isName && this.#status[i] === STATUS_UNCHANGED) rows.push(i);
     }
-    if (rows.length === 0) return;
-    const task = this.#input.share.task;
-    const request = { task, rows: Uint32Array.from(rows), keepOld: this.#keepOld };
-    const moved = await this.#tools.control().call<Moved>("makeOthers", request);
-    this.#warnings.push(...moved.warnings);
-    for (const problem of moved.problems) this.#fail(problem, 1);
-    await this.#tools.control().callFlush("flush", undefined);
-    const done = await this.#tools.control().call<Verified>("verifyOthers", {
-      task,
-      rows: request.rows,
-    });
-    for (const problem of done.problems) this.#fail(problem, 1);
+    return rows;
   }
 
   #rowsToVerify(files: number[], lateFiles: number[], compared: Diffed): number[] {
@@ -636,7 +595,6 @@ export class LaneRun {
       for (const row of batch.rows) {
         if (this.#rewriting.has(row) && !done.problems.some((p) => p.row === row)) {
           this.#rewritten.push(this.#displayOf(row));
-          this.#rewrittenRows.add(row);
           this.#rewriting.delete(row);
         }
       }
@@ -685,10 +643,6 @@ export class LaneRun {
       return;
     }
     this.#failure(row, error.code, error.message, attempts - 1);
-    this.#giveUpCopy(row);
-  }
-
-  #giveUpCopy(row: number): void {
     this.#giveUpCopy(row);
   }
 
@@ -807,11 +761,6 @@ export class LaneRun {
   #stopOnCancel(): void {
     this.#tools.signal.throwIfAborted();
   }
-}
-
-/** The copy under this row's name is the version that the manifest will name. */
-function isRight(status: number): boolean {
-  return status === STATUS_VERIFIED || status === STATUS_REVERIFIED || status === STATUS_UNCHANGED;
 }
 
 function outcomeOf(problem: ItemProblem): FileOutcome {

@@ -5,12 +5,14 @@
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import {
+  checkStillThere,
   inspect,
   type Inspection,
   type OpenDestination,
   openDestination,
   type WantedBinding,
 } from "../../destinations/local_destination.ts";
+import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
@@ -110,6 +112,7 @@ export function openLaneThread(
       ),
     makeOthers: (request: { task: string; rows: Uint32Array; keepOld: boolean }) =>
       lane.writer.makeOthers(lane.task(request.task), request.rows, request.keepOld),
+    stillThere: (): void => lane.stillThere(),
     flush: (): void => lane.flush(),
     verify: (
       request: { task: string; rows: Uint32Array; versions: [number, FileVersion][] },
@@ -127,7 +130,7 @@ export function openLaneThread(
     checkStored: (check: StoredCheck): StoredResult => lane.checkStored(check),
     stampVerified: (request: Parameters<typeof stampVerified>[2]): void =>
       stampVerified(posix, lane.destination, request),
-    finish: (request: { checksums: boolean }): void => lane.finish(request.checksums),
+    finish: (): void => lane.finish(),
     close: (): void => lane.close(),
   };
 }
@@ -152,6 +155,7 @@ class LaneThread {
   readonly #tasks = new Map<string, LaneTask>();
   #destination: (OpenDestination & { close(): void }) | undefined;
   #writer: LaneWriter | undefined;
+  #manifestsWritten = 0;
 
   constructor(
     posix: Posix,
@@ -268,6 +272,11 @@ class LaneThread {
     }
   }
 
+  stillThere(): void {
+    this.#tick();
+    checkStillThere(this.#posix, this.#path, this.destination);
+  }
+
   flush(): void {
     this.#tick();
     const { root, batchFlush, display } = this.destination;
@@ -303,9 +312,11 @@ class LaneThread {
     request: FinishRequest,
   ): { problems: ItemProblem[]; ownersNotKept: number } {
     const task = this.task(request.task);
+    this.stillThere();
     const problems = this.writer.finishDirectories(task);
-    this.flush();
     if (request.writeManifest) {
+      this.#manifestsWritten++;
+      this.flush();
       updateManifest({
         posix: this.#posix,
         destination: this.destination,
@@ -334,8 +345,13 @@ class LaneThread {
     this.#posix.closeDirectory(above);
   }
 
-  finish(checksums: boolean): void {
-    if (checksums) writeChecksums(this.#posix, this.destination, () => this.#tick());
+  /** The checksums are made anew unless no manifest changed since they were written. */
+  finish(): void {
+    this.stillThere();
+    const stat = newStat();
+    const isThere = this.#posix.statAt(this.destination.own, cName(CHECKSUMS_FILE), stat) === 0;
+    if (isThere && this.#manifestsWritten === 0) return;
+    writeChecksums(this.#posix, this.destination, () => this.#tick());
     this.flush();
   }
 

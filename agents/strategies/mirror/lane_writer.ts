@@ -257,9 +257,11 @@ export class LaneWriter {
       const parent = task.parentHandle(i);
       const name = table.cName(i);
       let result = parent < 0 ? parent : this.#posix.makeDirectory(parent, name, 0o700);
-      if (result === -EEXIST) {
+      if (result !== -EEXIST) status[table.columns.parent[i]!] = STATUS_UNFINISHED;
+      else {
         result = this.#posix.statAt(parent, name, this.#stat);
         if (result === 0 && this.#stat.kind !== KIND_DIRECTORY) {
+          status[table.columns.parent[i]!] = STATUS_UNFINISHED;
           result = this.#displace(task, i, parent, name, warnings);
           if (result >= 0) result = this.#posix.makeDirectory(parent, name, 0o700);
         } else if (result === 0 && (this.#stat.mode & 0o700) !== 0o700) {

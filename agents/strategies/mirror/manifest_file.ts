@@ -87,7 +87,12 @@ function* entries(
         return;
       }
       count++;
-      yield { text, entry: parseLine<ManifestEntry>(text, display) };
+      const entry = parseLine<ManifestEntry>(text, display);
+      // Its checksum comes last, so what is read before must not need it.
+      if (typeof entry.path !== "string" || typeof entry.type !== "string") {
+        throw damaged(display, `this line is no entry: ${text.slice(0, 60)}`);
+      }
+      yield { text, entry };
     }
   } finally {
     close();
