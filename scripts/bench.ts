@@ -13,6 +13,7 @@ const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
   --size SIZE      ${Object.keys(SIZES).join(", ")} [default full]
   --only PART      Only this part; repeatable: ${PARTS.join(", ")}
   --rounds N       How often each contender runs
+  --drop WHAT      Forgotten before the others' check: pages (as ours does), all [default pages]
   --dir DIR        Folder for the file system's image [default: the temporary folder]
   --from DIR       Where real small files are taken from; repeatable [default /usr/share, /usr/lib]
   --json FILE      Also write everything that was measured as JSON
@@ -66,6 +67,7 @@ function readOptions(words: string[]) {
       size: { type: "string" },
       only: { type: "string", multiple: true },
       rounds: { type: "string" },
+      drop: { type: "string" },
       dir: { type: "string" },
       from: { type: "string", multiple: true },
       json: { type: "string" },
@@ -78,6 +80,7 @@ function readOptions(words: string[]) {
   return {
     size: { ...size, rounds },
     parts: (values.only ?? PARTS).map((part): PartName => oneOf("part", part, PARTS)),
+    forgetBeforeCheck: oneOf("cache", values.drop ?? "pages", ["pages", "all"] as const),
     folder: values.dir ?? Deno.env.get("TMPDIR") ?? "/tmp",
     from: values.from ?? FROM_DEFAULT,
     json: values.json,

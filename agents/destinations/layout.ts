@@ -7,6 +7,8 @@ export const MANIFESTS_DIRECTORY = "manifests";
 export const STAGE_DIRECTORY = "stage";
 export const DISPLACED_DIRECTORY = "displaced";
 export const CHECKSUMS_FILE = "SHA256SUMS";
+/** There from before a manifest changes until SHA256SUMS says the same, so that a crash in between is made good. */
+export const CHECKSUMS_STALE_FILE = "SHA256SUMS.stale";
 export const README_FILE = "README.txt";
 
 /** What a person finds who opens the folder in ten years. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createPacer, unlimited } from "./pacer.ts";
+import { createPacer } from "./pacer.ts";
 
 /** Waits this short are carried over. */
 const CARRIED_MS = 2;
@@ -62,8 +62,4 @@ Deno.test("an hour of idling earns no more than a moment does", () => {
   };
   assert.equal(after(3_600_000), after(1000));
   assert.ok(after(3_600_000) >= 2000 - CREDIT_MS);
-});
-
-Deno.test("without a limit nobody waits", () => {
-  unlimited.pay(1e15);
 });

@@ -63,10 +63,14 @@ async function attach(processes: Processes, image: string): Promise<string> {
   return (await processes.must({ program: program("losetup"), args })).out.trim();
 }
 
-/** Writes everything back, then empties the caches of pages, directories and inodes of this machine. */
-export async function dropCaches(processes: Processes): Promise<void> {
+/** What the kernel is told to forget: content of files only, or directories and inodes as well. */
+export type Forget = "pages" | "all";
+const DROP_CODES = { pages: "1", all: "3" } as const;
+
+/** Writes everything back, then empties caches of the whole machine. */
+export async function dropCaches(processes: Processes, forget: Forget = "all"): Promise<void> {
   await processes.must({ program: program("sync"), args: [] });
-  Deno.writeTextFileSync("/proc/sys/vm/drop_caches", "3", { create: false });
+  Deno.writeTextFileSync("/proc/sys/vm/drop_caches", DROP_CODES[forget], { create: false });
 }
 
 /** @throws an error that names what is missing */

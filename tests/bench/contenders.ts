@@ -3,7 +3,7 @@
  * usual commands, and none is counted that does not check every byte of every copy against the source.
  */
 import { basename, dirname, join } from "node:path";
-import { program } from "./bench_fs.ts";
+import { type Forget, program } from "./bench_fs.ts";
 import type { Plan, Step } from "./plan.ts";
 import type { Command, Ran } from "./processes.ts";
 
@@ -14,6 +14,11 @@ export interface Scene {
   destinations: readonly string[];
   /** For lists; not on the file system that is measured. */
   workFolder: string;
+  /**
+   * What is forgotten before the check. Ours drops only the pages of what it wrote: "pages" is the same for all, "all"
+   * makes the others read directories and inodes from disk as well.
+   */
+  forgetBeforeCheck: Forget;
 }
 
 /** Programs that all contenders together need. */
@@ -41,10 +46,10 @@ function rsync(scene: Scene, atOnce: boolean): Plan {
   return {
     name: `rsync -a, rsync -anc${manner(atOnce)}`,
     steps: [
-      cold("rsync"),
+      cold("all", "rsync"),
       run("copy", atOnce, destinations.map((to) => call("rsync", "-a", source, to))),
       flush(scene),
-      cold("rsync"),
+      cold(scene.forgetBeforeCheck, "rsync"),
       // Itemized, it prints a line for each difference and nothing else.
       {
         ...run("check", atOnce, destinations.map((to) => call("rsync", "-anci", source, to))),
@@ -66,11 +71,11 @@ function cp(scene: Scene, atOnce: boolean): Plan {
   return {
     name: `cp -a, sha256sum -c${manner(atOnce)}`,
     steps: [
-      cold("cp", "sha256sum"),
+      cold("all", "cp", "sha256sum"),
       run("list", false, [makeList]),
       run("copy", atOnce, destinations.map((to) => call("cp", "-a", source, to))),
       flush(scene),
-      cold("cp", "sha256sum"),
+      cold(scene.forgetBeforeCheck, "cp", "sha256sum"),
       run(
         "check",
         atOnce,
@@ -89,10 +94,10 @@ function rclone(scene: Scene, atOnce: boolean): Plan {
   return {
     name: `rclone copy, rclone check${manner(atOnce)}`,
     steps: [
-      cold("rclone"),
+      cold("all", "rclone"),
       run("copy", atOnce, destinations.map((to) => call("rclone", "copy", source, target(to)))),
       flush(scene),
-      cold("rclone"),
+      cold(scene.forgetBeforeCheck, "rclone"),
       run("check", atOnce, destinations.map((to) => call("rclone", "check", source, target(to)))),
     ],
   };
@@ -103,8 +108,8 @@ function manner(atOnce: boolean): string {
 }
 
 /** Programs themselves are read in again, so that only the data is cold. */
-function cold(...warmUp: string[]): Step {
-  return { kind: "drop caches", warmUp: warmUp.map((name) => call(name, "--version")) };
+function cold(forget: Forget, ...warmUp: string[]): Step {
+  return { kind: "drop caches", forget, warmUp: warmUp.map((name) => call(name, "--version")) };
 }
 
 function flush({ destinations }: Scene): Step {

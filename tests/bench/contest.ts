@@ -3,7 +3,7 @@
  * changes from round to round, so that no contender always follows the same one.
  */
 import { basename, join } from "node:path";
-import { dropCaches } from "./bench_fs.ts";
+import { dropCaches, type Forget } from "./bench_fs.ts";
 import { compareTrees } from "./compare_trees.ts";
 import { contenders, type Scene } from "./contenders.ts";
 import { forms, ourPlan } from "./ours.ts";
@@ -17,6 +17,7 @@ export interface ContestOptions {
   /** Also compares every copy with its source, byte by byte and not counted. */
   compare: boolean;
   notes: readonly string[];
+  forgetBeforeCheck: Forget;
 }
 
 const DESTINATIONS = 3;
@@ -24,10 +25,10 @@ const TARGET_RATIO = 0.5;
 
 export async function contest(context: BenchContext, options: ContestOptions): Promise<Part> {
   const { processes, mountPoint, workFolder, rounds } = context;
-  const { source } = options;
+  const { source, forgetBeforeCheck } = options;
   const root = join(mountPoint, "destinations");
   const destinations = Array.from({ length: DESTINATIONS }, (_, i) => join(root, `${i + 1}`));
-  const scene: Scene = { source, destinations, workFolder };
+  const scene: Scene = { source, destinations, workFolder, forgetBeforeCheck };
   const ours = forms().map((form) => () => ourPlan(form, scene));
   const others = [false, true].flatMap((atOnce) => contenders(scene, atOnce)).map((plan) => () =>
     plan

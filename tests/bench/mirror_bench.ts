@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { BenchContext } from "./bench_context.ts";
-import { requirePrograms, withBenchFs } from "./bench_fs.ts";
+import { type Forget, requirePrograms, withBenchFs } from "./bench_fs.ts";
 import { contest } from "./contest.ts";
 import { CONTENDER_PROGRAMS } from "./contenders.ts";
 import { firstOutput } from "./first_output.ts";
@@ -94,6 +94,8 @@ export interface MirrorBenchOptions {
   from: readonly string[];
   /** Holds the file system's image for the time of the bench. */
   folder: string;
+  /** Before the check of the other contenders, see `Scene`. */
+  forgetBeforeCheck: Forget;
   say(line: string): void;
   /** Called when the file system is there and measuring begins. */
   onStart(facts: MachineFacts): void;
@@ -149,6 +151,8 @@ async function runParts(
   const { size, parts: wanted } = options;
   const [form] = forms();
   const done: Part[] = [];
+  const { forgetBeforeCheck } = options;
+  const conditions = { forgetBeforeCheck, notes: [...CONTEST_NOTES, FORGOTTEN[forgetBeforeCheck]] };
   const add = (part: Part): void => {
     done.push(part);
     options.onPart(part);
@@ -164,7 +168,7 @@ async function runParts(
         title: `${describe(files)}, three destinations`,
         source: small,
         compare: size.compare,
-        notes: CONTEST_NOTES,
+        ...conditions,
       }),
     );
   }
@@ -176,7 +180,7 @@ async function runParts(
         title: `${size.largeFiles} files of ${size.largeBytes >> 20} MiB, three destinations`,
         source: large,
         compare: size.compare,
-        notes: CONTEST_NOTES,
+        ...conditions,
       }),
     );
     await Deno.remove(large, { recursive: true });
@@ -203,10 +207,16 @@ async function runParts(
 }
 
 const CONTEST_NOTES = [
-  "every round: empty destinations and dropped caches; others' flush is counted, their caches are dropped again before the check",
+  "every round: empty destinations, all caches dropped, programs warm; the others' flush is counted",
   "ours flushes by itself and drops what it has written from the cache before it reads it back",
   "rclone copies neither owners nor modes; the list that sha256sum -c reads is made once, in parallel, and counted",
 ];
+
+const FORGOTTEN: Record<Forget, string> = {
+  pages: "before the others' check the page cache is dropped, inodes stay, as they do with ours",
+  all:
+    "before the others' check page cache, directories and inodes are dropped; with ours the page cache only",
+};
 
 function describe(files: readonly SmallFile[]): string {
   const megabytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / MB;

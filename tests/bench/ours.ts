@@ -52,7 +52,7 @@ export function ourPlan(form: Form, scene: Scene): Plan {
   return {
     name: form.name,
     steps: [
-      { kind: "drop caches", warmUp: [form.command("--version")] },
+      { kind: "drop caches", forget: "all", warmUp: [form.command("--version")] },
       {
         kind: "run",
         name: "all",

@@ -2,7 +2,7 @@
  * What a contender does, as data, and how it is timed. Rule: everything that copies, flushes or checks is counted;
  * nothing else is.
  */
-import { dropCaches } from "./bench_fs.ts";
+import { dropCaches, type Forget } from "./bench_fs.ts";
 import { childrenCpuSeconds, type Command, type Processes, type Ran } from "./processes.ts";
 
 export type Step =
@@ -16,7 +16,7 @@ export type Step =
     complaint?: (ran: Ran) => string | undefined;
   }
   /** Not counted: until now caches are warm, from here on everything comes from disk. */
-  | { kind: "drop caches"; warmUp: readonly Command[] };
+  | { kind: "drop caches"; forget: Forget; warmUp: readonly Command[] };
 
 export interface Plan {
   name: string;
@@ -36,7 +36,7 @@ export async function runPlan(processes: Processes, plan: Plan): Promise<Timing>
   const timing: Timing = { seconds: 0, cpuSeconds: 0, steps: {} };
   for (const step of plan.steps) {
     if (step.kind === "drop caches") {
-      await dropCaches(processes);
+      await dropCaches(processes, step.forget);
       for (const command of step.warmUp) await processes.must(command);
       continue;
     }

@@ -41,7 +41,7 @@ export class StoppedError extends Error {
   override readonly name = "StoppedError";
 }
 
-const MEMORY_LOOK_EVERY_MS = 10;
+const MEMORY_LOOK_EVERY_MS = 50;
 const LAST_WORDS_MAX = 2000;
 
 export function createProcesses(env: Record<string, string>): Processes {

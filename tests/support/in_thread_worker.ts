@@ -9,10 +9,12 @@ import {
   type ThreadCells,
 } from "../../agents/threads/thread_rpc.ts";
 
-/** Serves the method table that `open` makes, as `serveThread` does. */
+/** Serves the method table that `open` makes, as `serveThread` does. `hangs` answers whether a method never returns. */
 export function inThreadWorker(
   open: (argument: unknown, cells: ThreadCells) => Methods,
+  hangs: (method: string) => boolean = () => false,
 ): Worker {
+  let isStuck = false;
   let terminated = false;
   const worker = {
     onmessage: null as ((event: MessageEvent) => void) | null,
@@ -20,7 +22,8 @@ export function inThreadWorker(
     postMessage(message: unknown): void {
       const data = structuredClone(message);
       queueMicrotask(() => {
-        if (!terminated) scope.onmessage?.({ data } as MessageEvent);
+        isStuck ||= hangs((data as { method?: string }).method ?? "");
+        if (!terminated && !isStuck) scope.onmessage?.({ data } as MessageEvent);
       });
     },
     terminate(): void {

@@ -35,7 +35,15 @@ export interface EngineRun {
   name?: string;
   source: string;
   /** Destinations with the port each one's threads use. */
-  destinations: { path: string; posix: Posix }[];
+  destinations: {
+    path: string;
+    posix: Posix;
+    /** Whether this thread of the destination, counted from 0, never returns from a method. */
+    hangs?: (method: string, thread: number) => boolean;
+  }[];
+  /** Aborted to cancel the run. */
+  signal?: AbortSignal;
+  known?: KnownDestinations;
   /** The port of everything that is not a destination. */
   posix: Posix;
   options?: Partial<MirrorOptions>;
@@ -70,22 +78,27 @@ export async function backUp(run: EngineRun): Promise<EngineOutcome> {
 }
 
 async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcome> {
+  const threadsOf = new Map<string, number>();
   const context = new RunContext({
     clock,
     log: silentLog,
     posix: run.posix,
-    spawn: (role) =>
-      inThreadWorker((argument, cells) => {
-        const at = run.destinations.findIndex(({ path }) =>
-          path === (argument as { path?: string }).path
-        );
-        return THREAD_ROLES[role]!(run.destinations[at]?.posix ?? run.posix, argument, cells);
-      }),
-    known: NOTHING_KNOWN,
+    spawn: (role) => {
+      let destination: EngineRun["destinations"][number] | undefined;
+      let number = 0;
+      return inThreadWorker((argument, cells) => {
+        const { path } = argument as { path?: string };
+        destination = run.destinations.find((one) => one.path === path);
+        number = path === undefined ? 0 : threadsOf.get(path) ?? 0;
+        if (path !== undefined) threadsOf.set(path, number + 1);
+        return THREAD_ROLES[role]!(destination?.posix ?? run.posix, argument, cells);
+      }, (method) => destination?.hangs?.(method, number) ?? false);
+    },
+    known: run.known ?? NOTHING_KNOWN,
     hostId: "host-of-tests",
     processors: 1,
   });
-  const { signal } = new AbortController();
+  const signal = run.signal ?? new AbortController().signal;
   const progress = () => {};
   const options = { ...MIRROR_OPTIONS, ...run.options };
   const source = { name: run.name ?? "copy", path: run.source };

@@ -41,6 +41,8 @@ export class DestinationLane {
   readonly spec: DestinationSpec;
   readonly #deps: LaneDeps;
   readonly #threads = new Set<ThreadClient>();
+  /** Threads on their way out. */
+  readonly #closing = new Set<Promise<void>>();
   readonly #runs: LaneRun[] = [];
   readonly #shares = new Map<string, LaneTaskShare>();
   readonly #queue: DestinationQueue<ThreadClient>;
@@ -180,10 +182,8 @@ export class DestinationLane {
   /** Gives the lock and the threads back. Idempotent; does not wait for a thread that is stuck. */
   async close(): Promise<void> {
     this.#queue.stop();
-    const control = this.#control;
-    if (!control.isClosed && control.pendingCount === 0) {
-      await control.call("close", undefined).catch(() => {});
-    }
+    await Promise.all([...this.#threads].map((thread) => this.#closeFiles(thread)));
+    await Promise.all(this.#closing);
     for (const thread of [...this.#threads]) this.#closeThread(thread);
   }
 
@@ -252,8 +252,21 @@ export class DestinationLane {
   }
 
   #closeWorker(worker: ThreadClient): void {
-    if (worker === this.#control) this.#controlWorks = false;
-    else this.#closeThread(worker);
+    if (worker === this.#control) {
+      this.#controlWorks = false;
+      return;
+    }
+    const closing = this.#closeFiles(worker).then(() => {
+      this.#closeThread(worker);
+      this.#closing.delete(closing);
+    });
+    this.#closing.add(closing);
+  }
+
+  /** What a thread has open belongs to the process and outlives the thread. One that is busy or stuck is not waited for. */
+  async #closeFiles(thread: ThreadClient): Promise<void> {
+    if (thread.isClosed || thread.pendingCount > 0) return;
+    await thread.call("close", undefined).catch(() => {});
   }
 
   #closeThread(thread: ThreadClient): void {

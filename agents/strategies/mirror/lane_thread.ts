@@ -12,9 +12,9 @@ import {
   openDestination,
   type WantedBinding,
 } from "../../destinations/local_destination.ts";
-import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
+import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
-import { ENOENT, posixError } from "../../platform/errno.ts";
+import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
@@ -155,7 +155,6 @@ class LaneThread {
   readonly #tasks = new Map<string, LaneTask>();
   #destination: (OpenDestination & { close(): void }) | undefined;
   #writer: LaneWriter | undefined;
-  #manifestsWritten = 0;
 
   constructor(
     posix: Posix,
@@ -315,7 +314,7 @@ class LaneThread {
     this.stillThere();
     const problems = this.writer.finishDirectories(task);
     if (request.writeManifest) {
-      this.#manifestsWritten++;
+      this.#markChecksumsStale();
       this.flush();
       updateManifest({
         posix: this.#posix,
@@ -345,14 +344,24 @@ class LaneThread {
     this.#posix.closeDirectory(above);
   }
 
-  /** The checksums are made anew unless no manifest changed since they were written. */
+  /** The checksums are made anew unless no manifest changed since they were written, in this run or one that was cut off. */
   finish(): void {
     this.stillThere();
+    const { own } = this.destination;
     const stat = newStat();
-    const isThere = this.#posix.statAt(this.destination.own, cName(CHECKSUMS_FILE), stat) === 0;
-    if (isThere && this.#manifestsWritten === 0) return;
+    const stale = cName(CHECKSUMS_STALE_FILE);
+    const isThere = this.#posix.statAt(own, cName(CHECKSUMS_FILE), stat) === 0;
+    if (isThere && this.#posix.statAt(own, stale, stat) === -ENOENT) return;
     writeChecksums(this.#posix, this.destination, () => this.#tick());
+    this.#posix.unlink(own, stale);
     this.flush();
+  }
+
+  #markChecksumsStale(): void {
+    const { own, display } = this.destination;
+    const fd = this.#posix.createFile(own, cName(CHECKSUMS_STALE_FILE));
+    if (fd >= 0) this.#posix.close(fd);
+    else if (fd !== -EEXIST) throw posixError(fd, "create", `${display}/${CHECKSUMS_STALE_FILE}`);
   }
 
   close(): void {

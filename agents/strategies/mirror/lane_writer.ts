@@ -63,6 +63,11 @@ export interface Moved {
 }
 
 const PIECE_BYTES = 256 << 10;
+/**
+ * Write-back of a large file is started once in so many bytes: often enough that the last flush of a slow disk ends in
+ * time, seldom enough that the file system can lay the file out in few extents.
+ */
+const WRITEBACK_BYTES = 256 << 20;
 /** The journal is written in pieces of about this size. */
 const JOURNAL_CHARACTERS = 64 << 10;
 
@@ -144,8 +149,14 @@ export class LaneWriter {
       this.abortFile(task, file);
       return this.#problem(task, open.row, result, "write");
     }
-    if (this.#destination.batchFlush) this.#posix.startWriteback(open.fd, open.offset, bytes);
+    const before = open.offset;
     open.offset += bytes;
+    if (
+      this.#destination.batchFlush &&
+      Math.floor(open.offset / WRITEBACK_BYTES) > Math.floor(before / WRITEBACK_BYTES)
+    ) {
+      this.#posix.startWriteback(open.fd, open.offset - WRITEBACK_BYTES, WRITEBACK_BYTES);
+    }
     return undefined;
   }
 

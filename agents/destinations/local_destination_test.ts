@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { join } from "node:path";
+import { type FaultyPosix, faultyPosix } from "../../tests/support/faulty_posix.ts";
+import { inScratch } from "../../tests/support/small_tree.ts";
+import { needs } from "../../tests/support/tools.ts";
+import { treeState } from "../../tests/support/tree_state.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
+import { EIO } from "../platform/errno.ts";
+import { openPosix } from "../platform/open_posix.ts";
+import { inspect, openDestination, type WantedBinding } from "./local_destination.ts";
+
+const posix = openPosix();
+const CREATED_AT = "2026-01-01T00:00:00Z";
+
+function wanted(name: string, sourcePath = `/home/${name}`, hostId = "host-1"): WantedBinding {
+  return { name, sourcePath, hostId, hostName: hostId };
+}
+
+function open(
+  path: string,
+  names: WantedBinding[] = [],
+  port = posix,
+): ReturnType<typeof openDestination> {
+  return openDestination(port, path, names, "run-1 of the tests", CREATED_AT);
+}
+
+function assertClosed(watched: FaultyPosix): void {
+  assert.equal(watched.openCount(), 0, "left open");
+  watched.dispose();
+}
+
+Deno.test("a destination that does not exist is looked at without making it, and made when it is opened", () =>
+  inScratch((folder) => {
+    const watched = faultyPosix(posix);
+    const path = join(folder, "new");
+    const seen = inspect(watched.posix, path, ["a"]);
+    assert.equal(seen.exists, false);
+    assert.ok(seen.ancestors.length > 1);
+    assert.equal(fs.existsSync(path), false);
+    const opened = open(path, [wanted("a")], watched.posix);
+    opened.close();
+    opened.close();
+    assert.deepEqual(fs.readdirSync(path), [".backup-agent"]);
+    const again = inspect(watched.posix, path, ["a"]);
+    assert.equal(again.exists, true);
+    assert.equal(again.destinationId, opened.marker.destinationId);
+    assert.deepEqual(again.copies, []);
+    assert.deepEqual(again.ancestors.slice(1), seen.ancestors);
+    assertClosed(watched);
+  }));
+
+Deno.test("only the last folder is made: a missing one above it is an unmounted disk", () =>
+  inScratch((folder) => {
+    const path = join(folder, "not-mounted/backup");
+    for (const attempt of [() => inspect(posix, path, []), () => open(path)]) {
+      assert.throws(attempt, { code: "destination_missing" });
+    }
+    assert.deepEqual(fs.readdirSync(folder), []);
+  }));
+
+Deno.test("a file in the place of the destination is an error, and stays", () =>
+  inScratch((folder) => {
+    fs.writeFileSync(join(folder, "file"), "mine");
+    assert.throws(() => open(join(folder, "file")), { code: "not_a_directory" });
+    assert.equal(fs.readFileSync(join(folder, "file"), "utf8"), "mine");
+  }));
+
+Deno.test("names keep their key and the destination its id, however often it is opened", () =>
+  inScratch((folder) => {
+    const first = open(folder, [wanted("a"), wanted("b")]);
+    first.close();
+    const second = open(folder, [wanted("b"), wanted("c")]);
+    second.close();
+    assert.equal(second.marker.destinationId, first.marker.destinationId);
+    assert.deepEqual(second.marker.bindings.map(({ name, key }) => [name, key]), [
+      ["a", "s1"],
+      ["b", "s2"],
+      ["c", "s3"],
+    ]);
+    const before = treeState(join(folder, ".backup-agent/"));
+    open(folder, [wanted("a")]).close();
+    const after = treeState(join(folder, ".backup-agent/"));
+    assert.equal(after.get("marker.json")!.inode, before.get("marker.json")!.inode);
+  }));
+
+Deno.test("a name is bound to one source of one machine; what was there before is not written over", () =>
+  inScratch((folder) => {
+    open(folder, [wanted("a", "/home/a")]).close();
+    fs.mkdirSync(join(folder, "strange"));
+    fs.writeFileSync(join(folder, "strange/file"), "");
+    fs.writeFileSync(join(folder, "plain"), "");
+    fs.mkdirSync(join(folder, "empty"));
+    const refused = [
+      wanted("a", "/elsewhere/a"),
+      wanted("a", "/home/a", "host-2"),
+      wanted("strange"),
+      wanted("plain"),
+    ];
+    const before = treeState(folder).get(".backup-agent/marker.json");
+    for (const one of refused) {
+      const watched = faultyPosix(posix);
+      assert.throws(() => open(folder, [wanted("fine"), one], watched.posix), (error) => {
+        assert.ok(error instanceof BackupError && error.code === "usage");
+        assert.match(error.hint!, /--as NAME/);
+        assert.ok(error.message.includes(join(folder, one.name)));
+        return true;
+      });
+      assertClosed(watched);
+    }
+    assert.deepEqual(treeState(folder).get(".backup-agent/marker.json"), before);
+    open(folder, [wanted("empty")]).close();
+  }));
+
+Deno.test({
+  ...needs(
+    "a destination in use is refused with the name of who uses it, and free when that one ends",
+    "linux",
+  ),
+  fn: () =>
+    inScratch((folder) => {
+      const first = open(folder, []);
+      const watched = faultyPosix(posix);
+      assert.throws(() => open(folder, [], watched.posix), (error) => {
+        assert.ok(error instanceof BackupError);
+        assert.deepEqual([error.code, error.retry], ["destination_busy", "later"]);
+        assert.match(error.message, /run-1 of the tests/);
+        return true;
+      });
+      assertClosed(watched);
+      const shared = openDestination(posix, folder, [], "", CREATED_AT, true);
+      shared.close();
+      assert.throws(() => open(folder), { code: "destination_busy" });
+      first.close();
+      open(folder).close();
+    }),
+});
+
+Deno.test("a damaged or newer marker stops everything before a change", () =>
+  inScratch((folder) => {
+    open(folder, [wanted("a")]).close();
+    const marker = join(folder, ".backup-agent/marker.json");
+    const newer = fs.readFileSync(marker, "utf8").replace('"version": 1', '"version": 99');
+    for (const [text, code] of [["", "damaged"], [newer, "newer_version"]] as const) {
+      fs.writeFileSync(marker, text);
+      const watched = faultyPosix(posix);
+      assert.throws(() => inspect(watched.posix, folder, []), { code });
+      assert.throws(() => open(folder, [wanted("b")], watched.posix), { code });
+      assertClosed(watched);
+      assert.equal(fs.readFileSync(marker, "utf8"), text);
+    }
+  }));
+
+Deno.test("whichever call fails, opening ends with an error or succeeds whole, and nothing stays open", () =>
+  inScratch((folder) => {
+    const run = (path: string, port: typeof posix) => {
+      inspect(port, path, ["a"]);
+      open(path, [wanted("a")], port).close();
+    };
+    const whole = faultyPosix(posix);
+    run(join(folder, "whole"), whole.posix);
+    whole.dispose();
+    for (const { number, name } of whole.calls) {
+      const path = join(folder, `at-${number}`);
+      const faulty = faultyPosix(
+        posix,
+        (call) => call.number === number ? { kind: "error", errno: EIO } : undefined,
+      );
+      try {
+        run(path, faulty.posix);
+      } catch (error) {
+        assert.ok(error instanceof BackupError, `call ${number} (${name}): ${error}`);
+      }
+      assert.equal(faulty.openCount(), 0, `call ${number} (${name})`);
+      faulty.dispose();
+      // Nothing half made is in the way of the next one.
+      const next = open(path, [wanted("a")]);
+      assert.deepEqual(next.marker.bindings.map((one) => one.name), ["a"]);
+      next.close();
+    }
+  }));
