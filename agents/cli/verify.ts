@@ -56,8 +56,9 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
   const startedAtMs = clock.monotonicMs();
   const progress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, currentFile: "" };
   const view: VerifyView = { destination, progress, elapsedMs: 0 };
-  const show = quiet ? { close() {} } : createProgress(call, view, json);
+  // Before the first line is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(call.signals, () => {});
+  const show = quiet ? { close() {} } : createProgress(call, view, json);
   let outcome: VerifyOutcome;
   try {
     outcome = await verifyDestination({

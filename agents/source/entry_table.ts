@@ -61,9 +61,9 @@ export class EntryTable {
   /** Names, each ended by NUL; a symbolic link's target follows its name, ended by NUL too. */
   #text: Uint8Array;
   #textBytes = 0;
-  #sha256: Uint8Array;
+  #sha256: Buffer;
 
-  private constructor(capacity: number, columns: Columns, text: Uint8Array, sha256: Uint8Array) {
+  private constructor(capacity: number, columns: Columns, text: Uint8Array, sha256: Buffer) {
     this.#capacity = capacity;
     this.#columns = columns;
     this.#text = text;
@@ -77,7 +77,7 @@ export class EntryTable {
       columns[name] = new Type(new SharedArrayBuffer(capacity * Type.BYTES_PER_ELEMENT));
     }
     const text = new Uint8Array(new SharedArrayBuffer(capacity * 16));
-    return new EntryTable(capacity, columns as Columns, text, new Uint8Array(0));
+    return new EntryTable(capacity, columns as Columns, text, Buffer.alloc(0));
   }
 
   static fromShare(share: EntryTableShare): EntryTable {
@@ -87,7 +87,7 @@ export class EntryTable {
       share.count,
       columns as Columns,
       new Uint8Array(share.text),
-      new Uint8Array(share.sha256),
+      Buffer.from(share.sha256),
     );
     table.count = share.count;
     table.#textBytes = share.textBytes;
@@ -179,24 +179,25 @@ export class EntryTable {
     return utf8OfLatin1(this.pathLatin1(i));
   }
 
-  sha256(i: number): Uint8Array {
-    return this.#sha256.subarray(i * 32, i * 32 + 32);
+  /** The hash of a row that `isHashed`, in hex. */
+  sha256Hex(i: number): string {
+    return this.#sha256.toString("hex", i * 32, i * 32 + 32);
   }
 
   isHashed(i: number): boolean {
     return (Atomics.load(this.#columns.flags, i) & FLAG_HASHED) !== 0;
   }
 
-  /** Fills in the result of the first full read. Called at most once a row, by the thread that read it. */
-  setHashed(i: number, stat: Stat, sha256: Uint8Array): void {
+  /** Fills in the result of the first full read. Called at most once a row, by the thread that read it; `sha256` is hex. */
+  setHashed(i: number, stat: Stat, sha256: string): void {
     this.setStat(i, stat);
-    this.#sha256.set(sha256, i * 32);
+    this.#sha256.write(sha256, i * 32, 32, "hex");
     Atomics.or(this.#columns.flags, i, FLAG_HASHED);
   }
 
   /** Ends building: makes room for the hashes. The table can now be shared. */
   freeze(): EntryTableShare {
-    this.#sha256 = new Uint8Array(new SharedArrayBuffer(this.count * 32));
+    this.#sha256 = Buffer.from(new SharedArrayBuffer(this.count * 32));
     const columns = {} as Record<ColumnName, SharedArrayBuffer>;
     for (const name of COLUMN_NAMES) {
       columns[name] = this.#columns[name].buffer as unknown as SharedArrayBuffer;

@@ -77,11 +77,12 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
 async function runBackup(call: CommandCall, createEmbedded: CreateEmbedded): Promise<number> {
   const { settings, surroundings, clock } = call;
   const job = jobFromSettings(call.positionals, settings, surroundings);
-  const display = createDisplay(call, firstProgress(job));
+  // Before the first picture is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(
     call.signals,
     () => display.note("Cancelling; once more to stop at once"),
   );
+  const display = createDisplay(call, firstProgress(job));
   let report: RunReport;
   try {
     const stateSetting = settings.get("stateDir");

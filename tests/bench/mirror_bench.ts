@@ -174,7 +174,7 @@ async function runParts(
   }
   if (wanted.includes("large")) {
     const large = join(mountPoint, "large");
-    makeLargeFiles(processes, large, size.largeFiles, size.largeBytes);
+    await makeLargeFiles(processes, large, size.largeFiles, size.largeBytes);
     add(
       await contest(context, {
         title: `${size.largeFiles} files of ${size.largeBytes >> 20} MiB, three destinations`,

@@ -23,6 +23,7 @@ export interface SmallFilesWanted {
 /** No file of the small set is larger. */
 const SMALL_FILE_BYTES_MAX = 256 * 1024;
 const BLOCK_BYTES = 1 << 20;
+const BLOCKS_AT_ONCE = 64;
 const EMPTY_FILES_PER_FOLDER = 1000;
 
 /** The first small files in the order of their paths: the same each time as long as the machine is. */
@@ -73,12 +74,12 @@ export async function copySmallFiles(
 }
 
 /** Makes files of pseudo-random bytes, the same each time. */
-export function makeLargeFiles(
+export async function makeLargeFiles(
   processes: Processes,
   target: string,
   count: number,
   sizeBytes: number,
-): void {
+): Promise<void> {
   mkdirSync(target, { recursive: true });
   const zeros = new Uint8Array(BLOCK_BYTES);
   for (let i = 0; i < count; i++) {
@@ -88,9 +89,9 @@ export function makeLargeFiles(
       new Uint8Array(16),
     );
     using file = Deno.openSync(join(target, `large-${i + 1}.bin`), { write: true, create: true });
-    for (let left = sizeBytes; left > 0; left -= BLOCK_BYTES) {
-      processes.throwIfStopped();
+    for (let left = sizeBytes, block = 1; left > 0; left -= BLOCK_BYTES, block++) {
       writeAll(file, cipher.update(zeros.subarray(0, Math.min(left, BLOCK_BYTES))));
+      if (block % BLOCKS_AT_ONCE === 0) await letSignalsIn(processes);
     }
   }
 }
@@ -112,8 +113,12 @@ export async function makeEmptyFiles(
     for (let i = 0; i < here; i++) {
       Deno.openSync(join(folder, `empty file ${i}`), { write: true, createNew: true }).close();
     }
-    // Lets a signal in.
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    processes.throwIfStopped();
+    await letSignalsIn(processes);
   }
+}
+
+/** Between two pieces of work that blocks this thread. @throws {StoppedError} once stopped */
+async function letSignalsIn(processes: Processes): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  processes.throwIfStopped();
 }

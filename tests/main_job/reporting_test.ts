@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-control-regex -- what a terminal is told is made of control characters
 /** What the program says. Rule: the result is on standard output, the rest on standard error, and scripts can rely on both. */
 import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";

@@ -2,7 +2,6 @@
  * Reads stored files back and compares them with their hash. Rule: the page cache is asked to drop the file first, and the
  * answer says whether that was proven ("disk") or not ("cache").
  */
-import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Pacer } from "../../destinations/pacer.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
@@ -11,7 +10,8 @@ import type { ThreadCells } from "../../threads/thread_rpc.ts";
 export interface FileToVerify {
   fd: number;
   sizeBytes: number;
-  sha256: Uint8Array;
+  /** In hex. */
+  sha256: string;
 }
 
 export type Verdict =
@@ -74,7 +74,7 @@ export class FileVerifier {
       offset += got;
       this.#cells.bytes[0]! += got;
     }
-    return Buffer.compare(hash.digest(), file.sha256) === 0
+    return hash.digest("hex") === file.sha256
       ? { ok: true, fromDisk }
       : { ok: false, kind: "differs", fromDisk };
   }

@@ -23,6 +23,10 @@ export interface LaneTaskShare {
   knownSha256: SharedArrayBuffer;
 }
 
+/** "t", ten digits and NUL. */
+const STAGED_NAME_BYTES = 12;
+const T = 116;
+
 export class LaneTask {
   readonly share: LaneTaskShare;
   readonly table: EntryTable;
@@ -34,6 +38,7 @@ export class LaneTask {
   readonly #posix: Posix;
   readonly #root: DirectoryHandle;
   readonly #stages: DirectoryHandle;
+  readonly #stagedName = new Uint8Array(STAGED_NAME_BYTES);
   readonly #knownSha256: Buffer;
   readonly #tableSha256: Buffer;
   /** Paths of directories by row: siblings ask for the same one again and again. */
@@ -91,9 +96,19 @@ export class LaneTask {
     return this.#stage;
   }
 
-  /** Temporary name of row `i`: short, so that a name of 255 bytes needs no room for a suffix. */
+  /**
+   * Temporary name of row `i`: short, so that a name of 255 bytes needs no room for a suffix. The bytes are good until
+   * the next call.
+   */
   stagedName(i: number): Uint8Array {
-    return cName(`t${i}`);
+    let at = STAGED_NAME_BYTES - 1;
+    let rest = i;
+    do {
+      this.#stagedName[--at] = 48 + rest % 10;
+      rest = Math.floor(rest / 10);
+    } while (rest > 0);
+    this.#stagedName[--at] = T;
+    return this.#stagedName.subarray(at);
   }
 
   path(i: number): string {
@@ -120,15 +135,9 @@ export class LaneTask {
     this.#knownSha256.write(hex, i * 32, 32, "hex");
   }
 
-  /** The hash that the bytes at this destination must have. */
-  expectedSha256(i: number, useKnown: boolean, version: FileVersion | undefined): Uint8Array {
-    if (version !== undefined) return version.sha256;
-    const from = useKnown ? this.#knownSha256 : this.#tableSha256;
-    return from.subarray(i * 32, i * 32 + 32);
-  }
-
+  /** The hash that the bytes at this destination must have, in hex. */
   expectedHex(i: number, useKnown: boolean, version: FileVersion | undefined): string {
-    if (version !== undefined) return Buffer.from(version.sha256).toString("hex");
+    if (version !== undefined) return version.sha256;
     const from = useKnown ? this.#knownSha256 : this.#tableSha256;
     return from.toString("hex", i * 32, i * 32 + 32);
   }

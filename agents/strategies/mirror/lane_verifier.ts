@@ -70,7 +70,7 @@ export function verifyRows(
     }
     const before = task.status[row];
     const useKnown = before === STATUS_ADOPTED || before === STATUS_UNCHANGED;
-    const sha256 = task.expectedSha256(row, useKnown, version);
+    const sha256 = task.expectedHex(row, useKnown, version);
     const verdict = verifier.verify({ fd, sizeBytes: sizes[k]!, sha256 }, dropped[k] === 1);
     posix.close(fd);
     if (verdict.ok) {

@@ -64,7 +64,8 @@ export function inodeText(low: number, high: number): string {
 
 /** The version of a file that a lane copied when it is not the one in the table. */
 export interface FileVersion extends Stat {
-  sha256: Uint8Array;
+  /** In hex. */
+  sha256: string;
 }
 
 /** The line of row `i`, without the line break. `path` is its path, one byte a character. */

@@ -76,7 +76,7 @@ Deno.test("a later version of a file is written with its own numbers", () => {
       parent: 0,
       target: "t",
     }]);
-    const version = { ...later, sha256: new Uint8Array(32) };
+    const version = { ...later, sha256: "00".repeat(32) };
     const entry = JSON.parse(lineOfRow(table, 1, name, { version })) as ManifestEntry;
     assert.equal(entry.sizeBytes, later.sizeBytes);
     assert.equal(entry.mtimeNs, nanoseconds(later.mtimeSec, later.mtimeNsec));

@@ -2,7 +2,6 @@
  * Checks a copy as it lies at a destination, with nothing but its manifest. Rule: what is recorded and differs, is missing
  * or cannot be read is named; what is there and not recorded is named too.
  */
-import { Buffer } from "node:buffer";
 import { IntegrityError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import type { OpenDestination } from "../../destinations/local_destination.ts";
@@ -143,7 +142,7 @@ export function checkStored(
       const path = display(table.pathLatin1(row));
       if (fd < 0) return result.unreadable.push(failure(path, -fd));
       const sizeBytes = entry.sizeBytes ?? 0;
-      const sha256 = Buffer.from(entry.sha256!, "hex");
+      const sha256 = entry.sha256!;
       const verdict = verifier.verify({ fd, sizeBytes, sha256 }, dropped[k]!);
       posix.close(fd);
       if (verdict.ok) {
