@@ -75,8 +75,15 @@ export interface OpenedFile {
   chunk(k: number): Promise<Held<Chunk>>;
 }
 
+/** The threads it reads with. */
+export interface Readers {
+  idlest(): ThreadClient;
+  addSource(source: string, path: string, table: EntryTableShare): Promise<void>;
+  removeSource(source: string): Promise<void>;
+}
+
 export class FanOutReader {
-  readonly #threads: readonly ThreadClient[];
+  readonly #threads: Readers;
   readonly #pool: SlotPool;
   readonly #sources = new Map<string, Source>();
   readonly #files = new Map<string, Resident>();
@@ -89,22 +96,20 @@ export class FanOutReader {
   bytesRead = 0;
 
   /** `lanes` answers how many destinations share the memory now. */
-  constructor(threads: readonly ThreadClient[], pool: SlotPool, lanes: () => number) {
+  constructor(threads: Readers, pool: SlotPool, lanes: () => number) {
     this.#threads = threads;
     this.#pool = pool;
     this.#lanes = lanes;
   }
 
   async addSource(key: string, path: string, share: EntryTableShare): Promise<void> {
-    await Promise.all(
-      this.#threads.map((t) => t.call("addSource", { source: key, path, table: share })),
-    );
+    await this.#threads.addSource(key, path, share);
     this.#sources.set(key, { key, table: EntryTable.fromShare(share) });
   }
 
   async removeSource(key: string): Promise<void> {
     this.#sources.delete(key);
-    await Promise.all(this.#threads.map((t) => t.call("removeSource", { source: key })));
+    await this.#threads.removeSource(key);
   }
 
   /** Whole small files, for one batch of a destination. Problems are per file, in its `problem`. */
@@ -206,7 +211,8 @@ export class FanOutReader {
     if (slot === undefined) return undefined;
     const files = rows.map((row): FileInSlot => ({ row, offset: slot.offset, sizeBytes: 0 }));
     this.#pool.pin(slot);
-    const ready = this.#idlest().call<ReadFilesResult>("readFiles", {
+    const thread = this.#threads.idlest();
+    const ready = thread.call<ReadFilesResult>("readFiles", {
       source: source.key,
       rows: Uint32Array.from(rows),
       slotOffset: slot.offset,
@@ -225,7 +231,7 @@ export class FanOutReader {
         // The next attempt must look at the disk again.
         this.#files.delete(keys[item]!);
       }
-    }).finally(() => this.#pool.unpin(slot));
+    }).finally(() => this.#readEnded(thread, slot));
     ready.catch(() => {
       for (const key of keys) this.#files.delete(key);
     });
@@ -235,7 +241,7 @@ export class FanOutReader {
 
   #newStream(source: Source, row: number): Stream {
     const id = this.#nextStream++;
-    const thread = this.#idlest();
+    const thread = this.#threads.idlest();
     const stream: Stream = {
       id,
       source,
@@ -335,7 +341,7 @@ export class FanOutReader {
         chunk.version = read.end.version;
         this.#endStream(stream);
       }
-    }).finally(() => this.#pool.unpin(slot));
+    }).finally(() => this.#readEnded(stream.thread, slot));
     ready.catch(() => {
       this.#chunks.delete(key);
       this.#endStream(stream);
@@ -380,7 +386,7 @@ export class FanOutReader {
     if (slot === undefined) return undefined;
     this.#pinsOf.set(lane, (this.#pinsOf.get(lane) ?? 0) + 1);
     const release = () => this.#release(lane, [slot]);
-    return this.#idlest().call<StreamChunk>("readPart", {
+    return this.#threads.idlest().call<StreamChunk>("readPart", {
       source: source.key,
       row,
       offset: k * SLOT_BYTES,
@@ -409,6 +415,11 @@ export class FanOutReader {
     this.#pool.wake();
   }
 
+  /** A thread that was given up may still be filling its slot: that slot is never used again. */
+  #readEnded(thread: ThreadClient, slot: Slot): void {
+    if (!thread.isClosed) this.#pool.unpin(slot);
+  }
+
   #mayPin(lane: string): boolean {
     const pins = this.#pinsOf.get(lane) ?? 0;
     return pins === 0 || pins < this.#share();
@@ -417,16 +428,6 @@ export class FanOutReader {
   /** Slots one destination may hold: what is left when two are kept for reading, divided evenly. */
   #share(): number {
     return Math.max(1, Math.floor((this.#pool.size - 2) / Math.max(1, this.#lanes())));
-  }
-
-  #idlest(): ThreadClient {
-    let best: ThreadClient | undefined;
-    for (const thread of this.#threads) {
-      if (thread.isClosed) continue;
-      if (best === undefined || thread.pendingCount < best.pendingCount) best = thread;
-    }
-    // All were given up: a call on a closed thread fails with the reason.
-    return best ?? this.#threads[0]!;
   }
 }
 

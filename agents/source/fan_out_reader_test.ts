@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type FakeCall, fakeThread, settled } from "../../tests/support/fake_threads.ts";
+import { type FakeCall, fakeThread, oneReader, settled } from "../../tests/support/fake_threads.ts";
 import { tableOfFiles } from "../../tests/support/sample_table.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { EntryTable } from "./entry_table.ts";
@@ -24,7 +24,7 @@ async function scene(sizesBytes: number[], lanes: number, slots: number): Promis
   const share = built.freeze();
   const thread = fakeThread();
   const pool = new SlotPool(0, slots);
-  const reader = new FanOutReader([thread.client], pool, () => lanes);
+  const reader = new FanOutReader(oneReader(thread.client), pool, () => lanes);
   await reader.addSource("s", "/source", share);
   const offsets = new Map<number, number>();
   const rowOf = new Map<number, number>();

@@ -3,7 +3,7 @@
  * consistent version of a file – its stat is the same before and after the read – or a named problem.
  */
 import { createHash, type Hash } from "node:crypto";
-import { BackupError } from "../../protocol/base/errors.ts";
+import { BackupError, type ErrorCode } from "../../protocol/base/errors.ts";
 import { DirectoryCache } from "../platform/directory_cache.ts";
 import { ENOENT, errnoCode, errnoText, posixError } from "../platform/errno.ts";
 import {
@@ -268,7 +268,7 @@ export class Reader {
   }
 
   #sourceError(source: Source, row: number, result: number): BackupError {
-    const code = result === -ENOENT ? "vanished" : errnoCode(-result);
+    const code = result === -ENOENT ? "vanished" : sourceCode(-result);
     const message = result === -ENOENT ? VANISHED : errnoText(-result);
     return new BackupError(code, message, { path: source.table.pathText(row) });
   }
@@ -333,10 +333,16 @@ export class Reader {
 const CHANGED = "The file changed while it was read";
 const VANISHED = "The file was there when the source was listed, and is gone";
 
+/** A source that is gone is a read error of these files; the destinations are as well as ever. */
+function sourceCode(errno: number): ErrorCode {
+  const code = errnoCode(errno);
+  return code === "destination_lost" || code === "no_space" || code === "read_only" ? "io" : code;
+}
+
 function openProblem(item: number, result: number): ReadProblem {
   return result === -ENOENT
     ? { item, code: "vanished", message: VANISHED, retry: false }
-    : { item, code: errnoCode(-result), message: errnoText(-result), retry: false };
+    : { item, code: sourceCode(-result), message: errnoText(-result), retry: false };
 }
 
 function sameVersion(a: Stat, b: Stat): boolean {

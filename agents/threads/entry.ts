@@ -1,5 +1,6 @@
 /** What a Web Worker started by `spawnThread` becomes. Rule: `onmessage` is set before anything is awaited. */
 import { systemClock } from "../../protocol/base/clock.ts";
+import { ancestry } from "../destinations/identity.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
 import { Reader } from "../source/reader.ts";
@@ -14,6 +15,7 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   reader: (posix, argument, cells) => {
     const reader = new Reader(posix, argument as SharedArrayBuffer, cells);
     return {
+      ancestry: (path) => ancestry(posix, path),
       scan: (request) => scanSource(posix, request, cells),
       addSource: (request) => reader.addSource(request),
       readFiles: (request) => reader.readFiles(request),

@@ -19,14 +19,14 @@ import type {
   ScanResult,
   ScanTask,
 } from "../../protocol/mesh/task.ts";
-import { ancestry, findClashes } from "../destinations/identity.ts";
+import { findClashes, type Identity } from "../destinations/identity.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
 import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
-import type { Posix } from "../platform/posix.ts";
 import { createExcluder } from "../source/excludes.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
 import { createPriorities } from "../source/priorities.ts";
+import { ReaderThreads } from "../source/reader_threads.ts";
 import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
 import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
@@ -40,7 +40,6 @@ import { ThreadWatch } from "../threads/thread_watch.ts";
 export interface RunDeps {
   clock: Clock;
   log: Log;
-  posix: Posix;
   spawn: (role: string) => Worker;
   known: KnownDestinations;
   hostId: string;
@@ -63,7 +62,7 @@ const SLOTS_PER_DESTINATION = 3;
 export class RunContext {
   readonly #deps: RunDeps;
   readonly #abort = new AbortController();
-  readonly #readers: ThreadClient[] = [];
+  #readers: ReaderThreads | undefined;
   readonly #lanes = new Map<string, DestinationLane>();
   readonly #opened = new Map<string, { keys: Record<string, string>; exists: boolean }>();
   readonly #scans = new Map<string, Scanned>();
@@ -90,11 +89,11 @@ export class RunContext {
         copies: new Map(inspection.copies),
       }]
     );
-    const sources = task.sources.map((source) => ({
+    const sources = await Promise.all(task.sources.map(async (source) => ({
       name: source.name,
       path: source.path,
-      ancestors: ancestry(this.#deps.posix, source.path),
-    }));
+      ancestors: await this.#ancestry(source),
+    })));
     const clashes = findClashes(sources, places);
     if (clashes.length > 0) {
       throw new BackupError("usage", clashes.join("; "), {
@@ -159,7 +158,7 @@ export class RunContext {
     const stop = this.#onAbort(signal, () => {
       this.#abort.abort(new BackupError("cancelled", "Cancelled"));
       for (const lane of this.#lanes.values()) lane.cancel();
-      for (const thread of this.#readers) thread.cancel();
+      this.#readers?.cancel();
     });
     const problems = new SourceProblems();
     if (!options.dryRun) await reader.addSource(task.taskId, source.path, scanned.table);
@@ -202,6 +201,8 @@ export class RunContext {
           })
         ),
       );
+      // Only now: another attempt at a task that failed as a whole needs them.
+      this.#scans.delete(source.name);
       return {
         op: "mirror",
         lanes,
@@ -213,7 +214,6 @@ export class RunContext {
       stop();
       if (!this.#abort.signal.aborted) {
         await reader.removeSource(task.taskId).catch(() => {});
-        this.#scans.delete(source.name);
       }
     }
   }
@@ -238,7 +238,7 @@ export class RunContext {
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
     await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
     this.#lanes.clear();
-    for (const thread of this.#readers) thread.close();
+    await this.#readers?.close();
     this.#watch?.close();
     this.#cpu?.close();
     this.#scans.clear();
@@ -254,11 +254,12 @@ export class RunContext {
     );
     this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
-    for (let n = 0; n < readersFor(this.#deps.processors); n++) {
+    const watch = this.#watch;
+    this.#readers = new ReaderThreads(readersFor(this.#deps.processors), () => {
       const thread = new ThreadClient(spawn("reader"), pool.memory);
-      this.#readers.push(thread);
-      this.#watch.add(thread, "The source");
-    }
+      watch.add(thread, "The source");
+      return thread;
+    });
     this.#reader = new FanOutReader(this.#readers, pool, () => this.#lanes.size);
     for (const spec of destinations) {
       this.#lanes.set(
@@ -287,6 +288,15 @@ export class RunContext {
       return { spec, inspection, error: this.#unknown(spec, inspection) };
     } catch (thrown) {
       return { spec, inspection: undefined, error: asBackupError(thrown) };
+    }
+  }
+
+  /** Empty for a source that cannot be opened or does not answer; its scan will say why. */
+  async #ancestry(source: SourceSpec): Promise<Identity[]> {
+    try {
+      return await this.#idleReader().call<Identity[]>("ancestry", source.path);
+    } catch {
+      return [];
     }
   }
 
@@ -403,12 +413,10 @@ export class RunContext {
   }
 
   #idleReader(): ThreadClient {
-    let best = this.#readers[0];
-    for (const thread of this.#readers) {
-      if (best === undefined || thread.pendingCount < best.pendingCount) best = thread;
+    if (this.#readers === undefined) {
+      throw new BackupError("rejected", "This run was not prepared here");
     }
-    if (best === undefined) throw new BackupError("rejected", "This run was not prepared here");
-    return best;
+    return this.#readers.idlest();
   }
 
   #onAbort(signal: AbortSignal, act: () => void): () => void {

@@ -6,7 +6,6 @@ import type { Capability } from "../../protocol/mesh/capability.ts";
 import type { TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
-import { openPosix } from "../platform/open_posix.ts";
 import { spawnThread } from "../threads/spawn.ts";
 import { RunContext } from "./run_context.ts";
 
@@ -32,7 +31,6 @@ export function createWorker(
     if (existing !== undefined) return existing;
     const created = new RunContext({
       ...options,
-      posix: openPosix(),
       spawn: spawnThread,
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,

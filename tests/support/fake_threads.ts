@@ -1,4 +1,5 @@
 /** A reader thread whose answers the test gives, one at a time and in any order. */
+import type { Readers } from "../../agents/source/fan_out_reader.ts";
 import type { ThreadClient } from "../../agents/threads/thread_rpc.ts";
 
 export interface FakeCall {
@@ -41,6 +42,15 @@ export function fakeThread(): FakeThread {
     },
   };
   return { client: client as unknown as ThreadClient, pending, made };
+}
+
+/** One thread as all the readers there are. */
+export function oneReader(thread: ThreadClient): Readers {
+  return {
+    idlest: () => thread,
+    addSource: () => Promise.resolve(),
+    removeSource: () => Promise.resolve(),
+  };
 }
 
 /** Lets all promise reactions run. */

@@ -82,7 +82,6 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
   const context = new RunContext({
     clock,
     log: silentLog,
-    posix: run.posix,
     spawn: (role) => {
       let destination: EngineRun["destinations"][number] | undefined;
       let number = 0;
