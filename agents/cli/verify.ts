@@ -30,7 +30,7 @@ export function createVerifyCommand(verifyDestination: VerifyDestination): Comma
       "Reads every current file at DEST, or only the copies named NAME, and compares it with the SHA-256 recorded when it " +
       "was written. Nothing is changed but the dates of verification.",
     ],
-    options: ["json", "quiet", "verbose"],
+    options: ["timeout", "wait", "json", "quiet", "verbose"],
     examples: [
       { says: "everything on that disk", words: "verify /mnt/ssd" },
       { says: "one copy, for a script", words: "verify /mnt/ssd Documents --json" },
@@ -64,6 +64,8 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
     outcome = await verifyDestination({
       path,
       names,
+      timeoutMs: settings.get("timeout").value,
+      waitMs: settings.get("wait").value,
       onProgress: (next) => {
         view.progress = next;
         view.elapsedMs = clock.monotonicMs() - startedAtMs;

@@ -33,6 +33,10 @@ export interface VerifyOutcome {
 export type VerifyDestination = (options: {
   path: string;
   names: readonly string[];
+  /** How long one disk operation may take. */
+  timeoutMs: number;
+  /** How long a destination that another run uses is waited for. */
+  waitMs: number;
   onProgress: (progress: VerifyProgress) => void;
   signal: AbortSignal;
   clock: Clock;

@@ -55,6 +55,17 @@ Deno.test("a sound destination is one sentence and exit code 0", async () => {
   assert.equal(run.err, "out: verify, reading what is recorded\n");
 });
 
+Deno.test("how long the disk may take and how long another run is waited for can be said", async () => {
+  const asked: number[][] = [];
+  const act: VerifyDestination = ({ timeoutMs, waitMs }) => {
+    asked.push([timeoutMs, waitMs]);
+    return Promise.resolve(SOUND);
+  };
+  await verify(["/d"], act);
+  await verify(["/d", "--timeout", "5s", "--wait", "2m"], act);
+  assert.deepEqual(asked, [[60_000, 0], [5000, 120_000]]);
+});
+
 Deno.test("damaged, missing and unreadable files are named and the exit code is 1", async () => {
   const run = await verify(["/d"], () => Promise.resolve(UNSOUND));
   assert.equal(run.code, 1);

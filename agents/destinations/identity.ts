@@ -1,8 +1,13 @@
 /** Which directory is which, by device and inode, and what must not be copied into what. Pure but for `ancestry`. */
 import { cName, type DirectoryHandle, newStat, type Posix } from "../platform/posix.ts";
 
-/** `device:inode` of a directory. */
+/** `device:inode` of a directory; of one that does not exist yet, `/name` behind that of the folder it will be in. */
 export type Identity = string;
+
+/** The identity of what will be made under `name` in a folder. */
+export function childIdentity(folder: Identity | undefined, name: string): Identity | undefined {
+  return folder === undefined ? undefined : `${folder}/${name}`;
+}
 
 /** The identity of an open directory, or undefined when it cannot be told. */
 export function identityOf(posix: Posix, handle: DirectoryHandle): Identity | undefined {
@@ -32,11 +37,9 @@ const ANCESTORS_MAX = 10_000;
 /** What is known about one destination before anything is written to it. */
 export interface DestinationPlace {
   key: string;
-  /** False: `ancestors` begins with the folder above it. */
-  exists: boolean;
-  /** The destination folder (or, when it does not exist yet, nothing) and all above it. */
+  /** The destination folder, there already or not, and all above it. */
   ancestors: Identity[];
-  /** Identity of DEST/<name> for each source name that exists there already. */
+  /** Identity of DEST/<name> for each name that is or will be a copy there. */
   copies: ReadonlyMap<string, Identity>;
 }
 
@@ -76,14 +79,16 @@ export function findClashes(sources: SourcePlace[], destinations: DestinationPla
     for (const other of destinations) {
       if (other === destination) break;
       const [a, b] = [destination.ancestors[0], other.ancestors[0]];
-      if (a !== undefined && a === b && destination.exists && other.exists) {
+      if (a !== undefined && a === b) {
         clashes.push(`${other.key} and ${destination.key} are the same folder`);
       }
     }
     for (const other of destinations) {
       if (other === destination) continue;
       for (const [name, identity] of other.copies) {
-        if (destination.ancestors.includes(identity)) {
+        if (destination.ancestors[0] === identity) {
+          clashes.push(`${destination.key} would be a destination and a copy at ${other.key}`);
+        } else if (destination.ancestors.includes(identity)) {
           clashes.push(`${destination.key} lies inside ${other.key}/${name}, which is a copy`);
         }
       }

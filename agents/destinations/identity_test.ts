@@ -8,13 +8,11 @@ import { ancestry, type DestinationPlace, findClashes, type SourcePlace } from "
 
 const posix = openPosix();
 
-/** A place by its folders from the root down; `copies` are names that exist below it. */
-function destination(path: string, copies: string[] = [], exists = true): DestinationPlace {
-  const own = exists ? path : path.slice(0, path.lastIndexOf("/"));
+/** A place by its folders from the root down, there already or not; `copies` are the names in it. */
+function destination(path: string, copies: string[] = []): DestinationPlace {
   return {
     key: path,
-    exists,
-    ancestors: upwards(own),
+    ancestors: upwards(path),
     copies: new Map(copies.map((name) => [name, `${path}/${name}`])),
   };
 }
@@ -69,7 +67,7 @@ const CASES: Case[] = [
   {
     what: "a destination that is still to be made in the source",
     sources: [source("/data")],
-    destinations: [destination("/data/new", [], false)],
+    destinations: [destination("/data/new")],
     says: "/data/new lies inside the source /data",
   },
   {
@@ -87,13 +85,19 @@ const CASES: Case[] = [
   {
     what: "two new destinations in one folder are two",
     sources: [source("/data")],
-    destinations: [destination("/mnt/a", [], false), destination("/mnt/b", [], false)],
+    destinations: [destination("/mnt/a"), destination("/mnt/b")],
   },
   {
     what: "a destination in the copy of another",
     sources: [source("/data")],
     destinations: [destination("/mnt/a", ["data"]), destination("/mnt/a/data/inner")],
     says: "/mnt/a/data/inner lies inside /mnt/a/data, which is a copy",
+  },
+  {
+    what: "a destination that is the copy of another",
+    sources: [source("/data")],
+    destinations: [destination("/mnt/a", ["data"]), destination("/mnt/a/data")],
+    says: "/mnt/a/data would be a destination and a copy at /mnt/a",
   },
   {
     what: "a destination beside the copies of another",

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import { join } from "node:path";
 import { type FaultyPosix, faultyPosix } from "../../tests/support/faulty_posix.ts";
+import { needsLoopFs, withLoopFs } from "../../tests/support/loop_fs.ts";
 import { inScratch } from "../../tests/support/small_tree.ts";
 import { needs } from "../../tests/support/tools.ts";
 import { treeState } from "../../tests/support/tree_state.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
-import { EIO } from "../platform/errno.ts";
+import { EBADF, EIO, ENOLCK } from "../platform/errno.ts";
 import { openPosix } from "../platform/open_posix.ts";
+import { KIND_DIRECTORY, newStat } from "../platform/posix.ts";
+import { findClashes } from "./identity.ts";
 import { inspect, openDestination, type WantedBinding } from "./local_destination.ts";
 
 const posix = openPosix();
@@ -45,8 +48,7 @@ Deno.test("a destination that does not exist is looked at without making it, and
     const again = inspect(watched.posix, path, ["a"]);
     assert.equal(again.exists, true);
     assert.equal(again.destinationId, opened.marker.destinationId);
-    assert.deepEqual(again.copies, []);
-    assert.deepEqual(again.ancestors.slice(1), seen.ancestors);
+    assert.deepEqual(again.ancestors.slice(1), seen.ancestors.slice(1));
     assertClosed(watched);
   }));
 
@@ -136,6 +138,154 @@ Deno.test({
     }),
 });
 
+Deno.test({
+  ...needs("a run that lost its lock file is still alone", "linux"),
+  fn: () =>
+    inScratch((folder) => {
+      const first = open(folder);
+      fs.rmSync(join(folder, ".backup-agent/lock"));
+      assert.throws(() => open(folder), { code: "destination_busy" });
+      first.close();
+      open(folder).close();
+    }),
+});
+
+Deno.test({
+  ...needs("a lock file that was deleted while it was being locked is locked anew", "linux"),
+  fn: () =>
+    inScratch((folder) => {
+      const file = join(folder, ".backup-agent/lock");
+      const deleting = (times: number) => {
+        let left = times;
+        return faultyPosix({
+          ...posix,
+          tryLock(fd) {
+            // Only the file's own lock counts here, as on a file system that cannot lock folders.
+            const stat = newStat();
+            if (posix.stat(fd, stat) === 0 && stat.kind === KIND_DIRECTORY) return -EBADF;
+            if (left-- > 0) fs.rmSync(file);
+            return posix.tryLock(fd);
+          },
+        });
+      };
+      const once = deleting(1);
+      const first = open(folder, [], once.posix);
+      const again = deleting(0);
+      assert.throws(() => open(folder, [], again.posix), { code: "destination_busy" });
+      assertClosed(again);
+      assert.deepEqual(first.warnings, []);
+      first.close();
+      assertClosed(once);
+      const always = deleting(Infinity);
+      assert.throws(() => open(folder, [], always.posix), { code: "io" });
+      assertClosed(always);
+    }),
+});
+
+Deno.test("where there are no locks the destination is used, and a warning says so", () =>
+  inScratch((folder) => {
+    const opened = open(folder, [], { ...posix, tryLock: () => -ENOLCK });
+    assert.equal(opened.warnings.length, 1);
+    assert.match(opened.warnings[0]!, /no locks/);
+    opened.close();
+    const locked = open(folder);
+    assert.deepEqual(locked.warnings, []);
+    locked.close();
+  }));
+
+Deno.test("a further thread opens only what is there, and only the destination it expects", () =>
+  inScratch((folder) => {
+    const path = join(folder, "disk");
+    const first = open(path, [wanted("a")]);
+    const { destinationId } = first.marker;
+    const attach = (expectedId?: string, port = posix) =>
+      openDestination(port, path, [], "", CREATED_AT, true, expectedId);
+    const before = treeState(folder);
+    attach(destinationId).close();
+    attach().close();
+    assert.deepEqual(treeState(folder), before);
+
+    const refused = (code: string, expectedId?: string) => {
+      const watched = faultyPosix(posix);
+      assert.throws(() => attach(expectedId, watched.posix), { code });
+      assert.deepEqual(watched.calls.filter((call) => call.changes), []);
+      assertClosed(watched);
+    };
+    fs.renameSync(path, join(folder, "elsewhere"));
+    refused("destination_lost", destinationId);
+    refused("destination_missing");
+    fs.mkdirSync(path);
+    refused("destination_lost", destinationId);
+    refused("destination_missing");
+    assert.deepEqual(fs.readdirSync(path), []);
+    open(path).close();
+    refused("destination_lost", destinationId);
+    first.close();
+  }));
+
+Deno.test("a destination that is to be made in the copy of another is seen before anything is made", () =>
+  inScratch((folder) => {
+    fs.mkdirSync(join(folder, "a"));
+    fs.symlinkSync("a", join(folder, "link"));
+    const place = (path: string) => {
+      const { ancestors, copies } = inspect(posix, join(folder, path), ["Documents"]);
+      return { key: path, ancestors, copies: new Map(copies) };
+    };
+    const clashes = (...paths: string[]) =>
+      findClashes(
+        [{ name: "Documents", path: "/source/Documents", ancestors: ["source"] }],
+        paths.map(place),
+      );
+    assert.deepEqual(clashes("a", "a/Documents"), [
+      "a/Documents would be a destination and a copy at a",
+    ]);
+    assert.equal(clashes("link/Documents", "a").length, 1);
+    assert.deepEqual(clashes("link/new", "a/new"), ["link/new and a/new are the same folder"]);
+    assert.deepEqual(clashes("a", "a/other", "new"), []);
+  }));
+
+Deno.test("a file system that folds names is recognised, and two names that it cannot tell apart are refused", () =>
+  inScratch((folder) => {
+    const folding: typeof posix = {
+      ...posix,
+      statAt: (at, name, out) =>
+        posix.statAt(at, Uint8Array.from(name, (b) => b >= 65 && b <= 90 ? b + 32 : b), out),
+    };
+    const plain = open(folder, [wanted("docs")]);
+    assert.equal(plain.foldsCase, false);
+    plain.close();
+    open(folder, [wanted("Docs")]).close();
+    const before = treeState(folder);
+    for (const names of [[wanted("DOCS")], [wanted("new"), wanted("New")]]) {
+      assert.throws(() => open(folder, names, folding), (error) => {
+        assert.ok(error instanceof BackupError && error.code === "usage");
+        assert.match(error.message, /cannot tell/);
+        return true;
+      });
+    }
+    assert.deepEqual(
+      treeState(folder).get(".backup-agent/marker.json"),
+      before.get(".backup-agent/marker.json"),
+    );
+    const opened = openDestination(folding, folder, [], "", CREATED_AT, true);
+    assert.equal(opened.foldsCase, true);
+    opened.close();
+  }));
+
+for (const [type, folds] of [["vfat", true], ["exfat", true], ["ext4", false]] as const) {
+  Deno.test({
+    ...needsLoopFs(`${type} ${folds ? "folds" : "does not fold"} names, and that is seen`, type),
+    fn: () =>
+      withLoopFs({ type, sizeBytes: 8 << 20 }, (mountPoint) => {
+        const opened = open(mountPoint, [wanted("a")]);
+        opened.close();
+        assert.equal(opened.foldsCase, folds);
+        fs.writeFileSync(join(mountPoint, "name"), "");
+        assert.equal(fs.existsSync(join(mountPoint, "NAME")), folds);
+      }),
+  });
+}
+
 Deno.test("a damaged or newer marker stops everything before a change", () =>
   inScratch((folder) => {
     open(folder, [wanted("a")]).close();
@@ -148,6 +298,25 @@ Deno.test("a damaged or newer marker stops everything before a change", () =>
       assert.throws(() => open(folder, [wanted("b")], watched.posix), { code });
       assertClosed(watched);
       assert.equal(fs.readFileSync(marker, "utf8"), text);
+    }
+  }));
+
+Deno.test("what is advised for a damaged marker works: .backup-agent put aside, and another name", () =>
+  inScratch((folder) => {
+    open(folder, [wanted("a")]).close();
+    fs.mkdirSync(join(folder, "a"));
+    fs.writeFileSync(join(folder, "a/file"), "the old copy");
+    for (const text of ["", "{}"]) {
+      fs.writeFileSync(join(folder, ".backup-agent/marker.json"), text);
+      assert.throws(() => inspect(posix, folder, []), (error) => {
+        assert.ok(error instanceof BackupError && error.code === "damaged");
+        assert.match(error.hint!, /move .*\.backup-agent away.*--init.*--as NAME/);
+        return true;
+      });
+      fs.renameSync(join(folder, ".backup-agent"), join(folder, `put-aside-${text.length}`));
+      assert.throws(() => open(folder, [wanted("a")]), { code: "usage" });
+      open(folder, [wanted("b")]).close();
+      assert.equal(fs.readFileSync(join(folder, "a/file"), "utf8"), "the old copy");
     }
   }));
 

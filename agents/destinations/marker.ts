@@ -43,11 +43,7 @@ export function readMarker(
   try {
     json = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw new BackupError("damaged", `${path} is not valid JSON`, {
-      path,
-      hint: "Put a good copy back, or use --init to bind this folder anew",
-      cause,
-    });
+    throw damaged(display, `${path} is not valid JSON`, cause);
   }
   const version = v.safeParse(v.object({ version: v.number() }), json);
   if (version.success && version.output.version > FORMAT_VERSION) {
@@ -59,9 +55,19 @@ export function readMarker(
   }
   const parsed = v.safeParse(Marker, json);
   if (!parsed.success) {
-    throw new BackupError("damaged", `${path} does not have the form of a marker`, { path });
+    throw damaged(display, `${path} does not have the form of a marker`);
   }
   return parsed.output;
+}
+
+/** Without a marker nobody knows whose the copies are, so they stay as they are and new ones get another name. */
+function damaged(display: string, message: string, cause?: unknown): BackupError {
+  return new BackupError("damaged", message, {
+    path: `${display}/${MARKER_FILE}`,
+    hint:
+      `Put a good copy of it back, or move ${display} away and copy again with --init and --as NAME`,
+    cause,
+  });
 }
 
 export function writeMarker(

@@ -10,6 +10,9 @@ export interface DirectoryNames {
   cName(row: number): Uint8Array;
 }
 
+/** Files come in the order of their size as well as of their folders: a small cache would open folders again and again. */
+const OPEN_DIRECTORIES_MAX = 256;
+
 export const NO_PARENT = 0xffffffff;
 
 export class DirectoryCache {
@@ -22,7 +25,12 @@ export class DirectoryCache {
   #lastRow = -1;
   #lastHandle: DirectoryHandle = -1;
 
-  constructor(posix: Posix, names: DirectoryNames, root: DirectoryHandle, limit = 64) {
+  constructor(
+    posix: Posix,
+    names: DirectoryNames,
+    root: DirectoryHandle,
+    limit = OPEN_DIRECTORIES_MAX,
+  ) {
     this.#posix = posix;
     this.#names = names;
     this.#root = root;
@@ -69,14 +77,6 @@ export class DirectoryCache {
     this.#lastRow = row;
     this.#lastHandle = handle;
     return handle;
-  }
-
-  /** Forgets one directory, for when it was moved or replaced. */
-  forget(row: number): void {
-    const handle = this.#open.get(row);
-    if (handle !== undefined) this.#posix.closeDirectory(handle);
-    this.#open.delete(row);
-    this.#lastRow = -1;
   }
 
   close(): void {

@@ -14,6 +14,7 @@ import {
   type Posix,
   type Stat,
 } from "../platform/posix.ts";
+import { Garbage, HASH_GARBAGE_BYTES } from "../platform/garbage.ts";
 import type { ThreadCells } from "../threads/thread_rpc.ts";
 import { EntryTable, type EntryTableShare } from "./entry_table.ts";
 
@@ -69,6 +70,7 @@ export class Reader {
   readonly #slots: Uint8Array;
   readonly #sources = new Map<string, Source>();
   readonly #streams = new Map<number, Stream>();
+  readonly #garbage = new Garbage();
   readonly #before = newStat();
   readonly #after = newStat();
 
@@ -319,6 +321,7 @@ export class Reader {
   #settle(table: EntryTable, row: number, stat: Stat, hash: Hash): ReadVersion | undefined {
     // As text: a digest in a buffer of its own costs the thread half as much time again, and much memory.
     const sha256 = hash.digest("hex");
+    this.#garbage.made(HASH_GARBAGE_BYTES);
     if (!table.isHashed(row)) {
       table.setHashed(row, stat, sha256);
       return undefined;

@@ -1,12 +1,12 @@
 /**
  * Lists a source into an `EntryTable`. Rule: nothing is left out in silence; what a rule excludes is counted under that
- * rule, what cannot be read is named, and a directory whose listing failed is marked so.
+ * rule, what cannot be read is named, and a directory of which not everything could be listed is marked so.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { ExcludeRule, FileFailure } from "../../protocol/mesh/job.ts";
 import type { ScanCounters } from "../../protocol/mesh/progress.ts";
 import type { ExcludedByRule } from "../../protocol/mesh/task.ts";
-import { errnoCode, errnoText, posixError } from "../platform/errno.ts";
+import { ENOENT, errnoCode, errnoText, posixError } from "../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -44,8 +44,6 @@ const UNREADABLE_NAMED_MAX = 10_000;
 const OPEN_LEVELS_MAX = 100;
 const IGNORE_WARNINGS_MAX = 100;
 const IGNORE_FILE_BYTES_MAX = 1 << 20;
-/** A power of two. */
-const REPORT_EVERY_ENTRIES = 2048;
 
 interface Level {
   row: number;
@@ -56,8 +54,8 @@ interface Level {
 }
 
 /**
- * Walks `rootPath` depth first. `name` is the source's top name, for messages. `onProgress` is called every 2,048
- * entries and may throw to stop the walk.
+ * Walks `rootPath` depth first. `name` is the source's top name, for messages. `onProgress` is called before every entry,
+ * also those that are left out, and before every folder is opened, so it must be cheap; it may throw to stop the walk.
  * @throws {BackupError} when the root itself is missing, no directory, or cannot be listed
  */
 export function walk(
@@ -149,6 +147,9 @@ class Walker {
   /** Lists a directory that is already open and puts it on the stack. */
   #enter(row: number, path: string, handle: DirectoryHandle, names: string[]): void {
     names.sort();
+    // On the stack before anything can throw: from there it is closed.
+    const level: Level = { row, path, names, next: 0, handle };
+    this.#stack.push(level);
     let ignoreText: string | undefined;
     if (this.#options.ignoreFiles && names.includes(IGNORE_FILE_NAME)) {
       ignoreText = this.#readSmall(handle, IGNORE_FILE_NAME, IGNORE_FILE_BYTES_MAX, path);
@@ -169,10 +170,9 @@ class Walker {
         for (const name of names) {
           if (name !== CACHE_DIR_TAG_NAME) this.#countExcluded(rule, handle, name);
         }
-        names = [CACHE_DIR_TAG_NAME];
+        level.names = [CACHE_DIR_TAG_NAME];
       }
     }
-    this.#stack.push({ row, path, names, next: 0, handle });
     const distant = this.#stack[this.#stack.length - 1 - OPEN_LEVELS_MAX];
     if (distant !== undefined && distant.handle >= 0) {
       this.#posix.closeDirectory(distant.handle);
@@ -217,13 +217,10 @@ class Walker {
     if (level.next >= level.names.length) return this.#leave();
     const name = level.names[level.next++]!;
     const bytes = latin1CName(name);
+    this.#onProgress(this.#counters);
     const result = this.#posix.statAt(level.handle, bytes, this.#stat);
     const c = this.#counters;
-    if ((this.#table.count & (REPORT_EVERY_ENTRIES - 1)) === 0) this.#onProgress(c);
-    if (result < 0) {
-      const path = join(level.path, name);
-      return this.#failErrno(path, result);
-    }
+    if (result < 0) return this.#failEntry(level, name, result);
     const stat = this.#stat;
     const isDirectory = stat.kind === KIND_DIRECTORY;
     if (!this.#excluder.isEmpty) {
@@ -243,9 +240,7 @@ class Walker {
     if (isDirectory) return this.#directory(level, name, bytes);
     if (stat.kind === KIND_SYMLINK) {
       const target = this.#posix.readLink(level.handle, bytes);
-      if (typeof target === "number") {
-        return this.#failErrno(join(level.path, name), target);
-      }
+      if (typeof target === "number") return this.#failEntry(level, name, target);
       this.#table.push(level.row, name, stat, target);
       c.others++;
       return;
@@ -286,6 +281,7 @@ class Walker {
       this.#counters.excluded++;
       return;
     }
+    this.#onProgress(this.#counters);
     const handle = this.#posix.openDirectory(level.handle, bytes);
     const names = handle < 0 ? handle : this.#posix.list(handle);
     if (typeof names === "number") {
@@ -307,6 +303,7 @@ class Walker {
 
   #countExcluded(rule: ExcludedByRule, handle: DirectoryHandle, name: string): void {
     this.#counters.excluded++;
+    this.#onProgress(this.#counters);
     const result = this.#posix.statAt(handle, latin1CName(name), this.#stat);
     if (result === 0 && this.#stat.kind === KIND_DIRECTORY) rule.directories++;
     else {
@@ -341,6 +338,12 @@ class Walker {
       return undefined;
     }
     return new TextDecoder().decode(bytes);
+  }
+
+  /** The entry gets no row. Unless it vanished it may well be there, so nothing in its directory may be called gone. */
+  #failEntry(level: Level, name: string, result: number): void {
+    if (result !== -ENOENT) this.#table.columns.flags[level.row]! |= FLAG_LISTING_FAILED;
+    this.#failErrno(join(level.path, name), result);
   }
 
   #failErrno(path: string, result: number): void {

@@ -114,6 +114,7 @@ Deno.test("further names of one file point to the first and cost no bytes", () =
 
 Deno.test("what vanishes or may not be read is named, once, and the rest is listed", () =>
   inFolder(posix, (_, path) => {
+    fs.symlinkSync("a", join(path, "dirlink"));
     for (const name of ["a", "b", "dir", "dir2"]) {
       if (name.startsWith("dir")) {
         fs.mkdirSync(join(path, name));
@@ -135,7 +136,8 @@ Deno.test("what vanishes or may not be read is named, once, and the rest is list
     const first = walked(path, gone.posix);
     assert.equal(gone.openCount(), 0);
     assert.deepEqual(first.unreadable.map((one) => [one.path, one.code]), [["top/a", "not_found"]]);
-    assert.deepEqual(pathsOf(first.table), ["", "b", "dir", "dir/inner", "dir2", "dir2/inner"]);
+    const others = ["b", "dir", "dir/inner", "dir2", "dir2/inner"];
+    assert.deepEqual(pathsOf(first.table), ["", ...others, "dirlink"]);
     assert.equal(first.counters.unreadable, 1);
 
     const closed = fails("openDirectory", EACCES, "dir");
@@ -147,6 +149,55 @@ Deno.test("what vanishes or may not be read is named, once, and the rest is list
     const row = pathsOf(second.table).indexOf("dir");
     assert.equal(second.table.columns.flags[row]! & FLAG_LISTING_FAILED, FLAG_LISTING_FAILED);
     assert.ok(pathsOf(second.table).includes("dir2/inner"));
+  }));
+
+Deno.test("a directory with an entry that cannot be told is marked as not fully listed, unless the entry vanished", () =>
+  inFolder(posix, (_, path) => {
+    fs.mkdirSync(join(path, "dir"));
+    fs.writeFileSync(join(path, "dir/file"), "");
+    fs.symlinkSync("file", join(path, "dir/link"));
+    const marked = (port: Partial<Posix>) => {
+      const { table, unreadable } = walked(path, { ...posix, ...port });
+      const flagged = pathsOf(table).filter((_, row) =>
+        (table.columns.flags[row]! & FLAG_LISTING_FAILED) !== 0
+      );
+      return [flagged, unreadable.length];
+    };
+    const statFails = (errno: number): Partial<Posix> => ({
+      statAt: (at, name, out) =>
+        new TextDecoder().decode(name) === "file\0" ? -errno : posix.statAt(at, name, out),
+    });
+    assert.deepEqual(marked({}), [[], 0]);
+    assert.deepEqual(marked(statFails(EACCES)), [["dir"], 1]);
+    assert.deepEqual(marked(statFails(ENOENT)), [[], 1]);
+    assert.deepEqual(marked({ readLink: () => -EACCES }), [["dir"], 1]);
+    assert.deepEqual(marked({ readLink: () => -ENOENT }), [[], 1]);
+  }));
+
+Deno.test("every entry is a sign of life and a chance to stop, also those that a rule leaves out", () =>
+  inFolder(posix, (_, path) => {
+    fs.mkdirSync(join(path, "cache"));
+    const tag = "Signature: 8a477f597d28d172789f06886806bc55\n";
+    fs.writeFileSync(join(path, "cache/CACHEDIR.TAG"), tag);
+    for (let k = 0; k < 50; k++) {
+      fs.writeFileSync(join(path, `left-out-${k}`), "");
+      fs.writeFileSync(join(path, `cache/${k}`), "");
+    }
+    const excludes = [{ pattern: "left-out-*", origin: "here" }];
+    const options = { ...PLAIN, excludes, excludeCaches: true };
+    const watched = faultyPosix(posix);
+    const statsAtProgress: number[] = [];
+    const stats = () => watched.calls.filter(({ name }) => name === "statAt").length;
+    walk(watched.posix, path, "top", options, () => statsAtProgress.push(stats()));
+    assert.equal(stats(), 102);
+    for (let n = 0; n < 102; n++) assert.ok(statsAtProgress.includes(n), `before stat ${n + 1}`);
+
+    let entries = 0;
+    const stop = () => {
+      if (++entries === 40) throw walkCancelled();
+    };
+    assert.throws(() => walk(watched.posix, path, "top", options, stop), { code: "cancelled" });
+    assert.equal(watched.openCount(), 0);
   }));
 
 Deno.test("whichever call fails, the walk ends with an error or with a name for it, and nothing stays open", () =>

@@ -364,6 +364,7 @@ export class RunContext {
         this.#deps.known.remember(spec.path, opened.destinationId);
         return {
           ...prepared,
+          warnings: [...prepared.warnings, ...opened.warnings],
           destinationId: opened.destinationId,
           freeBytes: opened.freeBytes,
         };

@@ -1,4 +1,5 @@
 /** The program itself as a contender, from source and as the one executable. Rule: it is run as people run it. */
+import facts from "../../deno.json" with { type: "json" };
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
@@ -6,6 +7,10 @@ import type { Scene } from "./contenders.ts";
 import type { Plan } from "./plan.ts";
 import type { Command, Ran } from "./processes.ts";
 
+/** As `deno task backup` runs it. */
+const ENGINE_FLAGS = facts.tasks.backup.split(" ").filter((word) =>
+  word === "-A" || word.startsWith("--v8-flags=")
+);
 const ENTRY = fileURLToPath(new URL("../../mod.ts", import.meta.url));
 const BUILT = fileURLToPath(new URL("../../dist/backup-agent", import.meta.url));
 
@@ -21,7 +26,7 @@ export function forms(): Form[] {
     name: "backup-agent, from source",
     command: (...args) => ({
       program: Deno.execPath(),
-      args: ["run", "--quiet", "-A", ENTRY, ...args],
+      args: ["run", "--quiet", ...ENGINE_FLAGS, ENTRY, ...args],
     }),
   };
   const executable: Form = {

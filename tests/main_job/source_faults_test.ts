@@ -195,7 +195,8 @@ faultTest(
     assert.equal((await scene.backup(["source", "--to", one])).code, 0);
     writeFileSync(`${source}/new`, "new");
     const { code, out } = await scene.backup(["source", "--to", one], {
-      before: ["faketime", "-f", "2001-01-01 00:00:00"],
+      env: { FAKETIME_DONT_FAKE_MONOTONIC: "1" },
+      before: ["faketime", "-f", "@2001-01-01 00:00:00"],
     });
     assert.equal(code, 0, out);
     await assertSameTree(source, `${one}/source`);

@@ -105,7 +105,8 @@ export class DestinationLane {
   /** Opens, locks and binds; once per run. */
   async open(request: OpenRequest): Promise<Opened> {
     const opened = await this.#control.call<Opened>("open", request);
-    this.#openRequest = request;
+    // A further thread must find the same destination, also when the disk was changed in between.
+    this.#openRequest = { ...request, expectedId: opened.destinationId };
     return opened;
   }
 

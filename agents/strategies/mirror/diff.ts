@@ -3,6 +3,7 @@
  * Rule: a file is unchanged only when size, mtime, ctime and inode equal the manifest's and the copy's own size and
  * mtime are still those we gave it.
  */
+import { Buffer } from "node:buffer";
 import {
   KIND_DIRECTORY,
   KIND_FILE,
@@ -15,6 +16,7 @@ import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
 import { compareWalkOrder } from "../../source/walk_order.ts";
 import {
   STATUS_ADOPTED,
+  STATUS_FAILED,
   STATUS_UNCHANGED,
   STATUS_UNFINISHED,
   STATUS_WANTED,
@@ -38,6 +40,8 @@ export interface DiffResult {
   oldestVerifiedAtMs: number;
   /** The manifest would come out the same: nothing was added, changed or lost. */
   manifestStands: boolean;
+  /** Wanted rows under whose name something stands that neither the manifest nor a journal knows: made or altered by hand. */
+  strangers: number[];
 }
 
 export interface DiffInput {
@@ -53,6 +57,8 @@ export interface DiffInput {
   mtimeToleranceMs: number;
   /** Owners can be set here, so a directory with another owner is unfinished. */
   keepsOwners: boolean;
+  /** Whether a file here keeps the time it is given; asked only when a time is not the expected one. */
+  keepsTimes(): boolean;
   tick(): void;
 }
 
@@ -75,6 +81,7 @@ export function diff(input: DiffInput): DiffResult {
     othersWanted: 0,
     oldestVerifiedAtMs: 0,
     manifestStands: input.oldLines !== undefined,
+    strangers: [],
   };
   const copyStat = (i: number, out: Stat): boolean => {
     if (isFresh) return false;
@@ -90,7 +97,19 @@ export function diff(input: DiffInput): DiffResult {
   /** The copy has the size and time that a copy of this row would have been given. */
   const copyStands = (i: number): boolean =>
     copyStat(i, stat) && stat.kind === KIND_FILE && stat.sizeBytes === c.sizeBytes[i] &&
-    sameTime(i, stat);
+    (sameTime(i, stat) || !input.keepsTimes());
+  /** Wanted, but not to be written over: what stands there is not what a run of ours left there. */
+  const noteStranger = (i: number, entry: ManifestEntry | undefined, path: string): void => {
+    if (!copyStat(i, stat)) return;
+    if (stat.kind !== KIND_FILE && stat.kind !== KIND_SYMLINK) return;
+    if (isOfEntry(input, i, stat, entry) || isOfEntry(input, i, stat, journal.get(path))) return;
+    // What has the source's own size and time was copied from it: a run of ours whose journal is gone.
+    const isOfSource = stat.kind === c.kind[i] &&
+      (stat.kind === KIND_SYMLINK
+        ? sameTarget(posix, task, i)
+        : stat.sizeBytes === c.sizeBytes[i] && sameTime(i, stat));
+    if (!isOfSource) result.strangers.push(i);
+  };
 
   for (let i = 0; i < table.count; i++) {
     if ((i & 63) === 0) input.tick();
@@ -102,6 +121,7 @@ export function diff(input: DiffInput): DiffResult {
       }
     });
     if (entry === undefined) result.manifestStands = false;
+    if (status[i] === STATUS_FAILED) continue;
     const kind = c.kind[i]!;
     if (kind === KIND_DIRECTORY) {
       const there = i === 0 ? topStat(input, stat) : copyStat(i, stat);
@@ -139,6 +159,7 @@ export function diff(input: DiffInput): DiffResult {
         continue;
       }
       status[i] = STATUS_WANTED;
+      noteStranger(i, entry, path);
       result.filesWanted++;
       result.bytesWanted += c.sizeBytes[i]!;
       continue;
@@ -153,6 +174,7 @@ export function diff(input: DiffInput): DiffResult {
         result.filesUnchanged++;
       } else {
         status[i] = STATUS_WANTED;
+        noteStranger(i, entry, path);
         result.filesWanted++;
         result.manifestStands = false;
       }
@@ -163,6 +185,7 @@ export function diff(input: DiffInput): DiffResult {
       (kind !== KIND_SYMLINK || sameTarget(posix, task, i));
     status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
     if (!stands) {
+      noteStranger(i, entry, path);
       result.othersWanted++;
       result.manifestStands = false;
     }
@@ -202,6 +225,31 @@ function sameMetadata(table: LaneTask["table"], i: number, entry: ManifestEntry)
   return entry.goneAtMs === undefined && entry.mode === c.mode[i] && entry.uid === c.uid[i] &&
     entry.gid === c.gid[i] &&
     entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!);
+}
+
+/** What stands under row `i`'s name is what `entry` says was put there. */
+function isOfEntry(
+  input: DiffInput,
+  i: number,
+  stat: Stat,
+  entry: ManifestEntry | undefined,
+): boolean {
+  if (entry === undefined) return false;
+  if (stat.kind === KIND_SYMLINK) {
+    if (entry.type !== "symlink") return false;
+    const { posix, task } = input;
+    const target = posix.readLink(task.parentHandle(i), task.table.cName(i));
+    if (typeof target === "number") return false;
+    const bytes = Buffer.from(target);
+    return entry.targetBase64 === undefined
+      ? bytes.toString("utf8") === entry.target
+      : bytes.toString("base64") === entry.targetBase64;
+  }
+  if (entry.type !== "file" || entry.sizeBytes !== stat.sizeBytes) return false;
+  const foundNs = nanoseconds(stat.mtimeSec, stat.mtimeNsec);
+  if (foundNs === entry.mtimeNs) return true;
+  const apartMs = Math.abs(Number(BigInt(foundNs) - BigInt(entry.mtimeNs ?? "0"))) / 1e6;
+  return (input.mtimeToleranceMs > 0 && apartMs <= input.mtimeToleranceMs) || !input.keepsTimes();
 }
 
 function sameTarget(posix: Posix, task: LaneTask, i: number): boolean {

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Pacer } from "../../destinations/pacer.ts";
+import { Garbage, HASH_GARBAGE_BYTES } from "../../platform/garbage.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 
@@ -30,6 +31,7 @@ export class FileVerifier {
   readonly #pacer: Pacer;
   readonly #buffer = new Uint8Array(PIECE_BYTES);
   readonly #stat = newStat();
+  readonly #garbage = new Garbage();
 
   constructor(posix: Posix, cells: ThreadCells, pacer: Pacer) {
     this.#posix = posix;
@@ -74,6 +76,7 @@ export class FileVerifier {
       offset += got;
       this.#cells.bytes[0]! += got;
     }
+    this.#garbage.made(HASH_GARBAGE_BYTES);
     return hash.digest("hex") === file.sha256
       ? { ok: true, fromDisk }
       : { ok: false, kind: "differs", fromDisk };

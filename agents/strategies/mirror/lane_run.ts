@@ -10,7 +10,8 @@ import {
   type LaneState,
   ZERO_COUNTERS,
 } from "../../../protocol/mesh/progress.ts";
-import type { LaneReport, WireError } from "../../../protocol/mesh/task.ts";
+import type { LaneReport } from "../../../protocol/mesh/task.ts";
+import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
 import type { Batch, DestinationQueue, FileOutcome } from "../../queue/destination_queue.ts";
 import { staticKey } from "../../queue/score.ts";
@@ -20,14 +21,23 @@ import { createPriorities } from "../../source/priorities.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import {
   STATUS_ADOPTED,
+  STATUS_FAILED,
   STATUS_PUBLISHED,
+  STATUS_REVERIFIED,
   STATUS_STAGED,
   STATUS_UNCHANGED,
+  STATUS_VERIFIED,
   STATUS_WANTED,
 } from "./entry_status.ts";
-import type { LaneTaskShare } from "./lane_task.ts";
+import {
+  type LaneTaskShare,
+  NOT_KEPT_BYTES,
+  NOT_KEPT_MODES,
+  NOT_KEPT_OWNERS,
+  NOT_KEPT_TIMES,
+} from "./lane_task.ts";
 import type { Diffed } from "./lane_thread.ts";
-import type { ItemProblem, Moved, WriteItem } from "./lane_writer.ts";
+import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import type { SourceProblems } from "./source_problems.ts";
@@ -70,15 +80,27 @@ const PUBLISH_FILES = 32_768;
 /** … or so many bytes. */
 const PUBLISH_BYTES = 1 << 30;
 const FAILURES_NAMED_MAX = 10_000;
+const WARNINGS_NAMED_MAX = 1000;
 const VERIFY_KEY = -1e12;
 /** Chunks of one file on their way to a writer thread. */
 const CHUNKS_IN_FLIGHT = 2;
+/** How long a control thread that was given up may take to be replaced, looked at so often. */
+const REPLACED_WITHIN_MS = 10_000;
+const REPLACED_LOOK_MS = 250;
+/** What ends a whole destination must not come from a file of the source. */
+const DESTINATION_CODES: ReadonlySet<string> = new Set([
+  "no_space",
+  "read_only",
+  "destination_lost",
+]);
 
 export class LaneRun {
   readonly table: EntryTable;
   state: LaneState = "manifest";
   readonly #input: LaneRunInput;
   readonly #tools: LaneTools;
+  readonly #share: LaneTaskShare;
+  readonly #notKept: Int32Array;
   readonly #status: Uint8Array;
   readonly #counters: LaneCounters;
   /** Bytes counted for files that are not complete yet, which a failure takes back. */
@@ -92,11 +114,21 @@ export class LaneRun {
   #isPublishing = false;
   #publishedAtMs: number;
   #keepOld = true;
-  readonly #recopy = new Map<number, BackupError>();
+  #strangers: ReadonlySet<number> = new Set();
+  /** 1 for every row that this run put under its final name: nothing else is ever taken away. */
+  readonly #published: Uint8Array;
+  /** What the last read-back of a row said against it. */
+  readonly #readBack = new Map<number, BackupError>();
+  readonly #recopy = new Set<number>();
   /** Copied again after a failed verification. */
   readonly #recopied = new Set<number>();
   /** Rows that failed for good, and how a further name of the same file fails with them. */
   readonly #gaveUp = new Map<number, (row: number) => void>();
+  /** Those of them that this destination failed, each counted once. */
+  readonly #failed = new Set<number>();
+  readonly #givingUp: Promise<void>[] = [];
+  /** Why the task may not be finished: its stage holds the only earlier version of a file. */
+  #unfinishable: BackupError | undefined;
   readonly #rewriting = new Set<number>();
   readonly #rewritten: string[] = [];
   readonly #failures: FileFailure[] = [];
@@ -107,7 +139,8 @@ export class LaneRun {
   #bytesVerified = 0;
   #fromDisk = 0;
   #fromCache = 0;
-  #warnings: string[] = [];
+  readonly #warnings: string[] = [];
+  #warningsUnnamed = 0;
   #nextFile = 0;
   readonly #current = new Map<ThreadClient, number>();
   readonly #verifying = new Map<ThreadClient, { startBytes: number; maxBytes: number }>();
@@ -117,6 +150,10 @@ export class LaneRun {
     this.#tools = tools;
     this.#publishedAtMs = tools.clock.monotonicMs();
     this.table = EntryTable.fromShare(input.share.table);
+    const notKept = new SharedArrayBuffer(NOT_KEPT_BYTES);
+    this.#notKept = new Int32Array(notKept);
+    this.#share = { ...input.share, notKept };
+    this.#published = new Uint8Array(this.table.count);
     this.#status = new Uint8Array(input.share.status);
     this.#counters = {
       ...ZERO_COUNTERS,
@@ -160,15 +197,17 @@ export class LaneRun {
     let error: BackupError | undefined;
     let compared: Diffed | undefined;
     try {
-      await this.#tools.announce(this.#input.share);
+      await this.#tools.announce(this.#share);
       compared = await this.#tools.control().call<Diffed>("compare", {
         task: this.#input.share.task,
         dryRun: this.#input.options.dryRun,
       });
-      this.#warnings.push(...compared.warnings);
+      this.#warn(compared.warnings);
+      this.#strangers = new Set(compared.strangers);
       this.#counters.filesDone = this.#counters.filesUnchanged = compared.filesUnchanged;
       this.#counters.bytesDone = this.#counters.bytesUnchanged = compared.bytesUnchanged;
       if (this.#input.options.dryRun) return this.#report("planned", undefined, compared);
+      for (const problem of compared.problems) this.#fail(problem, 1);
       await this.#copyAndVerify(compared);
     } catch (thrown) {
       error = asBackupError(thrown);
@@ -183,15 +222,8 @@ export class LaneRun {
 
   async #copyAndVerify(compared: Diffed): Promise<void> {
     const { queue, copySlot, clock } = this.#tools;
-    const control = this.#tools.control();
-    const { task } = this.#input.share;
     this.#keepOld = !compared.isFresh;
-    const made = await control.call<{ problems: ItemProblem[]; warnings: string[] }>(
-      "makeDirectories",
-      task,
-    );
-    this.#warnings.push(...made.warnings);
-    for (const problem of made.problems) this.#fail(problem, 1);
+    await this.#makeDirectories();
 
     this.state = "copy";
     const { files, others } = this.#wanted();
@@ -229,6 +261,21 @@ export class LaneRun {
     await this.#finish(compared, verifiedAtMs);
   }
 
+  async #makeDirectories(): Promise<void> {
+    const made = await this.#tools.control().call<{ problems: ItemProblem[]; warnings: string[] }>(
+      "makeDirectories",
+      this.#input.share.task,
+    );
+    this.#warn(made.warnings);
+    for (const problem of made.problems) this.#fail(problem, 1);
+  }
+
+  #warn(warnings: string[]): void {
+    const room = WARNINGS_NAMED_MAX - this.#warnings.length;
+    this.#warnings.push(...warnings.slice(0, Math.max(0, room)));
+    this.#warningsUnnamed += Math.max(0, warnings.length - Math.max(0, room));
+  }
+
   /** Rows with work to do: files for the queue; links, nodes and further names for afterwards. */
   #wanted(): { files: number[]; others: number[] } {
     const files: number[] = [];
@@ -264,7 +311,9 @@ export class LaneRun {
   async copy(worker: ThreadClient, batch: Batch): Promise<FileOutcome[]> {
     const { rows, attempt } = batch;
     for (const row of rows) {
-      if (attempt > 1) this.#attempts.set(row, attempt);
+      // A file that is copied again after its verification has used up attempts already.
+      const before = this.#attempts.get(row) ?? 1;
+      if (attempt > 1) this.#attempts.set(row, Math.max(before, attempt));
     }
     this.#current.set(worker, rows[0]!);
     try {
@@ -282,14 +331,16 @@ export class LaneRun {
     const { reader, signal } = this.#tools;
     const { task } = this.#input.share;
     const outcomes: FileOutcome[] = [];
-    const held = await reader.files(this.#input.destination, task, rows, signal);
+    const held = await this.#fromSource(
+      reader.files(this.#input.destination, task, rows, signal),
+    );
     const items: WriteItem[] = [];
     for (const file of held.value) {
       if (file.problem !== undefined) {
         outcomes.push({ row: file.row, error: this.#sourceError(file.row, file.problem) });
         continue;
       }
-      if (file.version !== undefined) this.#versions.set(file.row, file.version);
+      this.#setVersion(file.row, file.version);
       items.push({
         row: file.row,
         offset: file.offset,
@@ -324,7 +375,6 @@ export class LaneRun {
     const inFlight: Promise<ItemProblem | undefined>[] = [];
     try {
       const opened = await this.#fromSource(
-        row,
         reader.open(this.#input.destination, task, row, attempt, signal),
       );
       const begin = await worker.call<ItemProblem | undefined>("beginFile", { task, file, row });
@@ -332,24 +382,25 @@ export class LaneRun {
       begun = true;
       let version: FileVersion | undefined;
       for (let k = 0; k < opened.chunkCount; k++) {
-        const held = await this.#fromSource(row, opened.chunk(k));
+        const held = await this.#fromSource(opened.chunk(k));
         const { offset, bytes } = held.value;
         version = held.value.version ?? version;
-        inFlight.push(
-          worker.call<ItemProblem | undefined>("writeChunk", {
-            task,
-            file,
-            slotOffset: offset,
-            bytes,
-          }).then((problem) => {
-            if (problem === undefined) {
-              counted += bytes;
-              this.#counters.bytesDone += bytes;
-              this.#tools.queue.progressed(bytes, 0);
-            }
-            return problem;
-          }).finally(() => held.release()),
-        );
+        const written = worker.call<ItemProblem | undefined>("writeChunk", {
+          task,
+          file,
+          slotOffset: offset,
+          bytes,
+        }).then((problem) => {
+          if (problem === undefined) {
+            counted += bytes;
+            this.#counters.bytesDone += bytes;
+            this.#tools.queue.progressed(bytes, 0);
+          }
+          return problem;
+        }).finally(() => held.release());
+        // It may fail while the next chunk is awaited; a rejection that nobody handles ends the whole process.
+        written.catch(() => {});
+        inFlight.push(written);
         if (inFlight.length >= CHUNKS_IN_FLIGHT) {
           const problem = await inFlight.shift();
           if (problem !== undefined) throw problemError(problem);
@@ -361,12 +412,12 @@ export class LaneRun {
       }
       const end = await worker.call<ItemProblem | undefined>("endFile", { task, file, version });
       if (end !== undefined) throw problemError(end);
-      if (version !== undefined) this.#versions.set(row, version);
+      this.#setVersion(row, version);
       this.#stagedOne(row, opened.sizeBytes, false);
       return [];
     } catch (thrown) {
-      this.#counters.bytesDone -= counted;
       await Promise.allSettled(inFlight);
+      this.#counters.bytesDone -= counted;
       if (begun && !worker.isClosed) {
         await worker.call("abortFile", { task, file }).catch(() => {});
       }
@@ -376,24 +427,30 @@ export class LaneRun {
   }
 
   /** Marks what fails here as the source's fault. */
-  async #fromSource<T>(row: number, promise: Promise<T>): Promise<T> {
+  async #fromSource<T>(promise: Promise<T>): Promise<T> {
     try {
       return await promise;
     } catch (thrown) {
-      const error = asBackupError(thrown);
+      let error = asBackupError(thrown);
       if (error.code === "cancelled" || error.code === "internal") throw error;
+      if (DESTINATION_CODES.has(error.code)) error = new BackupError("io", error.message, error);
       this.#tools.sourceProblems.mark(error);
       throw error;
-    } finally {
-      void row;
     }
+  }
+
+  /** A version of an earlier copy says nothing about this one. */
+  #setVersion(row: number, version: FileVersion | undefined): void {
+    if (version === undefined) this.#versions.delete(row);
+    else this.#versions.set(row, version);
   }
 
   #sourceError(
     row: number,
     problem: { code: string; message: string; retry: boolean },
   ): BackupError {
-    const error = new BackupError(problem.code as BackupError["code"], problem.message, {
+    const code = DESTINATION_CODES.has(problem.code) ? "io" : problem.code;
+    const error = new BackupError(code as BackupError["code"], problem.message, {
       path: this.#displayOf(row),
       retry: problem.retry ? "later" : "no",
     });
@@ -429,13 +486,7 @@ export class LaneRun {
     this.#isPublishing = true;
     const done = this.#publishing.then(async () => {
       if (rows.length === 0 || this.#tools.signal.aborted) return;
-      const moved = await this.#tools.control().callFlush<Moved>("publish", {
-        task: this.#input.share.task,
-        rows: Uint32Array.from(rows),
-        versions: this.#versionsOf(rows),
-        keepOld: this.#keepOld,
-      });
-      this.#warnings.push(...moved.warnings);
+      const moved = await this.#publishOrRetry(rows);
       const failed = new Set(moved.problems.map((problem) => problem.row));
       for (const problem of moved.problems) {
         this.#counters.filesDone--;
@@ -457,15 +508,97 @@ export class LaneRun {
     return done;
   }
 
+  /** A control thread that is given up in the middle is replaced; what it did not publish its successor does, once. */
+  async #publishOrRetry(rows: number[]): Promise<Moved> {
+    const control = this.#tools.control();
+    try {
+      return await this.#publish(control, rows);
+    } catch (thrown) {
+      if (!control.isClosed) throw thrown;
+      const next = await this.#successor(control);
+      if (next === undefined) throw thrown;
+      await next.call("addTask", this.#share);
+      return await this.#publish(next, rows.filter((row) => this.#status[row] === STATUS_STAGED));
+    }
+  }
+
+  async #publish(control: ThreadClient, rows: number[]): Promise<Moved> {
+    try {
+      const moved = await control.callFlush<Moved>("publish", {
+        task: this.#input.share.task,
+        rows: Uint32Array.from(rows),
+        versions: this.#versionsOf(rows),
+        standing: this.#standing(rows),
+      });
+      this.#noteMoved(moved);
+      return moved;
+    } finally {
+      this.#notePublished(rows);
+    }
+  }
+
+  /** The thread that replaced `lost`, or undefined when none does in time. */
+  async #successor(lost: ThreadClient): Promise<ThreadClient | undefined> {
+    const { clock, signal } = this.#tools;
+    for (let waitedMs = 0; waitedMs < REPLACED_WITHIN_MS; waitedMs += REPLACED_LOOK_MS) {
+      const control = this.#tools.control();
+      if (control !== lost && !control.isClosed) return control;
+      if (this.#tools.fatalError() !== undefined || signal.aborted) return undefined;
+      await clock.sleep(REPLACED_LOOK_MS, signal);
+    }
+    return undefined;
+  }
+
+  #standing(rows: number[]): Standing {
+    return {
+      keepOld: this.#keepOld,
+      strangers: this.#strangers.size === 0
+        ? NO_ROWS
+        : new Set(rows.filter((row) => this.#strangers.has(row))),
+      ours: this.#recopied.size === 0
+        ? NO_ROWS
+        : new Set(rows.filter((row) => this.#published[row] === 1)),
+    };
+  }
+
+  #notePublished(rows: number[]): void {
+    for (const row of rows) {
+      if (this.#status[row] === STATUS_PUBLISHED) this.#published[row] = 1;
+    }
+  }
+
+  #noteMoved({ warnings, stageMustStay }: { warnings: string[]; stageMustStay?: string }): void {
+    this.#warn(warnings);
+    if (stageMustStay === undefined) return;
+    this.#unfinishable ??= new BackupError(
+      "io",
+      `The earlier version of ${stageMustStay} could not be put back`,
+      {
+        path: stageMustStay,
+        hint: "It is kept at the destination and put back when the same backup runs again",
+        retry: "later",
+      },
+    );
+  }
+
+  async #makeOthersOf(rows: number[]): Promise<Moved & { asFiles: number[] }> {
+    try {
+      const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
+        task: this.#input.share.task,
+        rows: Uint32Array.from(rows),
+        standing: this.#standing(rows),
+      });
+      this.#noteMoved(moved);
+      return moved;
+    } finally {
+      this.#notePublished(rows);
+    }
+  }
+
   async #makeOthers(wanted: number[]): Promise<number[]> {
     const others = wanted.filter((row) => !this.#failsWithFirst(row));
     if (others.length === 0 || this.#tools.signal.aborted) return [];
-    const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
-      task: this.#input.share.task,
-      rows: Uint32Array.from(others),
-      keepOld: this.#keepOld,
-    });
-    this.#warnings.push(...moved.warnings);
+    const moved = await this.#makeOthersOf(others);
     const failed = new Set([...moved.problems.map((p) => p.row), ...moved.asFiles]);
     for (const problem of moved.problems) this.#fail(problem, 1);
     for (const row of others) {
@@ -489,22 +622,21 @@ export class LaneRun {
    */
   async #linkAgain(linked: number[]): Promise<number[]> {
     const { linkTo } = this.table.columns;
-    const { task } = this.#input.share;
     const given = linked.filter((row) => this.#failsWithFirst(row));
-    for (const row of given) await this.#tools.control().call("giveUpCopy", { task, row });
+    for (const row of given) await this.#giveUpCopy(row, this.#readBack.get(linkTo[row]!));
     const stands = new Set(linked);
     for (const row of given) stands.delete(row);
     for (const row of this.#unchangedNamesOfRecopied()) {
+      if (this.#failsWithFirst(row)) {
+        this.#status[row] = STATUS_FAILED;
+        continue;
+      }
       stands.add(row);
       this.#counters.verifyFilesTotal++;
     }
     const stale = [...stands].filter((row) => this.#recopied.has(linkTo[row]!));
     if (stale.length === 0) return [...stands];
-    const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
-      task,
-      rows: Uint32Array.from(stale),
-      keepOld: this.#keepOld,
-    });
+    const moved = await this.#makeOthersOf(stale);
     for (const problem of moved.problems) {
       this.#fail(problem, 1);
       stands.delete(problem.row);
@@ -514,11 +646,12 @@ export class LaneRun {
 
   /** With `--verify all` a file that did not change can turn out to be damaged, under all its names. */
   #unchangedNamesOfRecopied(): number[] {
-    if (this.#recopied.size === 0) return [];
+    if (this.#readBack.size === 0) return [];
     const { linkTo } = this.table.columns;
     const rows: number[] = [];
     for (let i = 0; i < this.table.count; i++) {
-      const isName = linkTo[i] !== NONE && this.#recopied.has(linkTo[i]!);
+      const first = linkTo[i]!;
+      const isName = first !== NONE && (this.#recopied.has(first) || this.#failed.has(first));
       if (isName && this.#status[i] === STATUS_UNCHANGED) rows.push(i);
     }
     return rows;
@@ -556,8 +689,9 @@ export class LaneRun {
       this.#recopy.clear();
       queue.addMany(verifySlot, left, VERIFY_KEY);
       await queue.drained(verifySlot);
+      await Promise.all(this.#givingUp.splice(0));
       if (this.#recopy.size === 0 || this.#tools.fatalError() !== undefined) return;
-      left = [...this.#recopy.keys()];
+      left = [...this.#recopy];
       for (const row of left) this.#recopied.add(row);
       for (const row of left) {
         this.#status[row] = STATUS_WANTED;
@@ -566,13 +700,18 @@ export class LaneRun {
         this.#counters.filesDone--;
         this.#counters.bytesDone -= this.#sizeOf(row);
       }
+      // The folders of files that were unchanged until now are as the source has them, and may be read-only.
+      await this.#makeDirectories();
       this.#addCopies(left);
       await queue.drained(copySlot);
       await this.#publishStaged();
       await this.#tools.control().callFlush("flush", undefined);
       for (const row of left) {
-        // It could not be copied again: the bad copy must not stay.
-        if (!this.#isPublished(row) && this.#gaveUp.has(row)) this.#giveUpCopy(row);
+        if (this.#isPublished(row) || !this.#gaveUp.has(row)) continue;
+        // It could not be copied again. Whoever's fault that is, what is here was read back and is not right.
+        const error = this.#readBack.get(row)!;
+        this.#failure(row, error.code, error.message, this.#attempts.get(row) ?? 1);
+        await this.#giveUpCopy(row, error);
       }
       left = left.filter((row) => this.#isPublished(row));
     }
@@ -637,18 +776,34 @@ export class LaneRun {
   /** The queue gave a file up while verifying: it is copied again unless that was its last attempt. */
   verifyFailed(row: number, error: BackupError): void {
     const attempts = (this.#attempts.get(row) ?? 1) + 1;
+    this.#readBack.set(row, error);
     if (attempts <= this.#input.options.attemptsMax) {
       this.#attempts.set(row, attempts);
-      this.#recopy.set(row, error);
+      this.#recopy.add(row);
       return;
     }
     this.#failure(row, error.code, error.message, attempts - 1);
-    this.#giveUpCopy(row);
+    this.#givingUp.push(this.#giveUpCopy(row, error));
   }
 
-  #giveUpCopy(row: number): void {
-    void this.#tools.control().call("giveUpCopy", { task: this.#input.share.task, row })
-      .catch(() => {});
+  /**
+   * The earlier version comes back. Without one, what stands there is taken away only when this run put it there and it
+   * was read and is wrong: what merely could not be read may be right, and what was there before is not ours to delete.
+   */
+  async #giveUpCopy(row: number, readBack: BackupError | undefined): Promise<void> {
+    const mayRemove = this.#published[row] === 1 && readBack?.code === "damaged";
+    try {
+      this.#noteMoved(
+        await this.#tools.control().call<GivenUp>("giveUpCopy", {
+          task: this.#input.share.task,
+          row,
+          mayRemove,
+        }),
+      );
+    } catch (thrown) {
+      // Nobody knows whether it was put back: without a manifest the next run puts the whole stage right.
+      this.#unfinishable ??= asBackupError(thrown);
+    }
   }
 
   #fail(problem: ItemProblem, attempts: number): void {
@@ -657,7 +812,8 @@ export class LaneRun {
 
   #failure(row: number, code: string, message: string, attempts: number): void {
     // A folder that could not be made cannot be finished either: one failure, not two.
-    if (this.#gaveUp.has(row)) return;
+    if (this.#failed.has(row)) return;
+    this.#failed.add(row);
     this.#failureCount++;
     this.#gaveUp.set(row, (other) => this.#failure(other, code, message, attempts));
     if (this.table.columns.kind[row] === KIND_FILE) this.#counters.filesFailed++;
@@ -669,10 +825,12 @@ export class LaneRun {
   async #finish(compared: Diffed, verifiedAtMs: number): Promise<void> {
     const { clock, retract } = this.#tools;
     const { task } = this.#input.share;
+    if (this.#unfinishable !== undefined) throw this.#unfinishable;
+    this.#failUnaccounted();
     const nothingNew = compared.manifestStands && this.#filesVerified === 0 &&
       this.#failureCount === 0;
-    const { problems, ownersNotKept } = await this.#tools.control().callFlush<
-      { problems: ItemProblem[]; ownersNotKept: number }
+    const { problems } = await this.#tools.control().callFlush<
+      { problems: ItemProblem[] }
     >("finishTask", {
       task,
       versions: [...this.#versions],
@@ -681,12 +839,36 @@ export class LaneRun {
       writeManifest: !nothingNew,
     });
     for (const problem of problems) this.#fail(problem, 1);
-    if (ownersNotKept > 0) {
-      this.#warnings.push(
-        `${ownersNotKept} owners could not be kept: that needs root and a file system with owners`,
-      );
-    }
+    this.#warnNotKept();
     await retract(task);
+  }
+
+  /** Whatever is neither as it should be nor named as failed was forgotten by somebody: it is not called verified. */
+  #failUnaccounted(): void {
+    const { kind } = this.table.columns;
+    for (let i = 0; i < this.table.count; i++) {
+      if (kind[i] === KIND_DIRECTORY || SOUND.has(this.#status[i]!) || this.#gaveUp.has(i)) {
+        continue;
+      }
+      this.#failure(i, "internal", `It was left at step ${this.#status[i]}, not verified`, 1);
+    }
+  }
+
+  #warnNotKept(): void {
+    const owners = this.#notKept[NOT_KEPT_OWNERS]!;
+    const modes = this.#notKept[NOT_KEPT_MODES]!;
+    const times = this.#notKept[NOT_KEPT_TIMES]!;
+    if (owners > 0) {
+      this.#warn([
+        `${owners} owners could not be kept: that needs root and a file system with owners`,
+      ]);
+    }
+    if (modes > 0) {
+      this.#warn([`modes of ${modes} files and folders could not be kept on this file system`]);
+    }
+    if (times > 0) {
+      this.#warn([`times of ${times} files and folders could not be kept on this file system`]);
+    }
   }
 
   #report(
@@ -715,9 +897,11 @@ export class LaneRun {
       failures: this.#failures,
       failureCount: this.#failureCount,
       rewritten: this.#rewritten,
-      warnings: this.#warnings,
+      warnings: this.#warningsUnnamed === 0
+        ? this.#warnings
+        : [...this.#warnings, `… and ${this.#warningsUnnamed} more warnings`],
     };
-    if (error !== undefined) report.error = wireError(error);
+    if (error !== undefined) report.error = toWireError(error);
     if (compared !== undefined && compared.oldestVerifiedAtMs > 0) {
       report.oldestVerifiedAtMs = compared.oldestVerifiedAtMs;
     }
@@ -777,9 +961,12 @@ function cancelledOutcome(row: number): FileOutcome {
   return { row, error: new BackupError("cancelled", "Cancelled") };
 }
 
-export function wireError(error: BackupError): WireError {
-  const wire: WireError = { code: error.code, message: error.message, retry: error.retry };
-  if (error.path !== undefined) wire.path = error.path;
-  if (error.hint !== undefined) wire.hint = error.hint;
-  return wire;
-}
+const NO_ROWS: ReadonlySet<number> = new Set();
+/** Where a row that is neither failed nor unreadable must have come. */
+const SOUND: ReadonlySet<number> = new Set([
+  STATUS_UNCHANGED,
+  STATUS_VERIFIED,
+  STATUS_REVERIFIED,
+]);
+
+export { toWireError as wireError };

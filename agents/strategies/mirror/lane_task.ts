@@ -21,7 +21,17 @@ export interface LaneTaskShare {
   status: SharedArrayBuffer;
   /** 32 bytes per entry: hashes this destination's manifest or journal knows; empty unless they are needed. */
   knownSha256: SharedArrayBuffer;
+  /** Three counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
+  notKept?: SharedArrayBuffer;
 }
+
+export const NOT_KEPT_BYTES = 12;
+/** Places in `LaneTask.notKept`. */
+export const NOT_KEPT_OWNERS = 0;
+export const NOT_KEPT_MODES = 1;
+export const NOT_KEPT_TIMES = 2;
+/** Ends the name of a stage that holds only earlier versions which could not be put back: the next run tries again. */
+const ASIDE_SUFFIX = "-kept";
 
 /** "t", ten digits and NUL. */
 const STAGED_NAME_BYTES = 12;
@@ -31,6 +41,8 @@ export class LaneTask {
   readonly share: LaneTaskShare;
   readonly table: EntryTable;
   readonly status: Uint8Array;
+  /** Owners, modes and times that this destination did not take, counted by all of its threads. */
+  readonly notKept: Int32Array;
   /** The copy's directories. Only valid once the top directory exists. */
   #finals: DirectoryCache | undefined;
   #finalRoot: DirectoryHandle = -1;
@@ -57,6 +69,7 @@ export class LaneTask {
     this.share = share;
     this.table = EntryTable.fromShare(share.table);
     this.status = new Uint8Array(share.status);
+    this.notKept = new Int32Array(share.notKept ?? new SharedArrayBuffer(NOT_KEPT_BYTES));
     this.#knownSha256 = Buffer.from(share.knownSha256);
     this.#tableSha256 = Buffer.from(share.table.sha256);
   }
@@ -83,17 +96,31 @@ export class LaneTask {
 
   /** The folder for this attempt's temporary files, made when missing; or -errno. */
   stage(): DirectoryHandle {
-    if (this.#stage >= 0) return this.#stage;
+    if (this.#stage < 0) this.#stage = this.#makeStage(this.share.stageName);
+    return this.#stage;
+  }
+
+  /** A stage of its own for earlier versions that could not be put back; or -errno. The caller closes it. */
+  openAside(): DirectoryHandle {
+    return this.#makeStage(this.share.stageName + ASIDE_SUFFIX);
+  }
+
+  /** The folder that holds this source's stages, or -errno. The caller closes it. */
+  openStages(): DirectoryHandle {
+    return this.#posix.openDirectory(this.#stages, cName(this.share.bindingKey));
+  }
+
+  #makeStage(stageName: string): DirectoryHandle {
     const key = cName(this.share.bindingKey);
     let made = this.#posix.makeDirectory(this.#stages, key, 0o700);
     if (made < 0 && made !== -EEXIST) return made;
-    const above = this.#posix.openDirectory(this.#stages, key);
+    const above = this.openStages();
     if (above < 0) return above;
-    const name = cName(this.share.stageName);
+    const name = cName(stageName);
     made = this.#posix.makeDirectory(above, name, 0o700);
-    this.#stage = made < 0 && made !== -EEXIST ? made : this.#posix.openDirectory(above, name);
+    const stage = made < 0 && made !== -EEXIST ? made : this.#posix.openDirectory(above, name);
     this.#posix.closeDirectory(above);
-    return this.#stage;
+    return stage;
   }
 
   /**

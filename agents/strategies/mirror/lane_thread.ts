@@ -14,20 +14,28 @@ import {
 } from "../../destinations/local_destination.ts";
 import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
-import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
+import { EEXIST, EIO, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
-import { STATUS_FAILED, STATUS_PUBLISHED } from "./entry_status.ts";
+import { STATUS_FAILED } from "./entry_status.ts";
 import { FileVerifier } from "./file_verifier.ts";
+import { foldedClashes } from "./folded_names.ts";
 import { LaneTask, type LaneTaskShare } from "./lane_task.ts";
-import { type ItemProblem, LaneWriter, type Moved, type WriteItem } from "./lane_writer.ts";
+import {
+  type GivenUp,
+  type ItemProblem,
+  LaneWriter,
+  type Moved,
+  type Standing,
+  type WriteItem,
+} from "./lane_writer.ts";
 import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
 import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
-import { recover } from "./recovery.ts";
+import { DONE_PREFIX, recover } from "./recovery.ts";
 import {
   checkStored,
   countStored,
@@ -50,6 +58,8 @@ export interface OpenRequest {
   /** For the person who finds the destination locked. */
   holder: string;
   createdAt: string;
+  /** For a further thread: the destination that must be found there. */
+  expectedId?: string;
 }
 
 export interface Opened {
@@ -58,9 +68,12 @@ export interface Opened {
   fileSystem: string;
   /** Marker key of each wanted name. */
   keys: Record<string, string>;
+  warnings: string[];
 }
 
 export interface Diffed extends DiffResult {
+  /** Entries that cannot be copied here, whatever is tried. */
+  problems: ItemProblem[];
   isFresh: boolean;
   warnings: string[];
 }
@@ -101,17 +114,17 @@ export function openLaneThread(
         task: string;
         rows: Uint32Array;
         versions: [number, FileVersion][];
-        keepOld: boolean;
+        standing: Standing;
       },
     ): Moved =>
       lane.writer.publish(
         lane.task(request.task),
         request.rows,
         new Map(request.versions),
-        request.keepOld,
+        request.standing,
       ),
-    makeOthers: (request: { task: string; rows: Uint32Array; keepOld: boolean }) =>
-      lane.writer.makeOthers(lane.task(request.task), request.rows, request.keepOld),
+    makeOthers: (request: { task: string; rows: Uint32Array; standing: Standing }) =>
+      lane.writer.makeOthers(lane.task(request.task), request.rows, request.standing),
     stillThere: (): void => lane.stillThere(),
     flush: (): void => lane.flush(),
     verify: (
@@ -119,17 +132,17 @@ export function openLaneThread(
     ): Verified => lane.verify(request.task, request.rows, new Map(request.versions)),
     verifyOthers: (request: { task: string; rows: Uint32Array }): Verified =>
       verifyOthers(posix, cells, lane.task(request.task), request.rows),
-    giveUpCopy: (request: { task: string; row: number }): { putBack: boolean } =>
-      lane.giveUpCopy(request.task, request.row),
+    giveUpCopy: (request: { task: string; row: number; mayRemove: boolean }): GivenUp =>
+      lane.giveUpCopy(request.task, request.row, request.mayRemove),
     finishTask: (request: FinishRequest) => lane.finishTask(request),
     removeTask: (request: { task: string; clearStage: boolean }): void =>
       lane.removeTask(request.task, request.clearStage),
     bindings: () => lane.destination.marker.bindings.map(({ name, key }) => ({ name, key })),
     countStored: ({ name, key }: { name: string; key: string }): StoredTotals =>
-      countStored(posix, lane.destination, key, name),
+      countStored(posix, lane.destination, key, name, () => Atomics.add(cells.operations, 0, 1)),
     checkStored: (check: StoredCheck): StoredResult => lane.checkStored(check),
     stampVerified: (request: Parameters<typeof stampVerified>[2]): void =>
-      stampVerified(posix, lane.destination, request),
+      stampVerified(posix, lane.destination, request, () => Atomics.add(cells.operations, 0, 1)),
     finish: (): void => lane.finish(),
     close: (): void => lane.close(),
   };
@@ -214,7 +227,7 @@ class LaneThread {
         request.createdAt,
       ),
     );
-    const { marker, fileSystem } = this.destination;
+    const { marker, fileSystem, warnings } = this.destination;
     const keys: Record<string, string> = {};
     for (const binding of marker.bindings) keys[binding.name] = binding.key;
     return {
@@ -222,6 +235,7 @@ class LaneThread {
       freeBytes: fileSystem.freeBytes,
       fileSystem: fileSystem.type,
       keys,
+      warnings,
     };
   }
 
@@ -229,7 +243,15 @@ class LaneThread {
   attach(request: OpenRequest): void {
     this.#tick();
     this.#use(
-      openDestination(this.#posix, this.#path, request.wanted, "", request.createdAt, true),
+      openDestination(
+        this.#posix,
+        this.#path,
+        request.wanted,
+        "",
+        request.createdAt,
+        true,
+        request.expectedId,
+      ),
     );
   }
 
@@ -246,12 +268,21 @@ class LaneThread {
     const display = `${destination.display}/.backup-agent/manifests/${name}`;
     const old = openManifest(this.#posix, destination.manifests, name, display);
     try {
-      const recovered = request.dryRun
-        ? { journal: new Map(), warnings: [] }
-        : recover(this.#posix, destination.root, destination.stage, task.share, old?.header.stage);
+      const recovered = request.dryRun ? { journal: new Map() } : recover(
+        this.#posix,
+        destination.root,
+        destination.stage,
+        task.share,
+        old?.header.stage,
+        () => this.#tick(),
+      );
       const stat = newStat();
       const top = this.#posix.statAt(destination.root, cName(task.share.name), stat);
       const isFresh = top === -ENOENT;
+      // Names that this file system cannot tell apart: the first of them is copied, the others fail by name.
+      const folded = destination.foldsCase ? foldedClashes(task.table) : [];
+      for (const row of folded) task.status[row] = STATUS_FAILED;
+      let keepsTimes: boolean | undefined;
       const result = diff({
         posix: this.#posix,
         task,
@@ -263,12 +294,30 @@ class LaneThread {
           ? 0
           : COARSE_TIME_MS,
         keepsOwners: this.#identity.uid === 0,
+        keepsTimes: () => keepsTimes ??= request.dryRun || this.#keepsTimes(task),
         tick: () => this.#tick(),
       });
-      return { ...result, isFresh, warnings: recovered.warnings };
+      const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
+      return { ...result, isFresh, warnings, problems: folded.map(foldedProblem) };
     } finally {
       old?.close();
     }
+  }
+
+  /** Tries it: a file system may refuse times, or take them and forget. What cannot be tried is believed. */
+  #keepsTimes(task: LaneTask): boolean {
+    const stage = task.stage();
+    const name = cName(PROBE_FILE);
+    const fd = stage < 0 ? stage : this.#posix.createFile(stage, name);
+    if (fd < 0) return true;
+    const stat = newStat();
+    const set = this.#posix.setFileTimes(fd, PROBE_TIME_SEC, 0);
+    const found = this.#posix.stat(fd, stat);
+    this.#posix.close(fd);
+    this.#posix.unlink(stage, name);
+    if (found < 0) return true;
+    const apartMs = Math.abs(stat.mtimeSec - PROBE_TIME_SEC) * 1000;
+    return set === -EIO || (set >= 0 && apartMs <= COARSE_TIME_MS);
   }
 
   stillThere(): void {
@@ -297,19 +346,12 @@ class LaneThread {
     return checkStored(this.#posix, this.destination, this.#verifier, this.#cells, check);
   }
 
-  /** After the last attempt: nothing wrong stays under the name, and the earlier version comes back when there was one. */
-  giveUpCopy(key: string, row: number): { putBack: boolean } {
-    const task = this.task(key);
-    const putBack = this.writer.putBack(task, row);
-    if (!putBack) this.writer.removeWrong(task, row);
-    // The manifest keeps the line of a failed row and has none for a row that was only published.
-    task.status[row] = putBack ? STATUS_FAILED : STATUS_PUBLISHED;
-    return { putBack };
+  giveUpCopy(key: string, row: number, mayRemove: boolean): GivenUp {
+    this.#tick();
+    return this.writer.giveUp(this.task(key), row, mayRemove);
   }
 
-  finishTask(
-    request: FinishRequest,
-  ): { problems: ItemProblem[]; ownersNotKept: number } {
+  finishTask(request: FinishRequest): { problems: ItemProblem[] } {
     const task = this.task(request.task);
     this.stillThere();
     const problems = this.writer.finishDirectories(task);
@@ -326,7 +368,20 @@ class LaneThread {
         tick: () => this.#tick(),
       });
     }
-    return { problems, ownersNotKept: this.writer.ownersNotKept };
+    this.#markDone(task);
+    return { problems };
+  }
+
+  /**
+   * From here on what the stage keeps is older than what stands, whatever later manifests say. Should the new name not
+   * take, the manifest still names the stage, until the next run has put that right.
+   */
+  #markDone(task: LaneTask): void {
+    const above = task.openStages();
+    if (above < 0) return;
+    const { stageName } = task.share;
+    this.#posix.rename(above, cName(stageName), above, cName(DONE_PREFIX + stageName));
+    this.#posix.closeDirectory(above);
   }
 
   removeTask(key: string, clearStage: boolean): void {
@@ -335,12 +390,12 @@ class LaneThread {
     this.#tasks.delete(key);
     task.close();
     if (!clearStage) return;
-    const above = this.#posix.openDirectory(
-      this.destination.stage,
-      cName(task.share.bindingKey),
-    );
+    const above = task.openStages();
     if (above < 0) return;
-    removeTree(this.#posix, above, cName(task.share.stageName));
+    const { stageName } = task.share;
+    for (const name of [DONE_PREFIX + stageName, stageName]) {
+      removeTree(this.#posix, above, cName(name), () => this.#tick());
+    }
     this.#posix.closeDirectory(above);
   }
 
@@ -393,7 +448,21 @@ class LaneThread {
 }
 
 const PACER_STEP_MS = 100;
+function foldedProblem(row: number): ItemProblem {
+  return {
+    row,
+    code: "unsupported",
+    message: "This destination cannot tell its name, or that of a folder above it, from another's",
+    retry: "no",
+  };
+}
+
 /** File systems that give back the nanoseconds they were given. */
 const EXACT_TIMES: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs", "f2fs", "zfs"]);
 /** vfat rounds to two seconds. */
 const COARSE_TIME_MS = 2000;
+/** In the stage, for a moment. */
+const PROBE_FILE = "probe";
+const PROBE_TIME_SEC = 1_000_000_000;
+const TIMES_NOT_KEPT =
+  "This file system keeps no modification times: what is altered here by hand is only noticed by its size";

@@ -34,8 +34,9 @@ import {
   STATUS_PUBLISHED,
   STATUS_STAGED,
   STATUS_UNFINISHED,
+  STATUS_WANTED,
 } from "./entry_status.ts";
-import type { LaneTask } from "./lane_task.ts";
+import { type LaneTask, NOT_KEPT_MODES, NOT_KEPT_OWNERS, NOT_KEPT_TIMES } from "./lane_task.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 import { JOURNAL_FILE, KEPT_DIRECTORY } from "./recovery.ts";
 import { openPath } from "./tree_removal.ts";
@@ -60,6 +61,32 @@ export interface Moved {
   published: number;
   problems: ItemProblem[];
   warnings: string[];
+  /** The path of an earlier version that can only be kept by leaving the whole stage to the next run. */
+  stageMustStay?: string;
+}
+
+/** What is known about what stands under the names of a batch. */
+export interface Standing {
+  /** Something may stand there already. */
+  keepOld: boolean;
+  /** Rows whose name holds what a person made or altered: it is moved away and named, never deleted. */
+  strangers: ReadonlySet<number>;
+  /** Rows whose name holds what this very run published: not worth keeping. */
+  ours: ReadonlySet<number>;
+}
+
+/** What became of a copy that is wrong or was not to be had. */
+export interface GivenUp {
+  /** "stays": what stands under the name was not touched. */
+  outcome: "back" | "removed" | "stays";
+  warnings: string[];
+  stageMustStay?: string;
+}
+
+/** The name was made free, or a negative `result`; `undo` puts what stood there back, when it does not stand any more. */
+interface Room {
+  result: number;
+  undo?: () => void;
 }
 
 const PIECE_BYTES = 256 << 10;
@@ -87,8 +114,6 @@ export class LaneWriter {
   readonly #gid: number;
   readonly #open = new Map<number, OpenFile>();
   readonly #stat = newStat();
-  /** Owners that could not be set, for one warning. */
-  ownersNotKept = 0;
 
   constructor(
     posix: Posix,
@@ -121,6 +146,8 @@ export class LaneWriter {
         else this.#posix.close(fd);
         fd = -1;
       }
+      // Whoever was given up may be overtaken by its successor: it says nothing any more.
+      if (result >= 0 && this.#stopped()) break;
       if (result < 0) problems.push(this.#problem(task, item.row, result, "write"));
       else task.status[item.row] = STATUS_STAGED;
     }
@@ -169,7 +196,8 @@ export class LaneWriter {
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
     this.#open.delete(file);
     this.#tick();
-    const result = this.#complete(task, open.row, open.fd, version);
+    let result = this.#complete(task, open.row, open.fd, version);
+    if (result >= 0 && this.#stopped()) result = -CANCELLED;
     if (result < 0) return this.#problem(task, open.row, result, "write");
     task.status[open.row] = STATUS_STAGED;
     return undefined;
@@ -185,70 +213,127 @@ export class LaneWriter {
   }
 
   /**
-   * Flushes what is staged and gives each file its name. `keepOld`: something may stand there already.
+   * Flushes what is staged and gives each file its name. The journal is written and flushed first: what a crash leaves
+   * under a name must be known as ours.
    * @throws {BackupError} when the flush itself fails: then nothing of the batch was published
    */
   publish(
     task: LaneTask,
     rows: Uint32Array,
     versions: ReadonlyMap<number, FileVersion>,
-    keepOld: boolean,
+    standing: Standing,
   ): Moved {
     const moved: Moved = { published: 0, problems: [], warnings: [] };
     this.#tick();
+    this.#writeJournal(task, rows, versions);
     if (this.#destination.batchFlush) {
       const result = this.#posix.flushFileSystem(this.#destination.root);
       if (result < 0) throw posixError(result, "flush", this.#destination.display);
     }
     const stage = task.stage();
-    let journal = "";
     for (const row of rows) {
-      const version = versions.get(row);
       if (this.#stopped()) break;
       this.#tick();
       const parent = task.parentHandle(row);
-      let result = parent;
       const name = task.table.cName(row);
-      if (parent >= 0 && keepOld) result = this.#keep(task, row, parent, name, moved.warnings);
+      const room = parent < 0
+        ? { result: parent }
+        : this.#makeRoom(task, row, parent, name, standing, moved);
+      let { result } = room;
+      if (this.#stopped()) {
+        this.#undoUnlessFenced(room);
+        break;
+      }
       if (result >= 0) result = this.#posix.rename(stage, task.stagedName(row), parent, name);
       if (result < 0) {
+        room.undo?.();
         moved.problems.push(this.#problem(task, row, result, "rename into place"));
         continue;
       }
       moved.published++;
       task.status[row] = STATUS_PUBLISHED;
       task.status[task.table.columns.parent[row]!] = STATUS_UNFINISHED;
-      const sha256 = task.expectedHex(row, false, version);
-      journal += lineOfRow(task.table, row, task.path(row), { sha256, version }) + "\n";
-      if (journal.length >= JOURNAL_CHARACTERS) {
-        this.#journal(stage, journal);
-        journal = "";
-      }
     }
-    this.#journal(stage, journal);
     return moved;
   }
 
-  /** Puts the earlier version back under its name after its successor failed verification; true when there was one. */
-  putBack(task: LaneTask, row: number): boolean {
+  /**
+   * After the last attempt: the earlier version comes back when there was one. When there was none, what stands under the
+   * name is taken away if `mayRemove`: this run put it there, and its bytes are wrong.
+   */
+  giveUp(task: LaneTask, row: number, mayRemove: boolean): GivenUp {
+    const given: GivenUp = { outcome: "stays", warnings: [] };
+    const back = this.#putBack(task, row);
+    if (back === "back") given.outcome = "back";
+    else if (back !== "none") this.#setAside(task, row, back, given);
+    else if (mayRemove) {
+      const parent = task.parentHandle(row);
+      const result = parent < 0 ? parent : this.#posix.unlink(parent, task.table.cName(row));
+      if (result >= 0 || result === -ENOENT) given.outcome = "removed";
+      else {
+        given.warnings.push(
+          `${task.display(row)} is wrong and could not be removed: ${errnoText(-result)}`,
+        );
+      }
+    }
+    // The manifest keeps the line of a failed row and has none for a row that was only published.
+    task.status[row] = given.outcome === "removed" ? STATUS_PUBLISHED : STATUS_FAILED;
+    return given;
+  }
+
+  /** Puts the kept version back under its name; -errno when there is one and it cannot be put there. */
+  #putBack(task: LaneTask, row: number): "back" | "none" | number {
     const stage = task.stage();
     const parentRow = task.table.columns.parent[row]!;
     const kept = this.#openKept(stage, task.table.pathLatin1(parentRow), false);
-    if (kept < 0) return false;
-    const parent = task.parentHandle(row);
+    if (kept === -ENOENT) return "none";
+    if (kept < 0) return kept;
     const name = task.table.cName(row);
-    const result = parent < 0 ? parent : this.#posix.rename(kept, name, parent, name);
-    this.#posix.closeDirectory(kept);
-    return result >= 0;
-  }
-
-  /** Takes a copy that failed verification away, so that nothing wrong stays under the name. */
-  removeWrong(task: LaneTask, row: number): void {
+    let result = this.#posix.statAt(kept, name, this.#stat);
+    if (result === -ENOENT) {
+      this.#posix.closeDirectory(kept);
+      return "none";
+    }
     const parent = task.parentHandle(row);
-    if (parent >= 0) this.#posix.unlink(parent, task.table.cName(row));
+    if (result >= 0) {
+      result = parent < 0 ? parent : this.#posix.rename(kept, name, parent, name);
+    }
+    this.#posix.closeDirectory(kept);
+    return result < 0 ? result : "back";
   }
 
-  /** All directories of the task, top down, writable for us; final modes come at the end. */
+  /**
+   * The stage is removed in the end, so an earlier version that cannot be put back moves to a stage of its own, which the
+   * next run recovers. When that fails too the whole stage must stay.
+   */
+  #setAside(
+    task: LaneTask,
+    row: number,
+    error: number,
+    said: { warnings: string[]; stageMustStay?: string },
+  ): void {
+    const path = task.table.pathLatin1(task.table.columns.parent[row]!);
+    const from = this.#openKept(task.stage(), path, false);
+    const aside = task.openAside();
+    const to = this.#openKept(aside, path, true);
+    const name = task.table.cName(row);
+    const result = from < 0 || to < 0
+      ? Math.min(from, to)
+      : this.#posix.rename(from, name, to, name);
+    if (result >= 0 && !this.#destination.batchFlush) this.#posix.flushDirectory(to);
+    for (const handle of [from, to, aside]) if (handle >= 0) this.#posix.closeDirectory(handle);
+    if (result < 0) said.stageMustStay = task.display(row);
+    said.warnings.push(
+      `The earlier version of ${task.display(row)} could not be put back ` +
+        `(${errnoText(-error)}): it is kept in .backup-agent/stage/${task.share.bindingKey}, ` +
+        "and the next run puts it back",
+    );
+  }
+
+  /**
+   * All directories of the task that something is written in, top down, writable for us; final modes come at the end.
+   * Safe to call again when rows have become WANTED.
+   */
   makeDirectories(task: LaneTask): { problems: ItemProblem[]; warnings: string[] } {
     const problems: ItemProblem[] = [];
     const warnings: string[] = [];
@@ -261,8 +346,13 @@ export class LaneWriter {
     if (made < 0 && made !== -EEXIST) {
       throw posixError(made, "create", `${this.#destination.display}/${task.share.name}`);
     }
+    const written = parentsOfChanges(task);
+    if (made === -EEXIST && (written[0] === 1 || status[0] === STATUS_UNFINISHED)) {
+      this.#makeWritable(task, 0, this.#destination.root, cName(task.share.name));
+    }
     for (let i = 1; i < table.count; i++) {
-      if (table.columns.kind[i] !== KIND_DIRECTORY || status[i] !== STATUS_UNFINISHED) continue;
+      if (table.columns.kind[i] !== KIND_DIRECTORY) continue;
+      if (status[i] !== STATUS_UNFINISHED && written[i] === 0) continue;
       if (this.#stopped()) break;
       this.#tick();
       const parent = task.parentHandle(i);
@@ -273,24 +363,34 @@ export class LaneWriter {
         result = this.#posix.statAt(parent, name, this.#stat);
         if (result === 0 && this.#stat.kind !== KIND_DIRECTORY) {
           status[table.columns.parent[i]!] = STATUS_UNFINISHED;
-          result = this.#displace(task, i, parent, name, warnings);
+          result = this.#displace(task, i, parent, name, warnings, false).result;
           if (result >= 0) result = this.#posix.makeDirectory(parent, name, 0o700);
-        } else if (result === 0 && (this.#stat.mode & 0o700) !== 0o700) {
-          this.#posix.setModeAt(parent, name, this.#stat.mode | 0o700);
-        }
+        } else if (result === 0) this.#makeWritable(task, i, parent, name);
       }
       if (result < 0) problems.push(this.#problem(task, i, result, "create the folder"));
     }
     return { problems, warnings };
   }
 
+  /** What cannot be made writable fails by name when something is written there. */
+  #makeWritable(task: LaneTask, row: number, parent: number, name: Uint8Array): void {
+    if (this.#posix.statAt(parent, name, this.#stat) < 0) return;
+    if (this.#stat.kind !== KIND_DIRECTORY || (this.#stat.mode & 0o700) === 0o700) return;
+    this.#posix.setModeAt(parent, name, this.#stat.mode | 0o700);
+    task.status[row] = STATUS_UNFINISHED;
+  }
+
   /** Symbolic links, FIFOs, device nodes and further names of hard-linked files. */
-  makeOthers(task: LaneTask, rows: Uint32Array, keepOld: boolean): Moved & { asFiles: number[] } {
-    const moved = {
+  makeOthers(
+    task: LaneTask,
+    rows: Uint32Array,
+    standing: Standing,
+  ): Moved & { asFiles: number[] } {
+    const moved: Moved & { asFiles: number[] } = {
       published: 0,
-      problems: [] as ItemProblem[],
-      warnings: [] as string[],
-      asFiles: [] as number[],
+      problems: [],
+      warnings: [],
+      asFiles: [],
     };
     const { table } = task;
     const c = table.columns;
@@ -331,21 +431,37 @@ export class LaneWriter {
           );
         }
         if (result >= 0 && !isLink) {
-          if (c.kind[row] !== KIND_SYMLINK) this.#posix.setModeAt(stage, staged, c.mode[row]!);
           this.#owner(
             () => this.#posix.setOwnerAt(stage, staged, c.uid[row]!, c.gid[row]!),
             row,
             task,
           );
-          const timed = this.#posix.setTimesAt(stage, staged, c.mtimeSec[row]!, c.mtimeNsec[row]!);
-          if (!isUnsupported(timed)) result = timed;
+          // After the owner: a new owner takes the setuid bit away.
+          if (c.kind[row] !== KIND_SYMLINK) {
+            const mode = this.#posix.setModeAt(stage, staged, c.mode[row]!);
+            result = this.#orCounted(task, NOT_KEPT_MODES, mode);
+          }
+          if (result >= 0) {
+            result = this.#orCounted(
+              task,
+              NOT_KEPT_TIMES,
+              this.#posix.setTimesAt(stage, staged, c.mtimeSec[row]!, c.mtimeNsec[row]!),
+            );
+          }
         }
       }
       if (result >= 0) {
         const again = task.parentHandle(row);
-        result = again < 0 ? again : 0;
-        if (result >= 0 && keepOld) result = this.#keep(task, row, again, name, moved.warnings);
+        const room = again < 0
+          ? { result: again }
+          : this.#makeRoom(task, row, again, name, standing, moved);
+        result = room.result;
+        if (this.#stopped()) {
+          this.#undoUnlessFenced(room);
+          break;
+        }
         if (result >= 0) result = this.#posix.rename(stage, staged, again, name);
+        if (result < 0) room.undo?.();
         // Renaming one name of a file over another name of the same file does nothing and leaves both.
         if (result >= 0 && isLink) this.#posix.unlink(stage, staged);
       }
@@ -375,16 +491,18 @@ export class LaneWriter {
       let result: number = handle;
       if (handle >= 0) {
         this.#owner(() => this.#posix.setFileOwner(handle, c.uid[i]!, c.gid[i]!), i, task);
-        result = this.#posix.setFileMode(handle, c.mode[i]!);
+        const mode = this.#posix.setFileMode(handle, c.mode[i]!);
         const timed = this.#posix.setFileTimes(handle, c.mtimeSec[i]!, c.mtimeNsec[i]!);
-        if (result >= 0) result = timed;
+        result = this.#orCounted(task, NOT_KEPT_MODES, mode);
+        const timeResult = this.#orCounted(task, NOT_KEPT_TIMES, timed);
+        if (result >= 0) result = timeResult;
         // With a batch the flush of the whole file system comes next.
         if (result >= 0 && !this.#destination.batchFlush) {
           const flushed = this.#posix.flushDirectory(handle);
           if (!isUnsupported(flushed)) result = flushed;
         }
       }
-      if (result < 0 && !isUnsupported(result)) {
+      if (result < 0) {
         problems.push(this.#problem(task, i, result, "finish the folder"));
       } else status[i] = STATUS_PUBLISHED;
     }
@@ -397,6 +515,8 @@ export class LaneWriter {
     const name = task.stagedName(row);
     const fd = this.#posix.createFile(stage, name);
     if (fd !== -EEXIST) return fd;
+    // A thread that wakes after it was given up finds the file of its successor.
+    if (this.#stopped()) return -CANCELLED;
     // Left by an earlier attempt of this very run.
     this.#posix.unlink(stage, name);
     return this.#posix.createFile(stage, name);
@@ -433,15 +553,15 @@ export class LaneWriter {
       task,
       v,
     );
-    let result = posix.setFileMode(fd, v?.mode ?? c.mode[row]!);
-    if (isUnsupported(result)) result = 0;
+    const mode = posix.setFileMode(fd, v?.mode ?? c.mode[row]!);
+    let result = this.#orCounted(task, NOT_KEPT_MODES, mode);
     if (result >= 0) {
-      result = posix.setFileTimes(
+      const timed = posix.setFileTimes(
         fd,
         v?.mtimeSec ?? c.mtimeSec[row]!,
         v?.mtimeNsec ?? c.mtimeNsec[row]!,
       );
-      if (isUnsupported(result)) result = 0;
+      result = this.#orCounted(task, NOT_KEPT_TIMES, timed);
     }
     if (result >= 0) {
       if (!this.#destination.batchFlush) result = posix.flushFile(fd);
@@ -460,81 +580,146 @@ export class LaneWriter {
     const uid = version?.uid ?? task.table.columns.uid[row]!;
     const gid = version?.gid ?? task.table.columns.gid[row]!;
     if (uid === this.#uid && gid === this.#gid) return;
-    if (set() < 0) this.ownersNotKept++;
+    if (set() < 0) Atomics.add(task.notKept, NOT_KEPT_OWNERS, 1);
   }
 
-  /** Links (or moves) what stands under the name into the stage. */
-  #keep(
+  /** Modes and times that this file system does not take are counted, for one warning: the content matters more. */
+  #orCounted(task: LaneTask, what: number, result: number): number {
+    if (!isUnsupported(result)) return result;
+    Atomics.add(task.notKept, what, 1);
+    return 0;
+  }
+
+  /** Links (or moves) what stands under the name into the stage, or to `displaced/` when it is not of our making. */
+  #makeRoom(
     task: LaneTask,
     row: number,
     parent: number,
     name: Uint8Array,
-    warnings: string[],
-  ): number {
+    standing: Standing,
+    moved: Moved,
+  ): Room {
+    if (!standing.keepOld || standing.ours.has(row)) return { result: 0 };
     const found = this.#posix.statAt(parent, name, this.#stat);
-    if (found === -ENOENT) return 0;
-    if (found < 0) return found;
-    if (this.#stat.kind === KIND_DIRECTORY) {
-      return this.#displace(task, row, parent, name, warnings);
+    if (found === -ENOENT) return { result: 0 };
+    if (found < 0) return { result: found };
+    const isStranger = standing.strangers.has(row);
+    if (this.#stat.kind === KIND_DIRECTORY || isStranger) {
+      return this.#displace(task, row, parent, name, moved.warnings, isStranger);
     }
-    if (this.#stat.kind !== KIND_FILE) return 0;
-    const kept = this.#openKept(
-      task.stage(),
-      task.table.pathLatin1(task.table.columns.parent[row]!),
-      true,
-    );
-    if (kept < 0) return kept;
+    if (this.#stat.kind !== KIND_FILE) return { result: 0 };
+    const path = task.table.pathLatin1(task.table.columns.parent[row]!);
+    const kept = this.#openKept(task.stage(), path, true);
+    if (kept < 0) return { result: kept };
     let result = this.#posix.link(parent, name, kept, name);
+    let isMoved = false;
     // A second attempt in one run: what is kept already is the older, verified one.
     if (result === -EEXIST) result = 0;
     else if (result < 0) {
+      const isKept = this.#posix.statAt(kept, name, this.#stat) === 0;
       // No hard links: moved instead, so the name is free for a moment; the stage puts it back after a crash.
-      result = this.#posix.rename(parent, name, kept, name);
+      result = isKept ? 0 : this.#posix.rename(parent, name, kept, name);
+      isMoved = !isKept && result >= 0;
     }
     this.#posix.closeDirectory(kept);
-    return result;
+    if (!isMoved) return { result };
+    return {
+      result,
+      undo: () => {
+        const back = this.#putBack(task, row);
+        if (typeof back === "number") this.#setAside(task, row, back, moved);
+      },
+    };
   }
 
+  /** `kept/` of a stage and the folder `path` in it; -errno, -ENOENT when nothing was kept there. */
   #openKept(stage: number, path: string, create: boolean): number {
     if (stage < 0) return stage;
     if (create) this.#posix.makeDirectory(stage, cName(KEPT_DIRECTORY), 0o700);
     const kept = this.#posix.openDirectory(stage, cName(KEPT_DIRECTORY));
     if (kept < 0) return kept;
-    const handle = openPath(this.#posix, kept, path);
+    const handle = openPath(this.#posix, kept, path, create);
     this.#posix.closeDirectory(kept);
     return handle;
   }
 
-  /** Moves something of another kind out of the way, to where a person can find it. */
+  /** A thread that was given up leaves the name to its successor, who finds in the stage what was moved there. */
+  #undoUnlessFenced(room: Room): void {
+    if (Atomics.load(this.#cells.fenced, 0) === 0) room.undo?.();
+  }
+
+  /** Moves something out of the way, to where a person can find it. */
   #displace(
     task: LaneTask,
     row: number,
     parent: number,
     name: Uint8Array,
     warnings: string[],
-  ): number {
-    const own = this.#destination.own;
-    this.#posix.makeDirectory(own, cName(DISPLACED_DIRECTORY), 0o700);
-    const displaced = this.#posix.openDirectory(own, cName(DISPLACED_DIRECTORY));
-    if (displaced < 0) return displaced;
-    const asName = `${task.share.runId}-${row}`;
-    const result = this.#posix.rename(parent, name, displaced, cName(asName));
-    this.#posix.closeDirectory(displaced);
-    if (result >= 0) {
-      warnings.push(
-        `${task.display(row)} changed its kind; what stood there is now ` +
-          `.backup-agent/${DISPLACED_DIRECTORY}/${asName}`,
-      );
+    isStranger: boolean,
+  ): Room {
+    const posix = this.#posix;
+    const { own } = this.#destination;
+    posix.makeDirectory(own, cName(DISPLACED_DIRECTORY), 0o700);
+    const displaced = posix.openDirectory(own, cName(DISPLACED_DIRECTORY));
+    if (displaced < 0) return { result: displaced };
+    // One row can be displaced more than once in a run, and nothing here is ever written over.
+    const base = `${task.share.bindingKey}-${task.share.runId}-${row}`;
+    let asName = base;
+    let found = posix.statAt(displaced, cName(asName), this.#stat);
+    for (let n = 2; found === 0; n++) {
+      asName = `${base}-${n}`;
+      found = posix.statAt(displaced, cName(asName), this.#stat);
     }
-    return result;
+    const to = cName(asName);
+    let result = found === -ENOENT ? 0 : found;
+    let isMoved = false;
+    if (result >= 0) {
+      // A link first: then something stands under the name at every moment.
+      result = isStranger ? posix.link(parent, name, displaced, to) : -EPERM;
+      if (result < 0) {
+        result = posix.rename(parent, name, displaced, to);
+        isMoved = result >= 0;
+      }
+    }
+    posix.closeDirectory(displaced);
+    if (result < 0) return { result };
+    const why = isStranger ? "was made or altered by hand" : "changed its kind";
+    const warning = `${task.display(row)} ${why}; what stood there is now ` +
+      `.backup-agent/${DISPLACED_DIRECTORY}/${asName}`;
+    warnings.push(warning);
+    const undo = () => {
+      const from = posix.openDirectory(own, cName(DISPLACED_DIRECTORY));
+      if (from < 0) return;
+      const back = isMoved ? posix.rename(from, to, parent, name) : posix.unlink(from, to);
+      posix.closeDirectory(from);
+      if (back >= 0) warnings.splice(warnings.lastIndexOf(warning), 1);
+    };
+    return { result, undo };
   }
 
-  #journal(stage: number, text: string): void {
-    if (text === "" || stage < 0) return;
+  /** A journal that cannot be written costs a copy after a crash, nothing else. */
+  #writeJournal(
+    task: LaneTask,
+    rows: Uint32Array,
+    versions: ReadonlyMap<number, FileVersion>,
+  ): void {
+    const stage = task.stage();
+    if (stage < 0 || rows.length === 0) return;
     const fd = this.#posix.openAppend(stage, cName(JOURNAL_FILE));
     if (fd < 0) return;
-    // A journal that cannot be written costs a copy after a crash, nothing else.
+    let text = "";
+    for (const row of rows) {
+      const version = versions.get(row);
+      const sha256 = task.expectedHex(row, false, version);
+      text += lineOfRow(task.table, row, task.path(row), { sha256, version }) + "\n";
+      if (text.length < JOURNAL_CHARACTERS) continue;
+      this.#tick();
+      writeAll(this.#posix, fd, Buffer.from(text, "utf8"));
+      text = "";
+    }
     writeAll(this.#posix, fd, Buffer.from(text, "utf8"));
+    // With a batch the flush of the whole file system comes next.
+    if (!this.#destination.batchFlush) this.#posix.flushFile(fd);
     this.#posix.close(fd);
   }
 
@@ -559,6 +744,17 @@ export class LaneWriter {
     return Atomics.load(this.#cells.cancelled, 0) !== 0 ||
       Atomics.load(this.#cells.fenced, 0) !== 0;
   }
+}
+
+/** 1 for every directory row in which an entry is to be made or replaced. */
+function parentsOfChanges(task: LaneTask): Uint8Array {
+  const { table, status } = task;
+  const { parent } = table.columns;
+  const found = new Uint8Array(table.count);
+  for (let i = 1; i < table.count; i++) {
+    if (status[i] === STATUS_WANTED || status[i] === STATUS_UNFINISHED) found[parent[i]!] = 1;
+  }
+  return found;
 }
 
 /** Not an errno: the call was cancelled between two operations. */

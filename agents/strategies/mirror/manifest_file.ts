@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { BackupError, IntegrityError } from "../../../protocol/base/errors.ts";
 import { ENOENT, posixError } from "../../platform/errno.ts";
+import { Garbage } from "../../platform/garbage.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
@@ -110,6 +111,7 @@ interface RawLine {
 function* rawLines(posix: Posix, fd: number, display: string): Generator<RawLine> {
   const hash = createHash("sha256");
   const buffer = Buffer.alloc(READ_BYTES);
+  const garbage = new Garbage();
   let carry = Buffer.alloc(0);
   let offset = 0;
   for (;;) {
@@ -138,6 +140,8 @@ function* rawLines(posix: Posix, fd: number, display: string): Generator<RawLine
     }
     hash.update(chunk.subarray(hashedTo, from));
     carry = Buffer.from(chunk.subarray(from));
+    // Text, objects and buffers: about four times what was read.
+    garbage.made(4 * got);
     if (carry.length > LINE_CHARACTERS_MAX) throw damaged(display, "a line is too long");
   }
   if (carry.length > 0) throw damaged(display, "its last line is cut");
@@ -166,6 +170,7 @@ export class ManifestWriter {
   readonly #fd: number;
   readonly #display: string;
   readonly #hash = createHash("sha256");
+  readonly #garbage = new Garbage();
   #text = "";
   #entries = 0;
 
@@ -195,6 +200,7 @@ export class ManifestWriter {
   #drain(): void {
     const bytes = Buffer.from(this.#text, "utf8");
     this.#text = "";
+    this.#garbage.made(4 * bytes.length);
     this.#hash.update(bytes);
     const result = writeAll(this.#posix, this.#fd, bytes);
     if (result < 0) throw posixError(result, "write", this.#display);

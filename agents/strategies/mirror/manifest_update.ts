@@ -1,6 +1,7 @@
 /**
  * Writes the manifest of a finished lane: the old one merged with what this run verified. Rule: a line says what really
- * stands at the destination – what failed keeps its earlier line, what the source lost keeps its line with the date.
+ * stands at the destination – what failed keeps its earlier line, what the source lost or a rule now leaves out keeps its
+ * line with the date.
  */
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { posixError } from "../../platform/errno.ts";
@@ -68,6 +69,7 @@ export function updateManifest(input: ManifestUpdate): void {
     /** A path whose folder gave way to something else, with a slash: what was below it lies in `displaced/` now. */
     let displacedBelow: string | undefined;
     const onGone = (entry: ManifestEntry, line: string, path: string) => {
+      input.tick();
       if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
       writer.add(known ? `${line.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : line);
@@ -139,6 +141,7 @@ function firstNames(task: LaneTask): Map<number, string> {
   return found;
 }
 
+/** Of these not every entry was listed: what is missing below them may well be in the source. */
 function unlistedDirectories(task: LaneTask): Set<string> {
   const found = new Set<string>();
   const { flags } = task.table.columns;

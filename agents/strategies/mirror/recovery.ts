@@ -3,10 +3,12 @@
  * destination is what its manifest says; files that were new are kept and only verified again.
  */
 import { Buffer } from "node:buffer";
-import { ENOENT } from "../../platform/errno.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import { ENOENT, ENOTDIR, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
+import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
-import { cNameOfLatin1, moveFilesBack, removeTree } from "./tree_removal.ts";
+import { cNameOfLatin1, type MoveBack, moveFilesBack, removeTree } from "./tree_removal.ts";
 
 export const JOURNAL_FILE = "journal.jsonl";
 export const KEPT_DIRECTORY = "kept";
@@ -17,12 +19,15 @@ const JOURNAL_READ_BYTES = 1 << 20;
 export interface Recovered {
   /** What was published and not verified, by path (one byte a character). */
   journal: Map<string, ManifestEntry>;
-  warnings: string[];
 }
+
+/** Begins the name of a stage whose task is complete: what it kept is older than what stands, and only to be removed. */
+export const DONE_PREFIX = "done-";
 
 /**
  * Clears `stage/<bindingKey>/` of earlier attempts. `completedStage` is the stage that the manifest says was completed:
  * what it kept is not needed any more.
+ * @throws {BackupError} when something could not be put back or looked at; that stage then stays as it is
  */
 export function recover(
   posix: Posix,
@@ -30,47 +35,121 @@ export function recover(
   stages: DirectoryHandle,
   task: { name: string; bindingKey: string; stageName: string },
   completedStage: string | undefined,
+  tick: () => void,
 ): Recovered {
-  const found: Recovered = { journal: new Map(), warnings: [] };
+  const found: Recovered = { journal: new Map() };
+  const display = `.backup-agent/stage/${task.bindingKey}`;
   const above = posix.openDirectory(stages, cName(task.bindingKey));
-  if (above < 0) return found;
-  const names = posix.list(above);
-  for (const name of typeof names === "number" ? [] : names.sort()) {
-    if (name === task.stageName) continue;
-    const bytes = cNameOfLatin1(name);
-    const stage = posix.openDirectory(above, bytes);
-    if (stage >= 0 && name !== completedStage) recoverOne(posix, root, stage, task.name, found);
-    if (stage >= 0) posix.closeDirectory(stage);
-    removeTree(posix, above, bytes);
+  if (above === -ENOENT) return found;
+  if (above < 0) throw posixError(above, "open", display);
+  try {
+    const names = posix.list(above);
+    if (typeof names === "number") throw posixError(names, "list", display);
+    for (const name of names.sort()) {
+      if (name === task.stageName) continue;
+      tick();
+      if (name === completedStage) removeCompleted(posix, above, name, display, tick);
+      else {
+        if (!name.startsWith(DONE_PREFIX)) {
+          recoverStage(posix, root, above, name, task.name, display, found, tick);
+        }
+        removeTree(posix, above, cNameOfLatin1(name), tick);
+      }
+    }
+  } finally {
+    posix.closeDirectory(above);
   }
-  posix.closeDirectory(above);
   return found;
 }
 
-function recoverOne(
+/**
+ * The run was cut off after its manifest was written. The next manifest will not name this stage any more, so it must not
+ * be taken for an interrupted one then: its old files would be put over newer ones.
+ */
+function removeCompleted(
+  posix: Posix,
+  above: DirectoryHandle,
+  name: string,
+  display: string,
+  tick: () => void,
+): void {
+  const from = cNameOfLatin1(name);
+  const done = cNameOfLatin1(DONE_PREFIX + name);
+  const renamed = posix.rename(above, from, above, done);
+  if (removeTree(posix, above, renamed < 0 ? from : done, tick) > 0 && renamed < 0) {
+    const error = posixError(renamed, "rename", `${display}/${name}`);
+    throw new BackupError(error.code, `${error.message}, and it cannot be removed`, {
+      path: `${display}/${name}`,
+      hint: "All it keeps is older than what stands in the copy: remove it, then run again",
+      retry: error.retry,
+    });
+  }
+}
+
+function recoverStage(
   posix: Posix,
   root: DirectoryHandle,
-  stage: DirectoryHandle,
+  above: DirectoryHandle,
+  stageName: string,
   name: string,
+  display: string,
   found: Recovered,
+  tick: () => void,
 ): void {
-  readJournal(posix, stage, found.journal);
-  const kept = posix.openDirectory(stage, cName(KEPT_DIRECTORY));
-  if (kept < 0) return;
-  const copy = posix.openDirectory(root, cName(name));
-  if (copy >= 0) {
-    moveFilesBack(
-      posix,
-      kept,
-      copy,
-      "",
-      (path) => found.journal.delete(path),
-      (path, result) =>
-        found.warnings.push(`Could not put back the earlier ${name}/${path} (error ${-result})`),
+  const stage = posix.openDirectory(above, cNameOfLatin1(stageName));
+  if (stage === -ENOTDIR) return;
+  let failures = 0;
+  let first: BackupError | undefined;
+  const onFailed = (path: string, result: number) => {
+    failures++;
+    first ??= posixError(
+      result,
+      "put back the earlier",
+      path === "" ? name : `${name}/${utf8OfLatin1(path)}`,
     );
-    posix.closeDirectory(copy);
+  };
+  if (stage < 0) onFailed("", stage);
+  else {
+    readJournal(posix, stage, found.journal);
+    const kept = posix.openDirectory(stage, cName(KEPT_DIRECTORY));
+    if (kept >= 0) {
+      putAllBack(posix, root, kept, name, {
+        onMoved: (path) => found.journal.delete(path),
+        onFailed,
+        tick,
+      });
+      posix.closeDirectory(kept);
+    } else if (kept !== -ENOENT) onFailed("", kept);
+    posix.closeDirectory(stage);
   }
-  posix.closeDirectory(kept);
+  if (first === undefined) return;
+  const more = failures > 1 ? `, and ${failures - 1} more` : "";
+  throw new BackupError(first.code, first.message + more, {
+    path: first.path,
+    hint: `An interrupted backup kept it in ${display}/${stageName}/${KEPT_DIRECTORY}: ` +
+      "run again when the disk and the rights there are in order, or move it to its place yourself",
+    retry: first.retry,
+  });
+}
+
+function putAllBack(
+  posix: Posix,
+  root: DirectoryHandle,
+  kept: DirectoryHandle,
+  name: string,
+  report: MoveBack,
+): void {
+  const names = posix.list(kept);
+  if (typeof names === "number") return report.onFailed("", names);
+  if (names.length === 0) return;
+  let copy = posix.openDirectory(root, cName(name));
+  if (copy === -ENOENT) {
+    const made = posix.makeDirectory(root, cName(name), 0o700);
+    copy = made < 0 ? made : posix.openDirectory(root, cName(name));
+  }
+  if (copy < 0) return report.onFailed("", copy);
+  moveFilesBack(posix, kept, copy, "", report);
+  posix.closeDirectory(copy);
 }
 
 /** The last line may be cut by the crash; it and whatever else does not parse is left out, so that file is copied again. */
@@ -80,7 +159,7 @@ function readJournal(
   into: Map<string, ManifestEntry>,
 ): void {
   const fd = posix.openRead(stage, cName(JOURNAL_FILE));
-  if (fd === -ENOENT || fd < 0) return;
+  if (fd < 0) return;
   const buffer = Buffer.alloc(JOURNAL_READ_BYTES);
   let carry = Buffer.alloc(0);
   let offset = 0;

@@ -1,20 +1,20 @@
 /**
- * Checks a copy as it lies at a destination, with nothing but its manifest. Rule: what is recorded and differs, is missing
- * or cannot be read is named; what is there and not recorded is named too.
+ * Checks a copy as it lies at a destination, with nothing but its manifest. Rule: what is recorded and differs – in kind,
+ * content, or where a link points – is missing or cannot be read is named; what is there and not recorded is named too.
  */
-import { IntegrityError } from "../../../protocol/base/errors.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { DirectoryCache } from "../../platform/directory_cache.ts";
 import { errnoCode, errnoText, posixError } from "../../platform/errno.ts";
-import { cName, KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
-import { utf8OfLatin1 } from "../../source/entry_table.ts";
-import { walk } from "../../source/walk.ts";
+import { cName, KIND_DIRECTORY, KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
+import { type EntryTable, utf8OfLatin1 } from "../../source/entry_table.ts";
+import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import { OldEntries } from "./diff.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import { ManifestWriter, openManifest } from "./manifest_file.ts";
-import type { ManifestEntry } from "./manifest_line.ts";
+import { lineOfRow, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
 
 export interface StoredCheck {
@@ -51,18 +51,23 @@ const BATCH_FILES = 64;
 const BATCH_BYTES = 4 << 20;
 const EXTRA_NAMED_MAX = 10_000;
 
-/** Counts what a manifest records. @throws {IntegrityError} when it is damaged or missing */
+/**
+ * Counts what a manifest records; `tick` is called for every line.
+ * @throws {BackupError} `damaged` when it is, `not_found` when there is none: its first backup was interrupted
+ */
 export function countStored(
   posix: Posix,
   destination: OpenDestination,
   bindingKey: string,
   name: string,
+  tick: () => void = () => {},
 ): StoredTotals {
   const manifest = openStored(posix, destination, bindingKey, name);
   const totals: StoredTotals = { lines: 0, files: 0, bytes: 0 };
   for (;;) {
     const next = manifest.lines.next();
     if (next.done) return totals;
+    tick();
     totals.lines++;
     const { entry } = next.value;
     if (!isContent(entry)) continue;
@@ -97,25 +102,43 @@ export function checkStored(
   };
   const { name, part, parts } = check;
   const isFirst = part === 0;
-  const display = (path: string) => `${name}/${utf8OfLatin1(path)}`;
+  const display = (path: string) => path === "" ? name : `${name}/${utf8OfLatin1(path)}`;
+  const tick = () => Atomics.add(cells.operations, 0, 1);
+  const isCancelled = () => Atomics.load(cells.cancelled, 0) !== 0;
+  const damaged = (path: string, message: string) =>
+    result.damaged.push({ path: display(path), code: "damaged", message, attempts: 1 });
+  const top = newStat();
+  const found = posix.statAt(destination.root, cName(name), top);
+  if (found < 0) throw posixError(found, "read", `${destination.display}/${name}`);
+  if (top.kind !== KIND_DIRECTORY) {
+    // Above all a link: what it leads to is no copy of ours.
+    if (isFirst) damaged("", "Recorded as a directory, but it is something else");
+    return result;
+  }
   const listed = walk(
     posix,
     `${destination.display}/${name}`,
     name,
     { excludes: [], ignoreFiles: false, excludeCaches: false, oneFileSystem: false },
-    () => Atomics.add(cells.operations, 0, 1),
+    () => {
+      tick();
+      if (isCancelled()) throw walkCancelled();
+    },
   );
   const { table } = listed;
   if (isFirst) result.unreadable.push(...listed.unreadable);
+  const manifest = openStored(posix, destination, check.bindingKey, name);
   const root = posix.openRoot(cName(`${destination.display}/${name}`));
-  if (root < 0) throw posixError(root, "read", `${destination.display}/${name}`);
+  if (root < 0) {
+    manifest.close();
+    throw posixError(root, "read", `${destination.display}/${name}`);
+  }
   const directories = new DirectoryCache(posix, {
     parent: (row) => table.columns.parent[row]!,
     cName: (row) => table.cName(row),
   }, root);
   const sound = new Uint8Array(check.sound);
   const progress = new Float64Array(check.progress);
-  const manifest = openStored(posix, destination, check.bindingKey, name);
 
   let waiting: Waiting[] = [];
   let waitingBytes = 0;
@@ -127,7 +150,7 @@ export function checkStored(
     waitingBytes = 0;
     if (!mine) return;
     const fds = items.map(({ row }) => {
-      Atomics.add(cells.operations, 0, 1);
+      tick();
       const parent = directories.handle(table.columns.parent[row]!);
       return parent < 0 ? parent : posix.openRead(parent, table.cName(row));
     });
@@ -139,8 +162,8 @@ export function checkStored(
     }
     items.forEach(({ line, row, entry }, k) => {
       const fd = fds[k]!;
-      const path = display(table.pathLatin1(row));
-      if (fd < 0) return result.unreadable.push(failure(path, -fd));
+      const path = table.pathLatin1(row);
+      if (fd < 0) return result.unreadable.push(failure(display(path), -fd));
       const sizeBytes = entry.sizeBytes ?? 0;
       const sha256 = entry.sha256!;
       const verdict = verifier.verify({ fd, sizeBytes, sha256 }, dropped[k]!);
@@ -152,75 +175,85 @@ export function checkStored(
         if (verdict.fromDisk) result.fromDisk++;
         else result.fromCache++;
       } else if (verdict.kind === "error") {
-        result.unreadable.push(failure(path, -verdict.result));
+        result.unreadable.push(failure(display(path), -verdict.result));
       } else if (verdict.kind !== "cancelled") {
-        result.damaged.push({
+        damaged(
           path,
-          code: "damaged",
-          message: verdict.kind === "size"
+          verdict.kind === "size"
             ? "The size is not the recorded one"
             : "The checksum is not the recorded one",
-          attempts: 1,
-        });
+        );
       }
       progress[0]! += 1;
       progress[1]! += sizeBytes;
       return undefined;
     });
   };
-  const isCancelled = () => Atomics.load(cells.cancelled, 0) !== 0;
 
   let line = -1;
   const numbered = {
     next: () => {
       line++;
+      tick();
       return manifest.lines.next();
     },
   };
-  // One line is always read ahead, so the line in hand is the one before the newest.
-  const recorded = new OldEntries(numbered);
   const onMissing = (entry: ManifestEntry, _text: string, path: string) => {
-    if (!isFirst || entry.type === "directory") return;
+    if (!isFirst) return;
     result.missing.push({
       path: display(path),
       code: "not_found",
-      message: "Recorded, but not there",
+      message: `Recorded as a ${entry.type}, but not there`,
       attempts: 1,
     });
   };
-  for (let row = 0; row < table.count && !isCancelled(); row++) {
-    const entry = recorded.find(table.pathLatin1(row), onMissing);
-    const kind = table.columns.kind[row]!;
-    if (entry === undefined) {
-      if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
-        result.extra.push(display(table.pathLatin1(row)));
+  try {
+    // One line is always read ahead, so the line in hand is the one before the newest.
+    const recorded = new OldEntries(numbered);
+    for (let row = 0; row < table.count && !isCancelled(); row++) {
+      const path = table.pathLatin1(row);
+      const entry = recorded.find(path, onMissing);
+      const kind = table.columns.kind[row]!;
+      if (entry === undefined) {
+        if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
+          result.extra.push(display(path));
+        }
+        continue;
       }
-      continue;
-    }
-    if (!isContent(entry)) continue;
-    if (kind !== KIND_FILE) {
-      if (isFirst) {
-        result.damaged.push({
-          path: display(table.pathLatin1(row)),
-          code: "damaged",
-          message: "Recorded as a file, but something else stands there",
-          attempts: 1,
-        });
+      if (isContent(entry) && kind === KIND_FILE) {
+        waiting.push({ line: line - 1, row, entry });
+        waitingBytes += entry.sizeBytes ?? 0;
+        if (waiting.length >= BATCH_FILES || waitingBytes >= BATCH_BYTES) drain();
+      } else if (isFirst) {
+        const wrong = differenceOf(entry, table, row, path);
+        if (wrong !== undefined) damaged(path, wrong);
       }
-      continue;
     }
-    waiting.push({ line: line - 1, row, entry });
-    waitingBytes += entry.sizeBytes ?? 0;
-    if (waiting.length >= BATCH_FILES || waitingBytes >= BATCH_BYTES) drain();
+    if (!isCancelled()) {
+      recorded.finish(onMissing);
+      drain();
+    }
+    return result;
+  } finally {
+    manifest.close();
+    directories.close();
+    posix.closeDirectory(root);
   }
-  if (!isCancelled()) {
-    recorded.finish(onMissing);
-    drain();
+}
+
+/** How what stands there differs from its line, but for the content of files; undefined when it does not. */
+function differenceOf(
+  entry: ManifestEntry,
+  table: EntryTable,
+  row: number,
+  path: string,
+): string | undefined {
+  const stands = JSON.parse(lineOfRow(table, row, path, {})) as ManifestEntry;
+  if (stands.type !== entry.type) return `Recorded as a ${entry.type}, but it is a ${stands.type}`;
+  if (stands.target !== entry.target || stands.targetBase64 !== entry.targetBase64) {
+    return `Recorded as a link to ${entry.target}, but it points to ${stands.target}`;
   }
-  manifest.close();
-  directories.close();
-  posix.closeDirectory(root);
-  return result;
+  return stands.rdev === entry.rdev ? undefined : "The device is not the recorded one";
 }
 
 /** Writes today's date to the lines of files that were found sound. */
@@ -228,6 +261,7 @@ export function stampVerified(
   posix: Posix,
   destination: OpenDestination,
   request: { bindingKey: string; name: string; sound: SharedArrayBuffer; verifiedAtMs: number },
+  tick: () => void = () => {},
 ): void {
   const { bindingKey, verifiedAtMs } = request;
   const manifest = openStored(posix, destination, bindingKey, request.name);
@@ -243,6 +277,7 @@ export function stampVerified(
     for (let line = 0;; line++) {
       const next = manifest.lines.next();
       if (next.done) break;
+      tick();
       const { text, entry } = next.value;
       writer.add(
         sound[line] === 1 ? JSON.stringify({ ...entry, verifiedAtMs }) : text,
@@ -273,10 +308,11 @@ function openStored(
   const display = `${destination.display}/.backup-agent/manifests/${file}`;
   const manifest = openManifest(posix, destination.manifests, file, display);
   if (manifest === undefined) {
-    throw new IntegrityError(`The manifest of ${name} is missing: ${display}`, {
-      path: display,
-      hint: "A backup of its source writes it anew; an interrupted first backup has none yet",
-    });
+    throw new BackupError(
+      "not_found",
+      `There is no list of ${name}: its first backup was interrupted, or ${display} was deleted`,
+      { path: display, hint: "Run its backup again: what is there already is not lost" },
+    );
   }
   return manifest;
 }

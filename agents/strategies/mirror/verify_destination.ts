@@ -14,6 +14,10 @@ export interface VerifyOptions {
   path: string;
   /** Top names to check; empty = all. */
   names: readonly string[];
+  /** How long one disk operation may take. */
+  timeoutMs: number;
+  /** How long a destination that another run uses is waited for. */
+  waitMs: number;
   onProgress(progress: {
     filesDone: number;
     filesTotal: number;
@@ -39,10 +43,12 @@ export interface VerifyOutcome {
 
 const THREADS = 2;
 const TICK_MS = 250;
-const TIMEOUT_MS = 60_000;
+/** How often a busy destination is tried again. */
+const BUSY_RETRY_MS = 500;
 
 /**
- * Dates of sound files are brought up to date where the destination can be written.
+ * Dates of sound files are brought up to date where the destination can be written. A copy that cannot be checked as a
+ * whole is a failure with its name, and the others are checked all the same.
  * @throws {BackupError} `destination_missing` without a marker, `destination_busy`, `usage` for an unknown name
  */
 export async function verifyDestination(
@@ -50,7 +56,7 @@ export async function verifyDestination(
   spawn: (role: string) => Worker,
 ): Promise<VerifyOutcome> {
   const { clock, signal } = options;
-  const watch = new ThreadWatch(clock, TIMEOUT_MS);
+  const watch = new ThreadWatch(clock, options.timeoutMs);
   const threads: ThreadClient[] = [];
   const cancel = () => threads.forEach((thread) => thread.cancel());
   signal.addEventListener("abort", cancel, { once: true });
@@ -89,11 +95,11 @@ async function verifyOpened(
       hint: "Mount the disk, or name the folder that holds .backup-agent",
     });
   }
-  const isWritable = await openAll(control, others, clock);
-  const bindings = (await control.call<{ name: string; key: string }[]>("bindings", undefined))
+  const isWritable = await openAll(control, others, options);
+  const chosen = (await control.call<{ name: string; key: string }[]>("bindings", undefined))
     .filter(({ name }) => options.names.length === 0 || options.names.includes(name));
   for (const name of options.names) {
-    if (!bindings.some((binding) => binding.name === name)) {
+    if (!chosen.some((binding) => binding.name === name)) {
       throw new BackupError("usage", `There is no copy named ${name} at ${path}`, { path });
     }
   }
@@ -109,12 +115,16 @@ async function verifyOpened(
   let fromDisk = 0;
   let fromCache = 0;
   const total = { files: 0, bytes: 0 };
-  const totals: StoredTotals[] = [];
-  for (const binding of bindings) {
-    const counted = await control.call<StoredTotals>("countStored", binding);
-    totals.push(counted);
-    total.files += counted.files;
-    total.bytes += counted.bytes;
+  const bindings: { name: string; key: string; lines: number }[] = [];
+  for (const binding of chosen) {
+    try {
+      const counted = await control.call<StoredTotals>("countStored", binding);
+      bindings.push({ ...binding, lines: counted.lines });
+      total.files += counted.files;
+      total.bytes += counted.bytes;
+    } catch (thrown) {
+      addUncheckable(outcome, binding.name, thrown);
+    }
   }
   // One pair of numbers per thread: each is written by one alone.
   const progress = threads.map(() => new SharedArrayBuffer(16));
@@ -128,11 +138,11 @@ async function verifyOpened(
       currentFile,
     });
   };
-  for (const [at, binding] of bindings.entries()) {
-    const sound = new SharedArrayBuffer(totals[at]!.lines);
+  for (const binding of bindings) {
+    const sound = new SharedArrayBuffer(binding.lines);
     const stopTicks = clock.every(TICK_MS, () => report(binding.name));
     try {
-      const results = await Promise.all(threads.map((thread, part) =>
+      const results = await allEnded(threads.map((thread, part) =>
         thread.call<StoredResult>(
           "checkStored",
           {
@@ -155,6 +165,9 @@ async function verifyOpened(
         fromDisk += result.fromDisk;
         fromCache += result.fromCache;
       }
+    } catch (thrown) {
+      addUncheckable(outcome, binding.name, thrown);
+      continue;
     } finally {
       stopTicks();
     }
@@ -181,25 +194,57 @@ async function verifyOpened(
   return outcome;
 }
 
+/** All results, or the first error, in either case when nothing of it is under way any more. */
+async function allEnded<T>(calls: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(calls);
+  return await Promise.all(calls);
+}
+
+/** A copy of which nothing can be told but that; what concerns more than this copy is thrown on. */
+function addUncheckable(outcome: VerifyOutcome, name: string, thrown: unknown): void {
+  const { code, message, hint } = asBackupError(thrown);
+  const groups: Partial<Record<typeof code, FileFailure[]>> = {
+    damaged: outcome.damaged,
+    not_found: outcome.missing,
+    not_a_directory: outcome.damaged,
+    permission: outcome.unreadable,
+    io: outcome.unreadable,
+  };
+  const group = groups[code];
+  if (group === undefined) throw thrown;
+  const text = hint === undefined ? message : `${message}. ${hint}`;
+  group.push({ path: name, code, message: text, attempts: 1 });
+}
+
 /** With the lock where that is possible; a read-only medium is checked without it. */
 async function openAll(
   control: ThreadClient,
   others: ThreadClient[],
-  clock: Clock,
+  options: VerifyOptions,
 ): Promise<boolean> {
+  const { clock } = options;
   const request: OpenRequest = {
     wanted: [],
     holder: `verify, process ${Deno.pid}`,
     createdAt: new Date(clock.nowMs()).toISOString(),
   };
-  let isWritable = true;
-  try {
-    await control.call("open", request);
-  } catch (thrown) {
-    const { code } = asBackupError(thrown);
-    if (code !== "read_only" && code !== "permission") throw thrown;
-    isWritable = false;
-    await control.call("attach", request);
+  const deadlineMs = clock.monotonicMs() + options.waitMs;
+  let isWritable: boolean | undefined;
+  while (isWritable === undefined) {
+    try {
+      await control.call("open", request);
+      isWritable = true;
+    } catch (thrown) {
+      const { code } = asBackupError(thrown);
+      const leftMs = deadlineMs - clock.monotonicMs();
+      if (code === "destination_busy" && leftMs > 0) {
+        await clock.sleep(Math.min(leftMs, BUSY_RETRY_MS), options.signal);
+        continue;
+      }
+      if (code !== "read_only" && code !== "permission") throw thrown;
+      isWritable = false;
+      await control.call("attach", request);
+    }
   }
   await Promise.all(others.map((thread) => thread.call("attach", request)));
   return isWritable;

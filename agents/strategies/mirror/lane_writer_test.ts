@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { join } from "node:path";
+import { tableOfFiles } from "../../../tests/support/sample_table.ts";
+import { inScratch } from "../../../tests/support/small_tree.ts";
+import { needs } from "../../../tests/support/tools.ts";
+import { openDestination } from "../../destinations/local_destination.ts";
+import { unlimited } from "../../destinations/pacer.ts";
+import { openPosix } from "../../platform/open_posix.ts";
+import { newStat, type Posix } from "../../platform/posix.ts";
+import { type ThreadCells, threadCells } from "../../threads/thread_rpc.ts";
+import { STATUS_STAGED, STATUS_WANTED } from "./entry_status.ts";
+import { LaneTask } from "./lane_task.ts";
+import { LaneWriter } from "./lane_writer.ts";
+
+const posix = openPosix();
+const ROW = 1;
+
+interface Scene {
+  writer: LaneWriter;
+  task: LaneTask;
+  cells: ThreadCells;
+  staged: string;
+  copy: string;
+}
+
+/** One file of three bytes; `portOf` makes the disk of the thread, which may give itself up in the middle of a call. */
+function inScene(
+  portOf: (giveUp: () => void) => Posix,
+  use: (scene: Scene) => void,
+): Promise<void> {
+  return inScratch((folder) => {
+    const cells = threadCells(new SharedArrayBuffer(24));
+    const port = portOf(() => Atomics.store(cells.fenced, 0, 1));
+    const wanted = { name: "copy", hostId: "h", hostName: "h", sourcePath: "/s" };
+    const destination = openDestination(posix, join(folder, "to"), [wanted], "test", "now");
+    const share = tableOfFiles([3]).freeze();
+    const slots = new SharedArrayBuffer(3);
+    new Uint8Array(slots).set([97, 98, 99]);
+    const task = new LaneTask(port, destination.root, destination.stage, {
+      task: "task",
+      name: "copy",
+      bindingKey: "s1",
+      sourcePath: "/s",
+      runId: "run",
+      stageName: "run-1",
+      table: share,
+      status: new SharedArrayBuffer(share.count),
+      knownSha256: new SharedArrayBuffer(0),
+    });
+    task.status[ROW] = STATUS_WANTED;
+    const identity = { uid: 0, gid: 0 };
+    const writer = new LaneWriter(port, destination, slots, cells, unlimited, identity);
+    writer.makeDirectories(task);
+    const staged = join(folder, "to/.backup-agent/stage/s1/run-1/t1");
+    use({ writer, task, cells, staged, copy: join(folder, "to/copy/f000000") });
+    task.close();
+    destination.close();
+  });
+}
+
+const ITEMS = [{ row: ROW, offset: 0, sizeBytes: 3 }];
+const STANDING = { keepOld: true, strangers: new Set<number>(), ours: new Set<number>() };
+
+Deno.test({
+  ...needs("a thread that wakes after it was given up leaves its successor's file alone", "linux"),
+  fn: () => {
+    let isAsleep = true;
+    const theirs = newStat();
+    return inScene((giveUp) => ({
+      ...posix,
+      createFile(at, name) {
+        // While it slept here its successor made the file.
+        if (isAsleep) {
+          const fd = posix.createFile(at, name);
+          posix.stat(fd, theirs);
+          posix.close(fd);
+        }
+        isAsleep = false;
+        giveUp();
+        return posix.createFile(at, name);
+      },
+    }), ({ writer, task, staged }) => {
+      const problems = writer.writeFiles(task, ITEMS);
+      assert.deepEqual(problems.map(({ code }) => code), ["cancelled"]);
+      assert.equal(fs.statSync(staged).ino % 2 ** 32, theirs.inodeLow);
+      assert.equal(task.status[ROW], STATUS_WANTED);
+    });
+  },
+});
+
+Deno.test({
+  ...needs("a thread that was given up says of no file that it is staged", "linux"),
+  fn: () =>
+    inScene((giveUp) => ({
+      ...posix,
+      close(fd) {
+        giveUp();
+        return posix.close(fd);
+      },
+    }), ({ writer, task }) => {
+      writer.writeFiles(task, ITEMS);
+      assert.equal(task.status[ROW], STATUS_WANTED);
+    }),
+});
+
+Deno.test({
+  ...needs("a thread that was given up renames nothing any more", "linux"),
+  fn: () => {
+    let isPublishing = false;
+    return inScene((giveUp) => ({
+      ...posix,
+      link(...names) {
+        if (isPublishing) giveUp();
+        return posix.link(...names);
+      },
+    }), ({ writer, task, copy }) => {
+      assert.deepEqual(writer.writeFiles(task, ITEMS), []);
+      fs.writeFileSync(copy, "what stood there");
+      isPublishing = true;
+      const moved = writer.publish(task, Uint32Array.of(ROW), new Map(), STANDING);
+      assert.deepEqual([moved.published, moved.problems], [0, []]);
+      assert.equal(fs.readFileSync(copy, "utf8"), "what stood there");
+      assert.equal(task.status[ROW], STATUS_STAGED);
+    });
+  },
+});
