@@ -19,6 +19,7 @@ import type {
   ScanResult,
   ScanTask,
 } from "../../protocol/mesh/task.ts";
+import { toWireError } from "../../protocol/mesh/task_mapping.ts";
 import { findClashes, type Identity } from "../destinations/identity.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
 import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
@@ -30,7 +31,6 @@ import { ReaderThreads } from "../source/reader_threads.ts";
 import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
 import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
-import { wireError } from "../strategies/mirror/lane_run.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
@@ -227,7 +227,7 @@ export class RunContext {
       await lane.finish();
       return { op: "finish" };
     } catch (thrown) {
-      return { op: "finish", error: wireError(asBackupError(thrown)) };
+      return { op: "finish", error: toWireError(asBackupError(thrown)) };
     } finally {
       this.#lanes.delete(task.destination);
       await lane.close();
@@ -346,7 +346,7 @@ export class RunContext {
     const prepared: PreparedDestination = { destination: spec.key, warnings: [] };
     if (error !== undefined || inspection === undefined) {
       await this.#drop(spec);
-      return error === undefined ? prepared : { ...prepared, error: wireError(error) };
+      return error === undefined ? prepared : { ...prepared, error: toWireError(error) };
     }
     const request: OpenRequest = {
       wanted: readable.map((source) => this.#wanted(source)),
@@ -376,7 +376,7 @@ export class RunContext {
           continue;
         }
         await this.#drop(spec);
-        return { ...prepared, error: wireError(failed) };
+        return { ...prepared, error: toWireError(failed) };
       }
     }
   }

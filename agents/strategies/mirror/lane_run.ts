@@ -968,5 +968,3 @@ const SOUND: ReadonlySet<number> = new Set([
   STATUS_VERIFIED,
   STATUS_REVERIFIED,
 ]);
-
-export { toWireError as wireError };
