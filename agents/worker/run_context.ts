@@ -261,6 +261,8 @@ export class RunContext {
       return thread;
     });
     this.#reader = new FanOutReader(this.#readers, pool, () => this.#lanes.size);
+    // A limited destination hardly uses a processor: the fast one beside it gets what it would have alone.
+    const unlimited = destinations.filter((d) => d.limitBytesPerSecond === undefined).length;
     for (const spec of destinations) {
       this.#lanes.set(
         spec.key,
@@ -272,7 +274,7 @@ export class RunContext {
             slots: pool.memory,
             reader: this.#reader,
             signal: this.#abort.signal,
-            workersStart: destinations.length < this.#deps.processors ? 2 : 1,
+            workersStart: unlimited < this.#deps.processors ? 2 : 1,
             cpuBusyFraction: () => this.#cpu?.busyFraction(),
           },
           spec,

@@ -43,6 +43,10 @@ export class FileVerifier {
   dropCache(fd: number, sizeBytes: number): boolean {
     if (sizeBytes === 0) return true;
     this.#posix.dropCache(fd);
+    if (this.#posix.cachedBytes(fd, sizeBytes) === 0) return true;
+    // Pages on their way to the disk stay where they are; once this file is flushed they can go.
+    this.#posix.flushFile(fd);
+    this.#posix.dropCache(fd);
     return this.#posix.cachedBytes(fd, sizeBytes) === 0;
   }
 
