@@ -2,6 +2,7 @@
  * Reads stored files back and compares them with their hash. Rule: the page cache is asked to drop the file first, and the
  * answer says whether that was proven ("disk") or not ("cache").
  */
+import type { VerificationKind } from "../../../protocol/mesh/task.ts";
 import { createHash } from "node:crypto";
 import type { Pacer } from "../../destinations/pacer.ts";
 import { Garbage, HASH_GARBAGE_BYTES } from "../../platform/garbage.ts";
@@ -20,6 +21,13 @@ export type Verdict =
   | { ok: false; kind: "differs" | "size" | "type"; fromDisk: boolean }
   | { ok: false; kind: "error"; result: number; fromDisk: false }
   | { ok: false; kind: "cancelled"; fromDisk: false };
+
+/** Where the files of a whole verification were read from: "disk" only when that is proven for each of them. */
+export function verificationKind(fromDisk: number, fromCache: number): VerificationKind {
+  if (fromDisk + fromCache === 0) return "none";
+  if (fromCache === 0) return "disk";
+  return fromDisk === 0 ? "cache" : "mixed";
+}
 
 const PIECE_BYTES = 256 << 10;
 /** Files up to this size are read ahead together before the first is hashed. */

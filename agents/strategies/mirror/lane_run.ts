@@ -29,6 +29,7 @@ import {
   STATUS_VERIFIED,
   STATUS_WANTED,
 } from "./entry_status.ts";
+import { verificationKind } from "./file_verifier.ts";
 import {
   type LaneTaskShare,
   NOT_KEPT_BYTES,
@@ -877,13 +878,7 @@ export class LaneRun {
     compared: Diffed | undefined,
   ): LaneReport {
     if (state !== "planned") this.state = state;
-    const verification = this.#fromDisk + this.#fromCache === 0
-      ? "none"
-      : this.#fromCache === 0
-      ? "disk"
-      : this.#fromDisk === 0
-      ? "cache"
-      : "mixed";
+    const verification = verificationKind(this.#fromDisk, this.#fromCache);
     const report: LaneReport = {
       destination: this.#input.destination,
       state,

@@ -1,4 +1,6 @@
 /** `verify DEST`: everything recorded there is read back, by threads of its own and with no coordinator. */
+import { verificationKind } from "./file_verifier.ts";
+import type { VerificationKind } from "../../../protocol/mesh/task.ts";
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { Log } from "../../../protocol/base/log.ts";
@@ -33,7 +35,7 @@ export interface VerifyOptions {
 export interface VerifyOutcome {
   filesVerified: number;
   bytesVerified: number;
-  verification: "disk" | "cache" | "mixed" | "none";
+  verification: VerificationKind;
   damaged: FileFailure[];
   missing: FileFailure[];
   extra: string[];
@@ -182,13 +184,7 @@ async function verifyOpened(
     }
   }
   report("");
-  outcome.verification = fromDisk + fromCache === 0
-    ? "none"
-    : fromCache === 0
-    ? "disk"
-    : fromDisk === 0
-    ? "cache"
-    : "mixed";
+  outcome.verification = verificationKind(fromDisk, fromCache);
   if (outcome.filesVerified > 0) outcome.lastVerifiedAtMs = clock.nowMs();
   await control.call("close", undefined);
   return outcome;
