@@ -22,6 +22,11 @@ export { bindingConflict, type WantedBinding } from "./bindings.ts";
 
 /** File systems whose `syncfs` waits for data and reports errors (Linux ≥ 5.8), plus memory, where there is no disk. */
 const SYNCFS_TRUSTED: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs"]);
+/**
+ * Local file systems of plain blocks: there, writing past the page cache costs a tenth of the processor time and leaves
+ * other programs their cache. Elsewhere it is refused, slow (each write waits for the network), or turns compression off.
+ */
+const DIRECT_WRITES_PAY: ReadonlySet<string> = new Set(["ext4", "xfs"]);
 
 export interface Inspection {
   exists: boolean;
@@ -51,6 +56,8 @@ export interface OpenDestination {
   fileSystem: FileSystemInfo;
   /** False: every file is flushed by itself. */
   batchFlush: boolean;
+  /** Large files are written past the page cache. */
+  directWrites: boolean;
   /** Names that differ in case only are one name here; see `foldName`. */
   foldsCase: boolean;
   /** What a person should know before the first byte, a sentence each. */
@@ -207,6 +214,7 @@ export function openDestination(
       marker,
       fileSystem,
       batchFlush: SYNCFS_TRUSTED.has(fileSystem.type) && posix.name === "libc",
+      directWrites: DIRECT_WRITES_PAY.has(fileSystem.type),
       foldsCase: folds,
       warnings,
       close,

@@ -40,6 +40,7 @@ const SYMBOLS = {
   fchown: { parameters: ["i32", "u32", "u32"], result: "i32" },
   futimens: { parameters: ["i32", "buffer"], result: "i32" },
   utimensat: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   fsync: { parameters: ["i32"], result: "i32" },
   syncfs: { parameters: ["i32"], result: "i32" },
   sync_file_range: { parameters: ["i32", "i64", "i64", "u32"], result: "i32" },
@@ -64,8 +65,10 @@ const O_NOATIME = 0o1000000;
 // The only open flags whose values differ between the two processors.
 const ARM = Deno.build.arch === "aarch64";
 const O_DIRECTORY = ARM ? 0o40000 : 0o200000;
+const O_DIRECT = ARM ? 0o200000 : 0o40000;
 const O_NOFOLLOW = ARM ? 0o100000 : 0o400000;
 const STATX_BASIC = 0x7ff;
+const F_SETFL = 4;
 const SEEK_SET = 0;
 const SYNC_FILE_RANGE_WRITE = 2;
 const FADV_WILLNEED = 3;
@@ -259,8 +262,10 @@ export function openLibc(): Posix {
     startWriteback(fd, offset, lengthBytes) {
       c.sync_file_range(fd, BigInt(offset), BigInt(lengthBytes), SYNC_FILE_RANGE_WRITE);
     },
-    dropCache(fd) {
-      c.posix_fadvise(fd, 0n, 0n, FADV_DONTNEED);
+    // Of the flags that can be set this way, files opened here have no other.
+    setDirect: (fd, on) => check(c.fcntl(fd, F_SETFL, on ? O_DIRECT : 0)),
+    dropCache(fd, offset = 0, lengthBytes = 0) {
+      c.posix_fadvise(fd, BigInt(offset), BigInt(lengthBytes), FADV_DONTNEED);
     },
     willNeed(fd) {
       c.posix_fadvise(fd, 0n, 0n, FADV_WILLNEED);

@@ -186,6 +186,7 @@ export function openPortable(): Posix {
     flushDirectory: (handle) => attempt(() => done(fs.fsyncSync(handle))),
     flushFileSystem: () => -ENOSYS,
     startWriteback() {},
+    setDirect: () => -ENOSYS,
     dropCache() {},
     willNeed() {},
     cachedBytes: () => -1,

@@ -138,8 +138,16 @@ export interface Posix {
   flushFileSystem(handle: DirectoryHandle): number;
   /** Asks the kernel to start writing a range back; a hint. */
   startWriteback(fd: number, offset: number, lengthBytes: number): void;
-  /** Asks for the clean pages of a file to leave the page cache; a hint, see `cachedBytes`. */
-  dropCache(fd: number): void;
+  /**
+   * Turns writing past the page cache on or off for an open file. While it is on, memory, offset and length of every write
+   * are to be multiples of `DIRECT_BLOCK_BYTES`, else it fails with -EINVAL. -EINVAL or -ENOSYS where there is no such thing.
+   */
+  setDirect(fd: number, on: boolean): number;
+  /**
+   * Asks for the clean pages of a range, or of the whole file, to leave the page cache; a hint, see `cachedBytes`.
+   * `lengthBytes` 0 reaches to the end.
+   */
+  dropCache(fd: number, offset?: number, lengthBytes?: number): void;
   /** Asks for the file to be read ahead; a hint. */
   willNeed(fd: number): void;
   /** Bytes of the file that are in the page cache now; -1 when this system cannot tell. */
@@ -148,6 +156,9 @@ export interface Posix {
   /** Exclusive advisory lock that ends with the process; -EAGAIN when somebody else holds it. */
   tryLock(fd: number): number;
 }
+
+/** No disk has larger blocks, and memory pages are at least as large. */
+export const DIRECT_BLOCK_BYTES = 4096;
 
 /** A name as the calls want it. */
 export function cName(text: string): Uint8Array {

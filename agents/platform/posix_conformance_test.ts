@@ -30,6 +30,7 @@ import { openLibc } from "./linux_libc.ts";
 import { openPortable } from "./portable.ts";
 import {
   cName,
+  DIRECT_BLOCK_BYTES,
   KIND_CHARACTER_DEVICE,
   KIND_DIRECTORY,
   KIND_FIFO,
@@ -481,6 +482,25 @@ function conformance(posix: Posix): void {
       assert.equal(posix.statDirectory(inner, stat), 0);
       assert.deepEqual(stat, statAt(folder, B));
       posix.closeDirectory(inner);
+    }));
+
+  test("what is written past the page cache is there, and the odd rest through it", () =>
+    inFolder(posix, (folder) => {
+      const fd = posix.createFile(folder, A);
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+      const bytes = new Uint8Array(memory.buffer);
+      bytes.fill(7);
+      const on = posix.setDirect(fd, true);
+      if (posix.name === "portable") assert.equal(on, -ENOSYS);
+      // Some file systems know no such thing.
+      if (on !== 0) return void posix.close(fd);
+      assert.equal(posix.writeAt(fd, bytes.subarray(0, DIRECT_BLOCK_BYTES), 0), DIRECT_BLOCK_BYTES);
+      assert.equal(posix.setDirect(fd, false), 0);
+      assert.equal(posix.writeAt(fd, bytes.subarray(1, 4), DIRECT_BLOCK_BYTES), 3);
+      const read = new Uint8Array(DIRECT_BLOCK_BYTES + 10);
+      assert.equal(posix.readAt(fd, read, 0), DIRECT_BLOCK_BYTES + 3);
+      assert.ok(read.subarray(0, DIRECT_BLOCK_BYTES + 3).every((byte) => byte === 7));
+      posix.close(fd);
     }));
 
   test("flushing works, and hints never fail", () =>

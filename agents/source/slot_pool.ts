@@ -4,6 +4,7 @@
  */
 
 export const SLOT_BYTES = 2 << 20;
+const WASM_PAGE_BYTES = 64 << 10;
 
 export interface Slot {
   readonly id: number;
@@ -23,7 +24,10 @@ export class SlotPool {
 
   constructor(budgetBytes: number, minimumSlots: number) {
     const count = Math.max(minimumSlots, Math.floor(budgetBytes / SLOT_BYTES));
-    this.memory = new SharedArrayBuffer(count * SLOT_BYTES);
+    // Memory of WebAssembly starts at a page, which writing past the page cache needs; a SharedArrayBuffer does not.
+    const pages = count * SLOT_BYTES / WASM_PAGE_BYTES;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memory = memory.buffer as unknown as SharedArrayBuffer;
     for (let id = 0; id < count; id++) {
       this.#slots.push({
         id,

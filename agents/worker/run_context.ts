@@ -429,9 +429,9 @@ export class RunContext {
   }
 }
 
-/** Reading and hashing once is a fraction of writing and reading back several times. */
+/** Writers wait for disks more than they work, so each processor may read and hash. */
 function readersFor(processors: number): number {
-  return Math.max(1, Math.min(READERS_MAX, Math.floor(processors / 2)));
+  return Math.max(1, Math.min(READERS_MAX, processors));
 }
 
 const READERS_MAX = 4;

@@ -31,6 +31,19 @@ function put(root: string, path: string, text: string, mode = 0o644): void {
   Deno.utimeSync(full, 1_000_000_000 + text.length, 1_000_000_000.25 + text.length);
 }
 
+/**
+ * Folders and links get a time long ago too: a file system that keeps coarse times takes one of just now for the time of
+ * the copy, which is being made in the same second.
+ */
+function ageTheRest(root: string, seconds: number): void {
+  for (const entry of fs.readdirSync(root, { withFileTypes: true })) {
+    const path = join(root, entry.name);
+    if (entry.isDirectory()) ageTheRest(path, seconds);
+    if (entry.isSymbolicLink()) fs.lutimesSync(path, seconds, seconds + 0.5);
+  }
+  fs.utimesSync(root, seconds, seconds + 0.5);
+}
+
 /** Paths whose kind differs between the versions, so that for a moment neither may stand there. */
 export const KIND_CHANGES: ReadonlySet<string> = new Set(["file-to-folder", "folder-to-file"]);
 
@@ -49,6 +62,7 @@ export function writeFirstVersion(root: string): void {
   fs.linkSync(join(root, "link-a"), join(root, "link-b"));
   fs.symlinkSync("same.txt", join(root, "symlink"));
   fs.symlinkSync("same.txt", join(root, "link-to-file"));
+  ageTheRest(root, 1_100_000_000);
 }
 
 export function writeSecondVersion(root: string): void {
@@ -70,4 +84,5 @@ export function writeSecondVersion(root: string): void {
   fs.rmSync(join(root, "link-b"));
   put(root, "link-a", "two names, second version");
   fs.linkSync(join(root, "link-a"), join(root, "link-b"));
+  ageTheRest(root, 1_200_000_000);
 }

@@ -30,6 +30,8 @@ export function verificationKind(fromDisk: number, fromCache: number): Verificat
 }
 
 const PIECE_BYTES = 256 << 10;
+/** What was read is dropped again in such steps: its memory serves for what comes next, and others keep their cache. */
+const DROP_BEHIND_BYTES = 8 << 20;
 /** Files up to this size are read ahead together before the first is hashed. */
 export const READ_AHEAD_BYTES_MAX = 1 << 20;
 
@@ -86,6 +88,9 @@ export class FileVerifier {
       if (got === 0) return { ok: false, kind: "size", fromDisk };
       hash.update(got === into.length ? into : into.subarray(0, got));
       offset += got;
+      if (offset % DROP_BEHIND_BYTES === 0) {
+        this.#posix.dropCache(fd, offset - DROP_BEHIND_BYTES, DROP_BEHIND_BYTES);
+      }
       this.#cells.bytes[0]! += got;
     }
     this.#garbage.made(HASH_GARBAGE_BYTES);

@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { BackupError, type RetryHint } from "../../../protocol/base/errors.ts";
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { DISPLACED_DIRECTORY } from "../../destinations/layout.ts";
-import type { Pacer } from "../../destinations/pacer.ts";
+import { type Pacer, unlimited } from "../../destinations/pacer.ts";
 import {
   EEXIST,
   EINVAL,
@@ -20,6 +20,7 @@ import {
 } from "../../platform/errno.ts";
 import {
   cName,
+  DIRECT_BLOCK_BYTES,
   KIND_DIRECTORY,
   KIND_FILE,
   KIND_SYMLINK,
@@ -90,6 +91,8 @@ interface Room {
 }
 
 const PIECE_BYTES = 256 << 10;
+/** The device sees each write as it is, so larger ones pay. */
+const DIRECT_PIECE_BYTES = 2 << 20;
 /**
  * Write-back of a large file is started once in so many bytes: often enough that the last flush of a slow disk ends in
  * time, seldom enough that the file system can lay the file out in few extents.
@@ -102,6 +105,8 @@ interface OpenFile {
   row: number;
   fd: number;
   offset: number;
+  /** Written past the page cache, as far as its bytes come in whole blocks. */
+  isDirect: boolean;
 }
 
 export class LaneWriter {
@@ -159,7 +164,10 @@ export class LaneWriter {
     this.#tick();
     const fd = this.#create(task, row);
     if (fd < 0) return this.#problem(task, row, fd, "create");
-    this.#open.set(file, { row, fd, offset: 0 });
+    // A limited lane has time, and its small pieces are better gathered by the kernel.
+    const isDirect = this.#destination.directWrites && this.#pacer === unlimited &&
+      this.#posix.setDirect(fd, true) >= 0;
+    this.#open.set(file, { row, fd, offset: 0, isDirect });
     return undefined;
   }
 
@@ -171,7 +179,7 @@ export class LaneWriter {
   ): ItemProblem | undefined {
     const open = this.#open.get(file);
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
-    const result = this.#write(open.fd, slotOffset, bytes, open.offset);
+    const result = this.#writeOpen(open, slotOffset, bytes);
     if (result < 0) {
       this.abortFile(task, file);
       return this.#problem(task, open.row, result, "write");
@@ -179,7 +187,7 @@ export class LaneWriter {
     const before = open.offset;
     open.offset += bytes;
     if (
-      this.#destination.batchFlush &&
+      this.#destination.batchFlush && !open.isDirect &&
       Math.floor(open.offset / WRITEBACK_BYTES) > Math.floor(before / WRITEBACK_BYTES)
     ) {
       this.#posix.startWriteback(open.fd, open.offset - WRITEBACK_BYTES, WRITEBACK_BYTES);
@@ -522,12 +530,34 @@ export class LaneWriter {
     return this.#posix.createFile(stage, name);
   }
 
-  #write(fd: number, slotOffset: number, bytes: number, fileOffset: number): number {
+  /** Past the page cache while that goes, for what is left of the file through it. */
+  #writeOpen(open: OpenFile, slotOffset: number, bytes: number): number {
+    let done = 0;
+    if (open.isDirect) {
+      const whole = bytes - bytes % DIRECT_BLOCK_BYTES;
+      const result = this.#write(open.fd, slotOffset, whole, open.offset, DIRECT_PIECE_BYTES);
+      if (result >= 0) done = whole;
+      else if (result !== -EINVAL) return result;
+      if (done === bytes) return 0;
+      open.isDirect = false;
+      const off = this.#posix.setDirect(open.fd, false);
+      if (off < 0) return off;
+    }
+    return this.#write(open.fd, slotOffset + done, bytes - done, open.offset + done);
+  }
+
+  #write(
+    fd: number,
+    slotOffset: number,
+    bytes: number,
+    fileOffset: number,
+    pieceBytes: number = PIECE_BYTES,
+  ): number {
     for (let done = 0; done < bytes;) {
       if (this.#stopped()) return -CANCELLED;
       this.#tick();
       const at = slotOffset + done;
-      const piece = this.#slots.subarray(at, at + Math.min(PIECE_BYTES, bytes - done));
+      const piece = this.#slots.subarray(at, at + Math.min(pieceBytes, bytes - done));
       this.#pacer.pay(piece.length);
       const put = this.#posix.writeAt(fd, piece, fileOffset + done);
       if (put < 0) return put;

@@ -6,6 +6,7 @@ import { inScratch } from "../../../tests/support/small_tree.ts";
 import { needs } from "../../../tests/support/tools.ts";
 import { openDestination } from "../../destinations/local_destination.ts";
 import { unlimited } from "../../destinations/pacer.ts";
+import { EINVAL } from "../../platform/errno.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import { newStat, type Posix } from "../../platform/posix.ts";
 import { type ThreadCells, threadCells } from "../../threads/thread_rpc.ts";
@@ -24,19 +25,20 @@ interface Scene {
   copy: string;
 }
 
-/** One file of three bytes; `portOf` makes the disk of the thread, which may give itself up in the middle of a call. */
+/** One file; `portOf` makes the disk of the thread, which may give itself up in the middle of a call. */
 function inScene(
   portOf: (giveUp: () => void) => Posix,
   use: (scene: Scene) => void,
+  slots: SharedArrayBuffer = threeBytes(),
 ): Promise<void> {
   return inScratch((folder) => {
     const cells = threadCells(new SharedArrayBuffer(24));
     const port = portOf(() => Atomics.store(cells.fenced, 0, 1));
     const wanted = { name: "copy", hostId: "h", hostName: "h", sourcePath: "/s" };
     const destination = openDestination(posix, join(folder, "to"), [wanted], "test", "now");
-    const share = tableOfFiles([3]).freeze();
-    const slots = new SharedArrayBuffer(3);
-    new Uint8Array(slots).set([97, 98, 99]);
+    // Whatever file system the scratch folder is on.
+    destination.directWrites = true;
+    const share = tableOfFiles([slots.byteLength]).freeze();
     const task = new LaneTask(port, destination.root, destination.stage, {
       task: "task",
       name: "copy",
@@ -57,6 +59,19 @@ function inScene(
     task.close();
     destination.close();
   });
+}
+
+function threeBytes(): SharedArrayBuffer {
+  const slots = new SharedArrayBuffer(3);
+  new Uint8Array(slots).set([97, 98, 99]);
+  return slots;
+}
+
+/** Memory that starts at a page, with a pattern in it. */
+function pageOfBytes(): SharedArrayBuffer {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  new Uint8Array(memory.buffer).forEach((_, i, bytes) => bytes[i] = i % 251);
+  return memory.buffer as unknown as SharedArrayBuffer;
 }
 
 const ITEMS = [{ row: ROW, offset: 0, sizeBytes: 3 }];
@@ -123,5 +138,66 @@ Deno.test({
       assert.equal(fs.readFileSync(copy, "utf8"), "what stood there");
       assert.equal(task.status[ROW], STATUS_STAGED);
     });
+  },
+});
+
+const ODD_BYTES = 1234;
+
+/** Writes the memory as one large file in two chunks, the last of odd length; answers what was asked of the disk. */
+async function largeFile(change: Partial<Posix>): Promise<string[]> {
+  const asked: string[] = [];
+  const slots = pageOfBytes();
+  const half = slots.byteLength / 2;
+  await inScene(
+    () => ({
+      ...posix,
+      ...change,
+      writeAt(fd, bytes, offset) {
+        asked.push(`${bytes.byteLength}@${offset}`);
+        return (change.writeAt ?? posix.writeAt)(fd, bytes, offset);
+      },
+    }),
+    ({ writer, task, staged }) => {
+      assert.equal(writer.beginFile(task, 1, ROW), undefined);
+      assert.equal(writer.writeChunk(task, 1, 0, half), undefined);
+      assert.equal(writer.writeChunk(task, 1, half, half - ODD_BYTES), undefined);
+      assert.equal(writer.endFile(task, 1, undefined), undefined);
+      assert.equal(task.status[ROW], STATUS_STAGED);
+      const wanted = new Uint8Array(slots).slice(0, slots.byteLength - ODD_BYTES);
+      assert.deepEqual(new Uint8Array(fs.readFileSync(staged)), wanted);
+    },
+    slots,
+  );
+  return asked;
+}
+
+Deno.test({
+  ...needs("a large file is written past the page cache up to its last whole block", "linux"),
+  fn: async () => {
+    const switched: boolean[] = [];
+    const asked = await largeFile({
+      setDirect(_fd, on) {
+        switched.push(on);
+        return 0;
+      },
+    });
+    assert.deepEqual(switched, [true, false]);
+    assert.deepEqual(asked, ["32768@0", "28672@32768", "2862@61440"]);
+  },
+});
+
+Deno.test({
+  ...needs("a large file is written through the page cache where the disk wants that", "linux"),
+  fn: async () => {
+    let isDirect = false;
+    const asked = await largeFile({
+      setDirect(_fd, on) {
+        isDirect = on;
+        return 0;
+      },
+      writeAt: (fd, bytes, offset) => isDirect ? -EINVAL : posix.writeAt(fd, bytes, offset),
+    });
+    assert.deepEqual(asked, ["32768@0", "32768@0", "31534@32768"]);
+    assert.deepEqual(await largeFile({ setDirect: () => -EINVAL }), ["32768@0", "31534@32768"]);
   },
 });
