@@ -14,22 +14,28 @@ interface SharedSource {
 export class ReaderThreads {
   readonly #threads: ThreadClient[] = [];
   readonly #sources = new Map<string, SharedSource>();
+  readonly #max: number;
   readonly #spawn: () => ThreadClient;
 
-  constructor(count: number, spawn: () => ThreadClient) {
+  /** Starts one thread; further ones, up to `max`, when all have something to do. */
+  constructor(max: number, spawn: () => ThreadClient) {
+    this.#max = max;
     this.#spawn = spawn;
-    for (let n = 0; n < count; n++) this.#threads.push(spawn());
+    this.#threads.push(spawn());
   }
 
   /** The thread with the least to do; a new one in place of each that was given up. */
   idlest(): ThreadClient {
     let best: ThreadClient | undefined;
     for (let n = 0; n < this.#threads.length; n++) {
-      if (this.#threads[n]!.isClosed) this.#threads[n] = this.#replacement();
+      if (this.#threads[n]!.isClosed) this.#threads[n] = this.#another();
       const thread = this.#threads[n]!;
       if (best === undefined || thread.pendingCount < best.pendingCount) best = thread;
     }
-    return best!;
+    if (best!.pendingCount === 0 || this.#threads.length === this.#max) return best!;
+    const further = this.#another();
+    this.#threads.push(further);
+    return further;
   }
 
   /** Makes a source known to every thread. @throws {BackupError} when it cannot be opened */
@@ -65,7 +71,7 @@ export class ReaderThreads {
     return this.#threads.filter((thread) => !thread.isClosed);
   }
 
-  #replacement(): ThreadClient {
+  #another(): ThreadClient {
     const thread = this.#spawn();
     for (const shared of this.#sources.values()) {
       // When it cannot be opened any more, the reads that follow say so, each by name.

@@ -23,7 +23,15 @@ import {
 } from "./entry_status.ts";
 import type { LaneTask } from "./lane_task.ts";
 import type { ManifestLine } from "./manifest_file.ts";
-import { entryPathLatin1, inodeText, type ManifestEntry, nanoseconds } from "./manifest_line.ts";
+import {
+  entryPathLatin1,
+  inodeText,
+  lineStart,
+  type ManifestEntry,
+  nanoseconds,
+  recordedAsItIs,
+  type RecordedContent,
+} from "./manifest_line.ts";
 
 export interface DiffResult {
   filesWanted: number;
@@ -59,6 +67,8 @@ export interface DiffInput {
   keepsOwners: boolean;
   /** Whether a file here keeps the time it is given; asked only when a time is not the expected one. */
   keepsTimes(): boolean;
+  /** Unchanged files are verified too, so their recorded hashes are needed. */
+  readsAllBack: boolean;
   tick(): void;
 }
 
@@ -111,16 +121,17 @@ export function diff(input: DiffInput): DiffResult {
     if (!isOfSource) result.strangers.push(i);
   };
 
+  const noteGone = ({ entry }: ManifestLine): void => {
+    if (entry.type !== "file" || entry.goneAtMs !== undefined) return;
+    result.filesGone++;
+    result.manifestStands = false;
+  };
+
   for (let i = 0; i < table.count; i++) {
     if ((i & 63) === 0) input.tick();
     const path = task.path(i);
-    const entry = old.find(path, (gone) => {
-      if (gone.type === "file" && gone.goneAtMs === undefined) {
-        result.filesGone++;
-        result.manifestStands = false;
-      }
-    });
-    if (entry === undefined) result.manifestStands = false;
+    const line = old.find(path, noteGone);
+    if (line === undefined) result.manifestStands = false;
     if (status[i] === STATUS_FAILED) continue;
     const kind = c.kind[i]!;
     if (kind === KIND_DIRECTORY) {
@@ -129,21 +140,23 @@ export function diff(input: DiffInput): DiffResult {
         sameTime(i, stat) &&
         (!input.keepsOwners || (stat.uid === c.uid[i] && stat.gid === c.gid[i]));
       status[i] = finished ? STATUS_UNCHANGED : STATUS_UNFINISHED;
-      if (!finished || entry?.type !== "directory" || !sameMetadata(table, i, entry)) {
+      const isRecorded = line?.entry.type === "directory" && sameMetadata(table, i, line.entry);
+      if (!finished || !isRecorded) {
         result.manifestStands = false;
       }
       continue;
     }
     if (kind === KIND_FILE && c.linkTo[i] === NONE) {
-      if (entry !== undefined && sameFile(table, i, entry) && copyStands(i)) {
+      const recorded = line === undefined ? undefined : recordedContent(table, i, path, line);
+      if (recorded !== undefined && copyStands(i)) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
         result.bytesUnchanged += c.sizeBytes[i]!;
-        const verified = entry.verifiedAtMs ?? 0;
-        if (result.oldestVerifiedAtMs === 0 || verified < result.oldestVerifiedAtMs) {
-          result.oldestVerifiedAtMs = verified;
+        const { verifiedAtMs } = recorded;
+        if (result.oldestVerifiedAtMs === 0 || verifiedAtMs < result.oldestVerifiedAtMs) {
+          result.oldestVerifiedAtMs = verifiedAtMs;
         }
-        if (task.hasKnownSha256) task.setKnownSha256(i, entry.sha256!);
+        if (input.readsAllBack) task.setKnownSha256(i, recorded.sha256);
         continue;
       }
       result.manifestStands = false;
@@ -159,14 +172,14 @@ export function diff(input: DiffInput): DiffResult {
         continue;
       }
       status[i] = STATUS_WANTED;
-      noteStranger(i, entry, path);
+      noteStranger(i, line?.entry, path);
       result.filesWanted++;
       result.bytesWanted += c.sizeBytes[i]!;
       continue;
     }
     if (kind === KIND_FILE) {
       const first = c.linkTo[i]!;
-      const linked = status[first] === STATUS_UNCHANGED && entry?.type === "file" &&
+      const linked = status[first] === STATUS_UNCHANGED && line?.entry.type === "file" &&
         copyStat(i, stat) && copyStat(first, firstStat) &&
         stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
       if (linked) {
@@ -174,28 +187,23 @@ export function diff(input: DiffInput): DiffResult {
         result.filesUnchanged++;
       } else {
         status[i] = STATUS_WANTED;
-        noteStranger(i, entry, path);
+        noteStranger(i, line?.entry, path);
         result.filesWanted++;
         result.manifestStands = false;
       }
       continue;
     }
-    const stands = entry !== undefined && sameMetadata(table, i, entry) && copyStat(i, stat) &&
+    const stands = line !== undefined && sameMetadata(table, i, line.entry) && copyStat(i, stat) &&
       stat.kind === kind && sameTime(i, stat) &&
       (kind !== KIND_SYMLINK || sameTarget(posix, task, i));
     status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
     if (!stands) {
-      noteStranger(i, entry, path);
+      noteStranger(i, line?.entry, path);
       result.othersWanted++;
       result.manifestStands = false;
     }
   }
-  old.finish((gone) => {
-    if (gone.type === "file" && gone.goneAtMs === undefined) {
-      result.filesGone++;
-      result.manifestStands = false;
-    }
-  });
+  old.finish(noteGone);
   // Below a directory that could not be listed nothing is known, so nothing there is gone.
   for (let i = 0; i < table.count; i++) {
     if ((c.flags[i]! & FLAG_LISTING_FAILED) !== 0) {
@@ -209,6 +217,21 @@ export function diff(input: DiffInput): DiffResult {
 function topStat(input: DiffInput, out: Stat): boolean {
   const finals = input.isFresh ? undefined : input.task.finals();
   return finals !== undefined && input.posix.statDirectory(finals.handle(0), out) === 0;
+}
+
+/** What the manifest knows of the content of row `i`, when it is still the file that was recorded. */
+function recordedContent(
+  table: LaneTask["table"],
+  i: number,
+  path: string,
+  line: ManifestLine,
+): RecordedContent | undefined {
+  const recorded = recordedAsItIs(table, i, path, line.text);
+  if (recorded !== undefined) return recorded;
+  const { entry } = line;
+  return sameFile(table, i, entry)
+    ? { sha256: entry.sha256!, verifiedAtMs: entry.verifiedAtMs ?? 0 }
+    : undefined;
 }
 
 function sameFile(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
@@ -263,41 +286,37 @@ function sameTarget(posix: Posix, task: LaneTask, i: number): boolean {
 export class OldEntries {
   readonly #lines: Iterator<ManifestLine> | undefined;
   #current: ManifestLine | undefined;
-  #currentPath = "";
 
   constructor(lines: Iterator<ManifestLine> | undefined) {
     this.#lines = lines;
     this.#advance();
   }
 
-  /** The entry at `path`; entries before it that the table does not have go to `onGone`. */
+  /** The line of `path`; those before it that the table does not have go to `onGone`, with their paths. */
   find(
     path: string,
-    onGone: (entry: ManifestEntry, line: string, path: string) => void,
-  ): ManifestEntry | undefined {
-    return this.findLine(path, onGone)?.entry;
-  }
-
-  findLine(
-    path: string,
-    onGone: (entry: ManifestEntry, line: string, path: string) => void,
+    onGone: (line: ManifestLine, path: string) => void,
   ): ManifestLine | undefined {
+    const start = lineStart(path);
     while (this.#current !== undefined) {
-      if (this.#currentPath === path) {
-        const found = this.#current;
+      const line = this.#current;
+      if (line.text.startsWith(start)) {
         this.#advance();
-        return found;
+        return line;
       }
-      if (compareWalkOrder(this.#currentPath, path) > 0) return undefined;
-      onGone(this.#current.entry, this.#current.text, this.#currentPath);
+      const found = entryPathLatin1(line.entry);
+      if (found !== path && compareWalkOrder(found, path) > 0) return undefined;
       this.#advance();
+      if (found === path) return line;
+      onGone(line, found);
     }
     return undefined;
   }
 
-  finish(onGone: (entry: ManifestEntry, line: string, path: string) => void): void {
+  finish(onGone: (line: ManifestLine, path: string) => void): void {
     while (this.#current !== undefined) {
-      onGone(this.#current.entry, this.#current.text, this.#currentPath);
+      const line = this.#current;
+      onGone(line, entryPathLatin1(line.entry));
       this.#advance();
     }
   }
@@ -305,6 +324,5 @@ export class OldEntries {
   #advance(): void {
     const next = this.#lines?.next();
     this.#current = next === undefined || next.done ? undefined : next.value;
-    this.#currentPath = this.#current === undefined ? "" : entryPathLatin1(this.#current.entry);
   }
 }

@@ -92,7 +92,7 @@ export function openLaneThread(
     open: (request: OpenRequest): Opened => lane.open(request),
     attach: (request: OpenRequest): void => lane.attach(request),
     addTask: (share: LaneTaskShare): void => lane.addTask(share),
-    compare: (request: { task: string; dryRun: boolean }): Diffed => lane.compare(request),
+    compare: (request: CompareRequest): Diffed => lane.compare(request),
     makeDirectories: (task: string) => lane.writer.makeDirectories(lane.task(task)),
     writeFiles: (request: { task: string; items: WriteItem[] }): ItemProblem[] =>
       lane.writer.writeFiles(lane.task(request.task), request.items),
@@ -146,6 +146,13 @@ export function openLaneThread(
     finish: (): void => lane.finish(),
     close: (): void => lane.close(),
   };
+}
+
+export interface CompareRequest {
+  task: string;
+  dryRun: boolean;
+  /** Unchanged files are verified as well. */
+  readsAllBack: boolean;
 }
 
 export interface FinishRequest {
@@ -261,7 +268,7 @@ class LaneThread {
     this.#tasks.set(share.task, new LaneTask(this.#posix, root, stage, share));
   }
 
-  compare(request: { task: string; dryRun: boolean }): Diffed {
+  compare(request: CompareRequest): Diffed {
     const task = this.task(request.task);
     const { destination } = this;
     const name = manifestName(task.share.bindingKey);
@@ -294,6 +301,7 @@ class LaneThread {
           ? 0
           : COARSE_TIME_MS,
         keepsOwners: this.#identity.uid === 0,
+        readsAllBack: request.readsAllBack,
         keepsTimes: () => keepsTimes ??= request.dryRun || this.#keepsTimes(task),
         tick: () => this.#tick(),
       });

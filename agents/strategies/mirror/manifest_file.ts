@@ -29,9 +29,27 @@ export interface ManifestHeader {
   createdAt: string;
 }
 
-export interface ManifestLine {
-  text: string;
-  entry: ManifestEntry;
+/** One entry's line; what it says is parsed when it is asked for, since most lines are only compared as they are. */
+export class ManifestLine {
+  readonly text: string;
+  readonly #display: string;
+  #entry: ManifestEntry | undefined;
+
+  constructor(text: string, display: string) {
+    this.text = text;
+    this.#display = display;
+  }
+
+  /** @throws {IntegrityError} when the line is no entry */
+  get entry(): ManifestEntry {
+    if (this.#entry !== undefined) return this.#entry;
+    const entry = parseLine<ManifestEntry>(this.text, this.#display);
+    // The checksum comes last, so what is read before must not need it.
+    if (typeof entry.path !== "string" || typeof entry.type !== "string") {
+      throw damaged(this.#display, `this line is no entry: ${this.text.slice(0, 60)}`);
+    }
+    return this.#entry = entry;
+  }
 }
 
 /** Reads a manifest line by line. `undefined` when there is none. */
@@ -88,12 +106,7 @@ function* entries(
         return;
       }
       count++;
-      const entry = parseLine<ManifestEntry>(text, display);
-      // Its checksum comes last, so what is read before must not need it.
-      if (typeof entry.path !== "string" || typeof entry.type !== "string") {
-        throw damaged(display, `this line is no entry: ${text.slice(0, 60)}`);
-      }
-      yield { text, entry };
+      yield new ManifestLine(text, display);
     }
   } finally {
     close();

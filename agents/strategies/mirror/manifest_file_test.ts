@@ -17,7 +17,7 @@ import {
   ManifestWriter,
   openManifest,
 } from "./manifest_file.ts";
-import { lineOfRow, type ManifestEntry } from "./manifest_line.ts";
+import { lineOfRow } from "./manifest_line.ts";
 
 const posix = openPosix();
 const NAME = "m.jsonl";
@@ -47,7 +47,7 @@ function read(at: DirectoryHandle, port: Posix = posix): string[] {
   const lines: string[] = [];
   try {
     const entries = new OldEntries(manifest.lines);
-    entries.finish((_entry: ManifestEntry, line: string) => lines.push(line));
+    entries.finish(({ text }) => lines.push(text));
   } finally {
     manifest.close();
   }

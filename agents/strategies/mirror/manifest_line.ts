@@ -77,7 +77,7 @@ export function lineOfRow(
 ): string {
   const c = table.columns;
   const kind = c.kind[i]!;
-  let line = `{${pathFields("path", path)},"type":"${TYPE_NAMES[kind]}"`;
+  let line = `${lineStart(path)}${TYPE_NAMES[kind]}"`;
   const v = extra.version;
   if (kind === KIND_FILE) {
     line += `,"sizeBytes":${v?.sizeBytes ?? c.sizeBytes[i]}`;
@@ -108,6 +108,35 @@ export function lineOfRow(
   if (extra.verifiedAtMs !== undefined) line += `,"verifiedAtMs":${extra.verifiedAtMs}`;
   return line + "}";
 }
+
+/** How the line of `path` (one byte a character) begins; a line that begins so is that path's. */
+export function lineStart(path: string): string {
+  return `{${pathFields("path", path)},"type":"`;
+}
+
+/** What a line records of a file's content. */
+export interface RecordedContent {
+  sha256: string;
+  verifiedAtMs: number;
+}
+
+/**
+ * What `text` records of row `i`, a file with one name, when it is the very line that would be written of it now: then
+ * nothing needs to be parsed. Undefined says nothing: another version may have written the same in another order.
+ */
+export function recordedAsItIs(
+  table: EntryTable,
+  i: number,
+  path: string,
+  text: string,
+): RecordedContent | undefined {
+  const start = lineOfRow(table, i, path, {}).slice(0, -1);
+  if (!text.startsWith(start)) return undefined;
+  const found = CONTENT_FIELDS.exec(text.slice(start.length));
+  return found === null ? undefined : { sha256: found[1]!, verifiedAtMs: Number(found[2]) };
+}
+
+const CONTENT_FIELDS = /^,"sha256":"([0-9a-f]{64})","verifiedAtMs":([0-9]{1,15})}$/;
 
 function pathFields(key: string, latin1: string): string {
   const text = utf8OfLatin1(latin1);

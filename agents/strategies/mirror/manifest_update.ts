@@ -19,10 +19,11 @@ import type { LaneTask } from "./lane_task.ts";
 import {
   MANIFEST_FORMAT,
   MANIFEST_VERSION,
+  type ManifestLine,
   ManifestWriter,
   openManifest,
 } from "./manifest_file.ts";
-import { type FileVersion, lineOfRow, type ManifestEntry } from "./manifest_line.ts";
+import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 
 export interface ManifestUpdate {
   posix: Posix;
@@ -68,16 +69,16 @@ export function updateManifest(input: ManifestUpdate): void {
     const entries = new OldEntries(old?.lines);
     /** A path whose folder gave way to something else, with a slash: what was below it lies in `displaced/` now. */
     let displacedBelow: string | undefined;
-    const onGone = (entry: ManifestEntry, line: string, path: string) => {
+    const onGone = ({ entry, text }: ManifestLine, path: string) => {
       input.tick();
       if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
-      writer.add(known ? `${line.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : line);
+      writer.add(known ? `${text.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : text);
     };
     for (let i = 0; i < table.count; i++) {
       if ((i & 255) === 0) input.tick();
       const path = task.path(i);
-      const oldLine = entries.findLine(path, onGone);
+      const oldLine = entries.find(path, onGone);
       const kind = table.columns.kind[i]!;
       if (kind !== KIND_DIRECTORY && isInPlace(status[i]!)) displacedBelow = `${path}/`;
       if (kind === KIND_DIRECTORY) {

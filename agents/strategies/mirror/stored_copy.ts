@@ -13,7 +13,7 @@ import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import { OldEntries } from "./diff.ts";
 import type { FileVerifier } from "./file_verifier.ts";
-import { ManifestWriter, openManifest } from "./manifest_file.ts";
+import { type ManifestLine, ManifestWriter, openManifest } from "./manifest_file.ts";
 import { lineOfRow, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
 
@@ -198,7 +198,7 @@ export function checkStored(
       return manifest.lines.next();
     },
   };
-  const onMissing = (entry: ManifestEntry, _text: string, path: string) => {
+  const onMissing = ({ entry }: ManifestLine, path: string) => {
     if (!isFirst) return;
     result.missing.push({
       path: display(path),
@@ -212,7 +212,7 @@ export function checkStored(
     const recorded = new OldEntries(numbered);
     for (let row = 0; row < table.count && !isCancelled(); row++) {
       const path = table.pathLatin1(row);
-      const entry = recorded.find(path, onMissing);
+      const entry = recorded.find(path, onMissing)?.entry;
       const kind = table.columns.kind[row]!;
       if (entry === undefined) {
         if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
