@@ -98,7 +98,7 @@ export class FileHeap {
     if (this.#size === 0) return undefined;
     const first = fileRef(this.#slots[0]!, this.#indices[0]!);
     this.#size--;
-    if (this.#size === 0) this.#nextSequence = 0;
+    if (this.#size === 0) this.clear();
     else {
       this.#copy(this.#size, 0);
       this.#siftDown(0);
@@ -122,7 +122,7 @@ export class FileHeap {
   clear(): void {
     this.#size = 0;
     this.#nextSequence = 0;
-    this.#resize(CAPACITY_MIN);
+    if (this.#keys.length > CAPACITY_MIN) this.#resize(CAPACITY_MIN);
   }
 
   #append(taskSlot: number, fileIndex: number, key: number): void {

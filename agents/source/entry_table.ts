@@ -4,6 +4,7 @@
  * `freeze` was called, except the hash of a file, which its first full read fills in together with what was read.
  */
 import { Buffer } from "node:buffer";
+import { BackupError } from "../../protocol/base/errors.ts";
 import type { Stat } from "../platform/posix.ts";
 
 /** No index. */
@@ -39,11 +40,15 @@ type Columns = { [K in ColumnName]: InstanceType<(typeof COLUMNS)[K]> };
 type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 /** The one signature of all column types that is used; TypeScript cannot unify their overloads. */
 interface ColumnType {
-  new (buffer: SharedArrayBuffer): Column;
+  new (buffer: SharedArrayBuffer, byteOffset?: number, length?: number): Column;
   readonly BYTES_PER_ELEMENT: number;
 }
 const columnType = (name: ColumnName): ColumnType => COLUMNS[name] as unknown as ColumnType;
 const COLUMN_NAMES = Object.keys(COLUMNS) as ColumnName[];
+
+/** Address space is set aside for so many rows, memory only for those there are: growing copies nothing. */
+const ROWS_MAX = 1 << 27;
+const TEXT_BYTES_MAX = 2 ** 32;
 
 /** What goes to another thread. Nothing is copied. */
 export interface EntryTableShare {
@@ -74,19 +79,22 @@ export class EntryTable {
     const columns = {} as Record<ColumnName, unknown>;
     for (const name of COLUMN_NAMES) {
       const Type = columnType(name);
-      columns[name] = new Type(new SharedArrayBuffer(capacity * Type.BYTES_PER_ELEMENT));
+      const bytes = Type.BYTES_PER_ELEMENT;
+      columns[name] = new Type(growable(capacity * bytes, ROWS_MAX * bytes), 0, capacity);
     }
-    const text = new Uint8Array(new SharedArrayBuffer(capacity * 16));
+    const text = new Uint8Array(growable(capacity * 16, TEXT_BYTES_MAX), 0, capacity * 16);
     return new EntryTable(capacity, columns as Columns, text, Buffer.alloc(0));
   }
 
   static fromShare(share: EntryTableShare): EntryTable {
     const columns = {} as Record<ColumnName, unknown>;
-    for (const name of COLUMN_NAMES) columns[name] = new (columnType(name))(share.columns[name]);
+    for (const name of COLUMN_NAMES) {
+      columns[name] = new (columnType(name))(share.columns[name], 0, share.count);
+    }
     const table = new EntryTable(
       share.count,
       columns as Columns,
-      new Uint8Array(share.text),
+      new Uint8Array(share.text, 0, share.textBytes),
       Buffer.from(share.sha256),
     );
     table.count = share.count;
@@ -212,21 +220,34 @@ export class EntryTable {
   }
 
   #growColumns(): void {
-    this.#capacity *= 2;
+    this.#capacity = Math.min(ROWS_MAX, this.#capacity * 2);
+    if (this.count >= this.#capacity) throw tooLarge(`${ROWS_MAX} files and folders`);
     for (const name of COLUMN_NAMES) {
       const Type = columnType(name);
-      const grown = new Type(new SharedArrayBuffer(this.#capacity * Type.BYTES_PER_ELEMENT));
-      grown.set(this.#columns[name]);
-      (this.#columns as Record<ColumnName, unknown>)[name] = grown;
+      const buffer = this.#columns[name].buffer as unknown as SharedArrayBuffer;
+      buffer.grow(this.#capacity * Type.BYTES_PER_ELEMENT);
+      (this.#columns as Record<ColumnName, unknown>)[name] = new Type(buffer, 0, this.#capacity);
     }
   }
 
   #growText(neededBytes: number): void {
-    const size = Math.max(this.#text.length * 2, this.#textBytes + neededBytes);
-    const grown = new Uint8Array(new SharedArrayBuffer(size));
-    grown.set(this.#text.subarray(0, this.#textBytes));
-    this.#text = grown;
+    const needed = this.#textBytes + neededBytes;
+    const size = Math.min(TEXT_BYTES_MAX, Math.max(this.#text.length * 2, needed));
+    if (size < needed) throw tooLarge(`${TEXT_BYTES_MAX} bytes of names`);
+    const buffer = this.#text.buffer as unknown as SharedArrayBuffer;
+    buffer.grow(size);
+    this.#text = new Uint8Array(buffer, 0, size);
   }
+}
+
+function growable(bytes: number, maxByteLength: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(bytes, { maxByteLength });
+}
+
+function tooLarge(what: string): BackupError {
+  return new BackupError("rejected", `The source has more than ${what}`, {
+    hint: "Back up its folders as several sources",
+  });
 }
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {

@@ -228,8 +228,7 @@ export class LaneRun {
     await this.#makeDirectories();
 
     this.state = "copy";
-    const { files, others } = this.#wanted();
-    this.#addCopies(files);
+    const others = this.#addWanted();
     await queue.drained(copySlot);
     await this.#publishStaged();
     this.#stopOnFatal();
@@ -242,14 +241,16 @@ export class LaneRun {
     this.#stopOnCancel();
 
     this.state = "flush";
-    const verifyRows = this.#rowsToVerify(files, lateFiles, compared);
+    const late = new Set(lateFiles);
+    const verifyRows = this.#rowsToVerify(late);
+    this.#counters.filesDone += compared.filesAdopted;
+    this.#counters.bytesDone += compared.bytesAdopted;
     if (this.#filesCopied > 0 || others.length > 0) {
       await this.#tools.control().callFlush("flush", undefined);
     }
 
     this.state = "verify";
     const verifiedAtMs = clock.nowMs();
-    const late = new Set(lateFiles);
     const linked = others.filter((row) => !late.has(row) && this.#status[row] === STATUS_PUBLISHED);
     this.#counters.verifyFilesTotal = verifyRows.length +
       linked.filter((row) => this.table.columns.kind[row] === KIND_FILE).length;
@@ -278,20 +279,35 @@ export class LaneRun {
     this.#warningsUnnamed += Math.max(0, warnings.length - Math.max(0, room));
   }
 
+  /** Starts the copying; answers what is to be made afterwards. */
+  #addWanted(): number[] {
+    const { files, others } = this.#wanted();
+    this.#addCopies(files);
+    return others;
+  }
+
   /** Rows with work to do: files for the queue; links, nodes and further names for afterwards. */
-  #wanted(): { files: number[]; others: number[] } {
-    const files: number[] = [];
+  #wanted(): { files: Uint32Array; others: number[] } {
     const others: number[] = [];
     const c = this.table.columns;
-    for (let i = 0; i < this.table.count; i++) {
-      if (this.#status[i] !== STATUS_WANTED || c.kind[i] === KIND_DIRECTORY) continue;
-      if (c.kind[i] === KIND_FILE && c.linkTo[i] === NONE) files.push(i);
-      else others.push(i);
-    }
+    const files = this.#rowsWhere((i) => {
+      if (this.#status[i] !== STATUS_WANTED || c.kind[i] === KIND_DIRECTORY) return false;
+      const isFile = c.kind[i] === KIND_FILE && c.linkTo[i] === NONE;
+      if (!isFile) others.push(i);
+      return isFile;
+    });
     return { files, others };
   }
 
-  #addCopies(rows: number[]): void {
+  /** Four bytes a row: lists can be millions long. */
+  #rowsWhere(isWanted: (row: number) => boolean): Uint32Array {
+    const rows = new Uint32Array(this.table.count);
+    let count = 0;
+    for (let i = 0; i < this.table.count; i++) if (isWanted(i)) rows[count++] = i;
+    return rows.subarray(0, count);
+  }
+
+  #addCopies(rows: ArrayLike<number>): void {
     const { options } = this.#input;
     const nowMs = this.#tools.clock.monotonicMs();
     const level = createPriorities(options.priorities);
@@ -660,24 +676,14 @@ export class LaneRun {
     return rows;
   }
 
-  #rowsToVerify(files: number[], lateFiles: number[], compared: Diffed): number[] {
-    const rows: number[] = [];
+  /** `late`: further names that had to become files of their own. */
+  #rowsToVerify(late: ReadonlySet<number>): Uint32Array {
     const c = this.table.columns;
     const all = this.#input.options.verify === "all";
-    if (!all && compared.filesAdopted === 0) {
-      for (const list of [files, lateFiles]) {
-        for (const row of list) if (this.#isPublished(row)) rows.push(row);
-      }
-      return rows;
-    }
-    const late = new Set(lateFiles);
-    for (let i = 0; i < this.table.count; i++) {
-      if (c.kind[i] !== KIND_FILE || (c.linkTo[i] !== NONE && !late.has(i))) continue;
-      if (this.#isPublished(i) || (all && this.#status[i] === STATUS_UNCHANGED)) rows.push(i);
-    }
-    this.#counters.filesDone += compared.filesAdopted;
-    this.#counters.bytesDone += compared.bytesAdopted;
-    return rows;
+    return this.#rowsWhere((i) => {
+      if (c.kind[i] !== KIND_FILE || (c.linkTo[i] !== NONE && !late.has(i))) return false;
+      return this.#isPublished(i) || (all && this.#status[i] === STATUS_UNCHANGED);
+    });
   }
 
   #isPublished(row: number): boolean {
@@ -685,16 +691,16 @@ export class LaneRun {
   }
 
   /** Verifies; what differs is copied again and verified again, as often as attempts are allowed. */
-  async #verifyUntilRight(rows: number[]): Promise<void> {
+  async #verifyUntilRight(rows: Uint32Array): Promise<void> {
     const { queue, copySlot, verifySlot } = this.#tools;
-    let left = rows;
-    while (left.length > 0 && !this.#tools.signal.aborted) {
+    let toRead: ArrayLike<number> = rows;
+    while (toRead.length > 0 && !this.#tools.signal.aborted) {
       this.#recopy.clear();
-      queue.addMany(verifySlot, left, VERIFY_KEY);
+      queue.addMany(verifySlot, toRead, VERIFY_KEY);
       await queue.drained(verifySlot);
       await Promise.all(this.#givingUp.splice(0));
       if (this.#recopy.size === 0 || this.#tools.fatalError() !== undefined) return;
-      left = [...this.#recopy];
+      const left = [...this.#recopy];
       for (const row of left) this.#recopied.add(row);
       for (const row of left) {
         this.#status[row] = STATUS_WANTED;
@@ -716,7 +722,7 @@ export class LaneRun {
         this.#failure(row, error.code, error.message, this.#attempts.get(row) ?? 1);
         await this.#giveUpCopy(row, error);
       }
-      left = left.filter((row) => this.#isPublished(row));
+      toRead = left.filter((row) => this.#isPublished(row));
     }
   }
 
