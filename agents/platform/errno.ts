@@ -27,6 +27,7 @@ export const ENOLCK = 37;
 export const ENOSYS = 38;
 export const ENOTEMPTY = 39;
 export const ELOOP = 40;
+export const ENODATA = 61;
 export const EILSEQ = 84;
 export const EOPNOTSUPP = 95;
 export const ENOTCONN = 107;

@@ -7,6 +7,7 @@ import { endianness } from "node:os";
 import { kindOfMode } from "./file_kind.ts";
 import { fileSystemType } from "./file_system_types.ts";
 import {
+  type DirectoryHandle,
   type FileSystemInfo,
   KIND_CHARACTER_DEVICE,
   KIND_FIFO,
@@ -46,6 +47,11 @@ const SYMBOLS = {
   sync_file_range: { parameters: ["i32", "i64", "i64", "u32"], result: "i32" },
   posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" },
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
+  llistxattr: { parameters: ["buffer", "buffer", "usize"], result: "i64" },
+  lgetxattr: { parameters: ["buffer", "buffer", "buffer", "usize"], result: "i64" },
+  lsetxattr: { parameters: ["buffer", "buffer", "buffer", "usize", "i32"], result: "i32" },
+  lremovexattr: { parameters: ["buffer", "buffer"], result: "i32" },
+  fsetxattr: { parameters: ["i32", "buffer", "buffer", "usize", "i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   syscall: { parameters: ["i64", "i64", "buffer", "buffer", "i64"], result: "i64" },
 } as const;
@@ -77,6 +83,9 @@ const LOCK_EX_NB = 2 | 4;
 const SYS_CACHESTAT = 451n;
 const UTIME_OMIT = 0x3ffffffe;
 const LIST_BUFFER_BYTES = 64 << 10;
+/** The kernel's limit for one value and for the list of names. */
+const XATTR_BYTES_MAX = 64 << 10;
+const NO_NAMES: readonly string[] = [];
 
 const EMPTY_NAME = new Uint8Array([0]);
 
@@ -97,6 +106,11 @@ export function openLibc(): Posix {
   timeView.setBigInt64(8, BigInt(UTIME_OMIT), true);
   const statfsBytes = new Uint8Array(256);
   const statfsView = new DataView(statfsBytes.buffer);
+  const xattrBytes = Buffer.alloc(XATTR_BYTES_MAX);
+  /** `/proc/self/fd/<handle>/<name>`: these calls know no directory handles. */
+  const xattrPath = Buffer.alloc(4096);
+  let xattrPathOf: DirectoryHandle = -1;
+  let xattrPrefixBytes = 0;
   const cacheRange = new BigUint64Array(2);
   const cacheStat = new BigUint64Array(5);
   let cachestatWorks = true;
@@ -142,6 +156,15 @@ export function openLibc(): Posix {
     );
     if (result === 0) parseStat(out);
     return result;
+  };
+
+  const pathOf = (at: DirectoryHandle, name: Uint8Array): BufferSource => {
+    if (at !== xattrPathOf) {
+      xattrPrefixBytes = xattrPath.write(`/proc/self/fd/${at}/`, "latin1");
+      xattrPathOf = at;
+    }
+    xattrPath.set(name, xattrPrefixBytes);
+    return xattrPath;
   };
 
   const setTime = (sec: number, nsec: number): void => {
@@ -256,6 +279,36 @@ export function openLibc(): Posix {
       setTime(sec, nsec);
       return check(c.utimensat(at, name as BufferSource, timeBytes, AT_SYMLINK_NOFOLLOW));
     },
+    listXattrs(at, name) {
+      const got = check(
+        Number(c.llistxattr(pathOf(at, name), xattrBytes, BigInt(XATTR_BYTES_MAX))),
+      );
+      if (got <= 0) return got < 0 ? got : NO_NAMES;
+      return xattrBytes.toString("latin1", 0, got - 1).split("\0");
+    },
+    getXattr(at, name, attribute) {
+      const size = BigInt(XATTR_BYTES_MAX);
+      const got = check(
+        Number(c.lgetxattr(pathOf(at, name), cLatin1(attribute), xattrBytes, size)),
+      );
+      return got < 0 ? got : Uint8Array.from(xattrBytes.subarray(0, got));
+    },
+    setXattr: (at, name, attribute, value) =>
+      check(
+        c.lsetxattr(
+          pathOf(at, name),
+          cLatin1(attribute),
+          value as BufferSource,
+          BigInt(value.length),
+          0,
+        ),
+      ),
+    removeXattr: (at, name, attribute) =>
+      check(c.lremovexattr(pathOf(at, name), cLatin1(attribute))),
+    setFileXattr: (fd, attribute, value) =>
+      check(
+        c.fsetxattr(fd, cLatin1(attribute), value as BufferSource, BigInt(value.length), 0),
+      ),
     flushFile: (fd) => flush(c.fsync, fd),
     flushDirectory: (handle) => flush(c.fsync, handle),
     flushFileSystem: (handle) => flush(c.syncfs, handle),
@@ -300,6 +353,10 @@ export function openLibc(): Posix {
       return check(c.flock(fd, LOCK_EX_NB));
     },
   };
+}
+
+function cLatin1(text: string): BufferSource {
+  return Buffer.from(text + "\0", "latin1");
 }
 
 const PARENT: Uint8Array = new Uint8Array([0x2e, 0x2e, 0]);

@@ -131,6 +131,24 @@ export interface Posix {
     mtimeNsec: number,
   ): number;
 
+  /**
+   * Names of the extended attributes of what stands there (a symbolic link's own, "." for the directory itself), one byte
+   * a character, ACLs (`system.posix_acl_…`) among them; or -errno: -EOPNOTSUPP where the file system has none.
+   */
+  listXattrs(at: DirectoryHandle, name: Uint8Array): readonly string[] | number;
+  /** A copy of the value; or -errno, -ENODATA when it has no such attribute. */
+  getXattr(at: DirectoryHandle, name: Uint8Array, attribute: string): Uint8Array | number;
+  /** Creates or replaces. -EPERM for what only root may set, -EOPNOTSUPP where it cannot be kept. */
+  setXattr(
+    at: DirectoryHandle,
+    name: Uint8Array,
+    attribute: string,
+    value: Uint8Array,
+  ): number;
+  removeXattr(at: DirectoryHandle, name: Uint8Array, attribute: string): number;
+  /** Of an open file or directory. */
+  setFileXattr(fd: number, attribute: string, value: Uint8Array): number;
+
   /** Flushes one file. */
   flushFile(fd: number): number;
   flushDirectory(handle: DirectoryHandle): number;

@@ -16,6 +16,7 @@ import {
   EISDIR,
   ELOOP,
   ENAMETOOLONG,
+  ENODATA,
   ENOENT,
   ENOSPC,
   ENOSYS,
@@ -501,6 +502,37 @@ function conformance(posix: Posix): void {
       assert.equal(posix.readAt(fd, read, 0), DIRECT_BLOCK_BYTES + 3);
       assert.ok(read.subarray(0, DIRECT_BLOCK_BYTES + 3).every((byte) => byte === 7));
       posix.close(fd);
+    }));
+
+  test("extended attributes are listed, read, replaced and removed, also on links and folders", () =>
+    inFolder(posix, (folder) => {
+      if (posix.name === "portable") return assert.equal(posix.listXattrs(folder, A), -ENOSYS);
+      const fd = posix.createFile(folder, A);
+      assert.deepEqual(posix.listXattrs(folder, A), []);
+      const value = Uint8Array.of(0, 255, 10, 0);
+      const set = posix.setXattr(folder, A, "user.one", value);
+      // Not every scratch folder keeps them.
+      if (set === -EOPNOTSUPP) return void posix.close(fd);
+      assert.equal(set, 0);
+      assert.equal(posix.setFileXattr(fd, "user.two", new Uint8Array(0)), 0);
+      posix.close(fd);
+      assert.deepEqual([...posix.listXattrs(folder, A) as string[]].sort(), [
+        "user.one",
+        "user.two",
+      ]);
+      assert.deepEqual(posix.getXattr(folder, A, "user.one"), value);
+      assert.deepEqual(posix.getXattr(folder, A, "user.two"), new Uint8Array(0));
+      assert.equal(posix.getXattr(folder, A, "user.three"), -ENODATA);
+      assert.equal(posix.setXattr(folder, A, "user.one", bytesOf("new")), 0);
+      assert.deepEqual(posix.getXattr(folder, A, "user.one"), bytesOf("new"));
+      assert.equal(posix.removeXattr(folder, A, "user.one"), 0);
+      assert.equal(posix.removeXattr(folder, A, "user.one"), -ENODATA);
+      posix.symlink(bytesOf("a\0"), folder, B);
+      // A link has its own: never those of what it points at, and `user.` ones are not for links.
+      assert.deepEqual(posix.listXattrs(folder, B), []);
+      assert.equal(posix.setXattr(folder, cName("."), "user.dir", bytesOf("d")), 0);
+      assert.deepEqual(posix.listXattrs(folder, cName(".")), ["user.dir"]);
+      assert.equal(posix.listXattrs(folder, cName("missing")), -ENOENT);
     }));
 
   test("flushing works, and hints never fail", () =>

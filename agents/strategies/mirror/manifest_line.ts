@@ -46,6 +46,20 @@ export interface ManifestEntry {
   hardLinkTo?: string;
   hardLinkToBase64?: string;
   rdev?: number;
+  /** Extended attributes, ACLs among them: value in base64 by name, sorted by name. Missing where there are none. */
+  xattrs?: Record<string, string>;
+  /** The source's file had holes; a restore makes them again. */
+  sparse?: boolean;
+  /** What the destination cannot hold: nothing stands there, this line is all there is, and a restore makes it. */
+  recordedOnly?: boolean;
+  /** How the content is stored: `zst`, `age`, `zst.age`; missing where the stored file is the content. */
+  codec?: string;
+  /** The stored file's name in the same folder, where it is not the entry's own. */
+  storedAs?: string;
+  storedAsBase64?: string;
+  /** Of the stored bytes, where there is a codec. */
+  storedSizeBytes?: number;
+  storedSha256?: string;
   /** When a run first did not find it in the source any more; the copy is kept. */
   goneAtMs?: number;
 }
