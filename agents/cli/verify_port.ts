@@ -22,6 +22,8 @@ export interface VerifyOutcome {
   /** There, but not recorded: nothing is known about them. */
   extra: string[];
   unreadable: FileFailure[];
+  /** Entries that the destination cannot hold: recorded for a restore, and nothing stands there. */
+  recordedOnly: number;
   /** When this verification ended; absent when no file was sound. */
   lastVerifiedAtMs?: number;
 }

@@ -101,6 +101,7 @@ export function renderVerifyResult(
     isSound(outcome)
       ? `${style.good(style.glyphs.done)} ${style.bold(sound)}`
       : `${style.bad(style.glyphs.failed)} ${style.bold(unsound)}`,
+    ...recordedLines(outcome.recordedOnly),
     ...named("Damaged", outcome.damaged, style),
     ...named("Missing", outcome.missing, style),
     ...named("Could not be read", outcome.unreadable, style),
@@ -166,6 +167,7 @@ export function* verifyEndMessages(
     files_damaged: outcome.damaged.length,
     files_missing: outcome.missing.length,
     files_unreadable: outcome.unreadable.length,
+    recorded_only: outcome.recordedOnly,
     extra: outcome.extra,
     ...(outcome.lastVerifiedAtMs === undefined
       ? {}
@@ -178,6 +180,14 @@ function named(title: string, failures: readonly FileFailure[], style: Style): s
   return [
     style.bad(`${title} (${formatCount(failures.length)}):`),
     ...failures.map(({ path, message }) => `  ${visibleText(path)}: ${visibleText(message)}`),
+  ];
+}
+
+function recordedLines(count: number): string[] {
+  if (count === 0) return [];
+  return [
+    `Recorded only, since this file system cannot hold ${count === 1 ? "it" : "them"} ` +
+    `(${formatCount(count)})`,
   ];
 }
 

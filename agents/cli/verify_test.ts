@@ -17,6 +17,7 @@ const SOUND: VerifyOutcome = {
   damaged: [],
   missing: [],
   extra: [],
+  recordedOnly: 0,
   unreadable: [],
 };
 const failure = (path: string, code: string, message: string) => ({
@@ -84,6 +85,18 @@ Deno.test("damaged, missing and unreadable files are named and the exit code is 
   const quiet = await verify(["/d", "-q"], () => Promise.resolve(UNSOUND));
   assert.deepEqual([quiet.out, quiet.err], ["", run.out]);
   assert.equal((await verify(["/d", "-q"], () => Promise.resolve(SOUND))).err, "");
+});
+
+Deno.test("what is only recorded is said and is no damage", async () => {
+  const act = () => Promise.resolve({ ...SOUND, recordedOnly: 2 });
+  const run = await verify(["/d"], act);
+  assert.equal(run.code, 0);
+  assert.equal(
+    run.out.split("\n")[1],
+    "Recorded only, since this file system cannot hold them (2)",
+  );
+  const json = await verify(["/d", "--json"], act);
+  assert.equal(JSON.parse(json.out.trimEnd().split("\n").at(-1)!).recorded_only, 2);
 });
 
 Deno.test("--json prints status, errors and summary as lines, the exit error on stderr", async () => {

@@ -81,7 +81,7 @@ const FADV_WILLNEED = 3;
 const FADV_DONTNEED = 4;
 const LOCK_EX_NB = 2 | 4;
 const SYS_CACHESTAT = 451n;
-const UTIME_OMIT = 0x3ffffffe;
+const UTIME_NOW = 0x3fffffff;
 const LIST_BUFFER_BYTES = 64 << 10;
 /** The kernel's limit for one value and for the list of names. */
 const XATTR_BYTES_MAX = 64 << 10;
@@ -103,7 +103,8 @@ export function openLibc(): Posix {
   const linkBytes = new Uint8Array(4097);
   const timeBytes = new Uint8Array(32);
   const timeView = new DataView(timeBytes.buffer);
-  timeView.setBigInt64(8, BigInt(UTIME_OMIT), true);
+  // Not left alone: file systems in user space (exfat-fuse) set a time only together with the other one.
+  timeView.setBigInt64(8, BigInt(UTIME_NOW), true);
   const statfsBytes = new Uint8Array(256);
   const statfsView = new DataView(statfsBytes.buffer);
   const xattrBytes = Buffer.alloc(XATTR_BYTES_MAX);

@@ -182,3 +182,10 @@ export const DIRECT_BLOCK_BYTES = 4096;
 export function cName(text: string): Uint8Array {
   return new TextEncoder().encode(text + "\0");
 }
+
+/** A name given one byte a character, as the calls want it. */
+export function cNameOfLatin1(name: string): Uint8Array {
+  const bytes = new Uint8Array(name.length + 1);
+  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
+  return bytes;
+}

@@ -10,7 +10,7 @@ import type {
   SourceReport,
 } from "../../protocol/mesh/run.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
-import { sumLanes } from "./lane_sums.ts";
+import { recordedCount, sumLanes } from "./lane_sums.ts";
 import { laneNumbers } from "./lane_numbers.ts";
 import type { DestinationEnd } from "./embedded.ts";
 import { verdictSentence } from "./verdict_sentence.ts";
@@ -116,6 +116,7 @@ function destinationSummary(destination: DestinationReport): Record<string, unkn
     bytes_verified: sums.bytesVerified,
     files_failed: sums.failureCount,
     files_rewritten: sums.rewritten.length,
+    recorded_only: recordedCount(sums),
     verification: sums.verification,
     ...(sums.oldestVerifiedAtMs === undefined
       ? {}

@@ -96,3 +96,12 @@ Deno.test("a dry run's summary holds the plan", () => {
     files_gone: 3,
   });
 });
+
+Deno.test("the summary counts what a destination cannot hold, 0 when it holds everything", () => {
+  const recordedOnly = { symlinks: 2, fifos: 1, devices: 4 };
+  const { destinations } = summaryMessage(sampleReport([
+    sampleDestination("/usb", "verified", { recordedOnly }),
+    sampleDestination("/ssd", "verified", {}),
+  ])) as unknown as { destinations: { recorded_only: number }[] };
+  assert.deepEqual(destinations.map((row) => row.recorded_only), [7, 0]);
+});

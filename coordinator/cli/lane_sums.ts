@@ -14,6 +14,7 @@ export type LaneSums = Pick<
   | "failures"
   | "failureCount"
   | "rewritten"
+  | "recordedOnly"
   | "warnings"
   | "oldestVerifiedAtMs"
   | "plan"
@@ -45,6 +46,15 @@ export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums 
     sums.failures.push(...report.failures);
     sums.failureCount += report.failureCount;
     sums.rewritten.push(...report.rewritten);
+    if (report.recordedOnly !== undefined) {
+      const { symlinks, fifos, devices } = sums.recordedOnly ??
+        { symlinks: 0, fifos: 0, devices: 0 };
+      sums.recordedOnly = {
+        symlinks: symlinks + report.recordedOnly.symlinks,
+        fifos: fifos + report.recordedOnly.fifos,
+        devices: devices + report.recordedOnly.devices,
+      };
+    }
     sums.warnings.push(...report.warnings);
     if (report.oldestVerifiedAtMs !== undefined) {
       sums.oldestVerifiedAtMs = Math.min(
@@ -63,6 +73,12 @@ export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums 
     };
   }
   return sums;
+}
+
+/** Entries of all kinds that only the manifest has. */
+export function recordedCount({ recordedOnly }: LaneSums): number {
+  if (recordedOnly === undefined) return 0;
+  return recordedOnly.symlinks + recordedOnly.fifos + recordedOnly.devices;
 }
 
 function joinVerification(

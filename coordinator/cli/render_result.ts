@@ -11,7 +11,7 @@ import {
   formatRate,
 } from "../../protocol/cli/format.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
-import { type LaneSums, sumLanes } from "./lane_sums.ts";
+import { type LaneSums, recordedCount, sumLanes } from "./lane_sums.ts";
 import { verdictSentence } from "./verdict_sentence.ts";
 
 const VERIFIED_HOW = {
@@ -101,6 +101,7 @@ function copyFacts(destination: DestinationReport, sums: LaneSums): string[] {
     `${formatPlural(sums.filesCopied, "file")} copied (${formatBytes(sums.bytesCopied)})`,
     `${formatCount(sums.filesUnchanged)} unchanged`,
     `${formatCount(sums.filesVerified)} verified${VERIFIED_HOW[sums.verification]}`,
+    ...(recordedCount(sums) > 0 ? [`${formatCount(recordedCount(sums))} recorded only`] : []),
     ...(sums.failureCount > 0 ? [`${formatCount(sums.failureCount)} failed`] : []),
     formatDuration(destination.elapsedMs),
     ...(sums.bytesCopied > 0 ? [formatRate(bytesPerSecond)] : []),

@@ -49,6 +49,16 @@ Deno.test("a dry run shows the plan of each destination with sizes", () => {
   ]);
 });
 
+Deno.test("what a destination cannot hold is counted over all sources, and the copy is verified", () => {
+  const recordedOnly = { symlinks: 2, fifos: 0, devices: 1 };
+  const one = sampleDestination("/usb", "verified", { filesCopied: 1, recordedOnly });
+  const two = { ...one, lanes: [...one.lanes, ...VERIFIED.lanes, ...one.lanes] };
+  const [verdict, line] = renderResult(sampleReport([two]), OPTIONS);
+  assert.match(verdict!, /^✓ The copy is verified/);
+  assert.match(line!, /\/usb: verified, 3 files copied .+, 6 recorded only, /);
+  assert.doesNotMatch(renderResult(sampleReport([VERIFIED]), OPTIONS).join(), /recorded/);
+});
+
 Deno.test("the verdict says verified of a copy only when it is", () => {
   const [source] = PARTIAL.sources;
   const unreadable = { sources: [source!], exitCode: 3, state: "partial" as const };

@@ -103,6 +103,10 @@ export const LanePlan = v.object({
 export const VerificationKind = v.picklist(["disk", "cache", "mixed", "none"]);
 export type VerificationKind = v.InferOutput<typeof VerificationKind>;
 
+/** Entries that a destination cannot hold: only its manifest has them, and a restore makes them. */
+export const RecordedOnly = v.object({ symlinks: count, fifos: count, devices: count });
+export type RecordedOnly = v.InferOutput<typeof RecordedOnly>;
+
 /** How one source ended at one destination. `verified` only when every file of it is, with zero failures. */
 export const LaneReport = v.object({
   destination: v.string(),
@@ -123,6 +127,8 @@ export const LaneReport = v.object({
   failureCount: count,
   /** Files whose first read-back differed and that were written again successfully. */
   rewritten: v.array(v.string()),
+  /** Absent when everything stands there. */
+  recordedOnly: v.exactOptional(RecordedOnly),
   warnings: v.array(v.string()),
   plan: v.exactOptional(LanePlan),
 });

@@ -4,6 +4,7 @@
  * mtime are still those we gave it.
  */
 import { Buffer } from "node:buffer";
+import type { Capabilities } from "../../destinations/capabilities.ts";
 import {
   KIND_DIRECTORY,
   KIND_FILE,
@@ -12,15 +13,17 @@ import {
   type Posix,
   type Stat,
 } from "../../platform/posix.ts";
-import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
+import { FLAG_LISTING_FAILED, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
 import { compareWalkOrder } from "../../source/walk_order.ts";
 import {
   STATUS_ADOPTED,
   STATUS_FAILED,
+  STATUS_RECORDED,
   STATUS_UNCHANGED,
   STATUS_UNFINISHED,
   STATUS_WANTED,
 } from "./entry_status.ts";
+import { isClamped } from "./clamped_times.ts";
 import type { LaneTask } from "./lane_task.ts";
 import type { ManifestLine } from "./manifest_file.ts";
 import {
@@ -32,6 +35,7 @@ import {
   recordedAsItIs,
   type RecordedContent,
 } from "./manifest_line.ts";
+import { recordedLine } from "./recorded_only.ts";
 
 export interface DiffResult {
   filesWanted: number;
@@ -50,6 +54,8 @@ export interface DiffResult {
   manifestStands: boolean;
   /** Wanted rows under whose name something stands that neither the manifest nor a journal knows: made or altered by hand. */
   strangers: number[];
+  /** Unchanged further names that are files of their own here, since the destination has no hard links. */
+  ownFiles: number[];
 }
 
 export interface DiffInput {
@@ -63,6 +69,8 @@ export interface DiffInput {
   isFresh: boolean;
   /** How far a stored mtime may differ: 0 on file systems that keep nanoseconds. */
   mtimeToleranceMs: number;
+  /** What the destination can hold, as far as this run may find out. */
+  capabilities: Capabilities;
   /** Owners can be set here, so a directory with another owner is unfinished. */
   keepsOwners: boolean;
   /** Whether a file here keeps the time it is given; asked only when a time is not the expected one. */
@@ -74,7 +82,7 @@ export interface DiffInput {
 
 /** Sets the status of every row and counts. */
 export function diff(input: DiffInput): DiffResult {
-  const { posix, task, journal, isFresh } = input;
+  const { posix, task, journal, isFresh, capabilities } = input;
   const { table, status } = task;
   const c = table.columns;
   const stat = newStat();
@@ -92,6 +100,7 @@ export function diff(input: DiffInput): DiffResult {
     oldestVerifiedAtMs: 0,
     manifestStands: input.oldLines !== undefined,
     strangers: [],
+    ownFiles: [],
   };
   const copyStat = (i: number, out: Stat): boolean => {
     if (isFresh) return false;
@@ -103,7 +112,8 @@ export function diff(input: DiffInput): DiffResult {
     (input.mtimeToleranceMs > 0 &&
       Math.abs(
           (s.mtimeSec - c.mtimeSec[i]!) * 1000 + (s.mtimeNsec - c.mtimeNsec[i]!) / 1e6,
-        ) <= input.mtimeToleranceMs);
+        ) <= input.mtimeToleranceMs) ||
+    (input.mtimeToleranceMs > 0 && isClamped(c.mtimeSec[i]!, s.mtimeSec));
   /** The copy has the size and time that a copy of this row would have been given. */
   const copyStands = (i: number): boolean =>
     copyStat(i, stat) && stat.kind === KIND_FILE && stat.sizeBytes === c.sizeBytes[i] &&
@@ -136,7 +146,8 @@ export function diff(input: DiffInput): DiffResult {
     const kind = c.kind[i]!;
     if (kind === KIND_DIRECTORY) {
       const there = i === 0 ? topStat(input, stat) : copyStat(i, stat);
-      const finished = there && stat.kind === KIND_DIRECTORY && stat.mode === c.mode[i] &&
+      const finished = there && stat.kind === KIND_DIRECTORY &&
+        (!capabilities.modes || stat.mode === c.mode[i]) &&
         sameTime(i, stat) &&
         (!input.keepsOwners || (stat.uid === c.uid[i] && stat.gid === c.gid[i]));
       status[i] = finished ? STATUS_UNCHANGED : STATUS_UNFINISHED;
@@ -182,9 +193,17 @@ export function diff(input: DiffInput): DiffResult {
       const linked = status[first] === STATUS_UNCHANGED && line?.entry.type === "file" &&
         copyStat(i, stat) && copyStat(first, firstStat) &&
         stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
+      const mayBeAlone = !capabilities.hardLinks || status[first] === STATUS_FAILED;
       if (linked) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
+      } else if (
+        mayBeAlone && line !== undefined && isFurtherName(table, i, line.entry) && copyStands(i)
+      ) {
+        status[i] = STATUS_UNCHANGED;
+        result.filesUnchanged++;
+        result.ownFiles.push(i);
+        if (input.readsAllBack) task.setKnownSha256(i, line.entry.sha256!);
       } else {
         status[i] = STATUS_WANTED;
         noteStranger(i, line?.entry, path);
@@ -193,7 +212,15 @@ export function diff(input: DiffInput): DiffResult {
       }
       continue;
     }
-    const stands = line !== undefined && sameMetadata(table, i, line.entry) && copyStat(i, stat) &&
+    if (
+      line?.entry.recordedOnly === true && !capabilities.holds(kind) &&
+      line.text === recordedLine(table, i, path) && !copyStat(i, stat)
+    ) {
+      status[i] = STATUS_RECORDED;
+      continue;
+    }
+    const stands = line !== undefined && line.entry.recordedOnly !== true &&
+      sameMetadata(table, i, line.entry) && copyStat(i, stat) &&
       stat.kind === kind && sameTime(i, stat) &&
       (kind !== KIND_SYMLINK || sameTarget(posix, task, i));
     status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
@@ -235,9 +262,19 @@ function recordedContent(
 }
 
 function sameFile(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
+  return entry.hardLinkTo === undefined && sameContent(table, i, entry);
+}
+
+/** The further name that row `i` is now, of the same file. */
+function isFurtherName(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
+  const first = utf8OfLatin1(table.pathLatin1(table.columns.linkTo[i]!));
+  return entry.hardLinkTo === first && sameContent(table, i, entry);
+}
+
+function sameContent(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
   const c = table.columns;
   return entry.type === "file" && entry.goneAtMs === undefined && entry.sha256 !== undefined &&
-    entry.hardLinkTo === undefined && entry.sizeBytes === c.sizeBytes[i] &&
+    entry.sizeBytes === c.sizeBytes[i] &&
     entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!) &&
     entry.ctimeNs === nanoseconds(c.ctimeSec[i]!, c.ctimeNsec[i]!) &&
     entry.inode === inodeText(c.inodeLow[i]!, c.inodeHigh[i]!);
@@ -271,8 +308,11 @@ function isOfEntry(
   if (entry.type !== "file" || entry.sizeBytes !== stat.sizeBytes) return false;
   const foundNs = nanoseconds(stat.mtimeSec, stat.mtimeNsec);
   if (foundNs === entry.mtimeNs) return true;
-  const apartMs = Math.abs(Number(BigInt(foundNs) - BigInt(entry.mtimeNs ?? "0"))) / 1e6;
-  return (input.mtimeToleranceMs > 0 && apartMs <= input.mtimeToleranceMs) || !input.keepsTimes();
+  const recordedNs = BigInt(entry.mtimeNs ?? "0");
+  const apartMs = Math.abs(Number(BigInt(foundNs) - recordedNs)) / 1e6;
+  const isNear = apartMs <= input.mtimeToleranceMs ||
+    isClamped(Number(recordedNs / 1_000_000_000n), stat.mtimeSec);
+  return (input.mtimeToleranceMs > 0 && isNear) || !input.keepsTimes();
 }
 
 function sameTarget(posix: Posix, task: LaneTask, i: number): boolean {

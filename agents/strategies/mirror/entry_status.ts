@@ -18,3 +18,5 @@ export const STATUS_ADOPTED = 7;
 export const STATUS_UNFINISHED = 8;
 /** Read back and equal to the hash that the manifest or journal knew; the source was not read again. */
 export const STATUS_REVERIFIED = 9;
+/** The destination cannot hold it: its line in the manifest is all there is, see recorded_only.ts. */
+export const STATUS_RECORDED = 10;

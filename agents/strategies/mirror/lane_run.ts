@@ -23,6 +23,7 @@ import {
   STATUS_ADOPTED,
   STATUS_FAILED,
   STATUS_PUBLISHED,
+  STATUS_RECORDED,
   STATUS_REVERIFIED,
   STATUS_STAGED,
   STATUS_UNCHANGED,
@@ -41,6 +42,7 @@ import type { Diffed } from "./lane_thread.ts";
 import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
+import { countRecorded, recordedWarnings } from "./recorded_only.ts";
 import type { SourceProblems } from "./source_problems.ts";
 
 export interface LaneRunInput {
@@ -116,6 +118,10 @@ export class LaneRun {
   #publishedAtMs: number;
   #keepOld = true;
   #strangers: ReadonlySet<number> = new Set();
+  /** Rows that cannot stand here whatever is tried. */
+  #unholdable: ReadonlySet<number> = new Set();
+  /** Further names that are files of their own here. */
+  #ownFiles: ReadonlySet<number> = new Set();
   /** 1 for every row that this run put under its final name: nothing else is ever taken away. */
   readonly #published: Uint8Array;
   /** What the last read-back of a row said against it. */
@@ -210,6 +216,7 @@ export class LaneRun {
       this.#counters.bytesDone = this.#counters.bytesUnchanged = compared.bytesUnchanged;
       if (this.#input.options.dryRun) return this.#report("planned", undefined, compared);
       for (const problem of compared.problems) this.#fail(problem, 1);
+      this.#unholdable = new Set(compared.problems.map(({ row }) => row));
       await this.#copyAndVerify(compared);
     } catch (thrown) {
       error = asBackupError(thrown);
@@ -241,7 +248,8 @@ export class LaneRun {
     this.#stopOnCancel();
 
     this.state = "flush";
-    const late = new Set(lateFiles);
+    const late = new Set([...lateFiles, ...compared.ownFiles]);
+    this.#ownFiles = late;
     const verifyRows = this.#rowsToVerify(late);
     this.#counters.filesDone += compared.filesAdopted;
     this.#counters.bytesDone += compared.bytesAdopted;
@@ -615,8 +623,13 @@ export class LaneRun {
   }
 
   async #makeOthers(wanted: number[]): Promise<number[]> {
-    const others = wanted.filter((row) => !this.#failsWithFirst(row));
-    if (others.length === 0 || this.#tools.signal.aborted) return [];
+    const { linkTo } = this.table.columns;
+    // Whose first name cannot stand here becomes a file of its own.
+    const alone = wanted.filter((row) => this.#unholdable.has(linkTo[row]!));
+    const others = wanted.filter((row) =>
+      !this.#unholdable.has(linkTo[row]!) && !this.#failsWithFirst(row)
+    );
+    if (others.length === 0 || this.#tools.signal.aborted) return alone;
     const moved = await this.#makeOthersOf(others);
     const failed = new Set([...moved.problems.map((p) => p.row), ...moved.asFiles]);
     for (const problem of moved.problems) this.#fail(problem, 1);
@@ -625,7 +638,7 @@ export class LaneRun {
       this.#counters.filesDone++;
       this.#filesCopied++;
     }
-    return moved.asFiles;
+    return [...alone, ...moved.asFiles];
   }
 
   /** A further name of a file that is not here fails as its first name did, instead of naming an older copy. */
@@ -670,7 +683,8 @@ export class LaneRun {
     const rows: number[] = [];
     for (let i = 0; i < this.table.count; i++) {
       const first = linkTo[i]!;
-      const isName = first !== NONE && (this.#recopied.has(first) || this.#failed.has(first));
+      const isName = first !== NONE && !this.#ownFiles.has(i) &&
+        (this.#recopied.has(first) || this.#failed.has(first));
       if (isName && this.#status[i] === STATUS_UNCHANGED) rows.push(i);
     }
     return rows;
@@ -843,12 +857,15 @@ export class LaneRun {
     >("finishTask", {
       task,
       versions: [...this.#versions],
+      ownFiles: [...this.#ownFiles],
       verifiedAtMs,
       createdAt: new Date(clock.nowMs()).toISOString(),
       writeManifest: !nothingNew,
     });
     for (const problem of problems) this.#fail(problem, 1);
-    this.#warnNotKept();
+    this.#warnNotKept(compared.keeps);
+    const recorded = countRecorded(this.table, this.#status);
+    if (recorded !== undefined) this.#warn(recordedWarnings(recorded, compared.fileSystem));
     await retract(task);
   }
 
@@ -863,16 +880,17 @@ export class LaneRun {
     }
   }
 
-  #warnNotKept(): void {
+  /** What can never be kept here was said when the destination was opened. */
+  #warnNotKept(keeps: Diffed["keeps"]): void {
     const owners = this.#notKept[NOT_KEPT_OWNERS]!;
     const modes = this.#notKept[NOT_KEPT_MODES]!;
     const times = this.#notKept[NOT_KEPT_TIMES]!;
-    if (owners > 0) {
+    if (owners > 0 && keeps.owners) {
       this.#warn([
         `${owners} owners could not be kept: that needs root and a file system with owners`,
       ]);
     }
-    if (modes > 0) {
+    if (modes > 0 && keeps.modes) {
       this.#warn([`modes of ${modes} files and folders could not be kept on this file system`]);
     }
     if (times > 0) {
@@ -905,6 +923,8 @@ export class LaneRun {
         : [...this.#warnings, `… and ${this.#warningsUnnamed} more warnings`],
     };
     if (error !== undefined) report.error = toWireError(error);
+    const recordedOnly = countRecorded(this.table, this.#status);
+    if (recordedOnly !== undefined) report.recordedOnly = recordedOnly;
     if (compared !== undefined && compared.oldestVerifiedAtMs > 0) {
       report.oldestVerifiedAtMs = compared.oldestVerifiedAtMs;
     }
@@ -970,4 +990,5 @@ const SOUND: ReadonlySet<number> = new Set([
   STATUS_UNCHANGED,
   STATUS_VERIFIED,
   STATUS_REVERIFIED,
+  STATUS_RECORDED,
 ]);

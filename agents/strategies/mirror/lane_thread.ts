@@ -5,6 +5,13 @@
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import {
+  type Capabilities,
+  findCapabilities,
+  isWholeFileSystem,
+  lossesOf,
+  untriedCapabilities,
+} from "../../destinations/capabilities.ts";
+import {
   checkStillThere,
   inspect,
   type Inspection,
@@ -13,9 +20,11 @@ import {
   type WantedBinding,
 } from "../../destinations/local_destination.ts";
 import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
+import { createNameProbe } from "../../destinations/name_probe.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { EEXIST, EIO, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
+import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
@@ -45,6 +54,7 @@ import {
   type StoredTotals,
 } from "./stored_copy.ts";
 import { removeTree } from "./tree_removal.ts";
+import { fileBytesMax, forbiddenName, unholdableRows } from "./unholdable_rows.ts";
 
 export interface LaneThreadStart {
   path: string;
@@ -76,6 +86,10 @@ export interface Diffed extends DiffResult {
   problems: ItemProblem[];
   isFresh: boolean;
   warnings: string[];
+  /** Type of the destination's file system. */
+  fileSystem: string;
+  /** Whether modes and owners can be kept here at all; where not, that was said when the destination was opened. */
+  keeps: { modes: boolean; owners: boolean };
 }
 
 /** One per thread. `path` is the destination folder. */
@@ -124,7 +138,12 @@ export function openLaneThread(
         request.standing,
       ),
     makeOthers: (request: { task: string; rows: Uint32Array; standing: Standing }) =>
-      lane.writer.makeOthers(lane.task(request.task), request.rows, request.standing),
+      lane.writer.makeOthers(
+        lane.task(request.task),
+        request.rows,
+        request.standing,
+        lane.capabilities,
+      ),
     stillThere: (): void => lane.stillThere(),
     flush: (): void => lane.flush(),
     verify: (
@@ -158,6 +177,8 @@ export interface CompareRequest {
 export interface FinishRequest {
   task: string;
   versions: [number, FileVersion][];
+  /** Further names that are files of their own here. */
+  ownFiles: number[];
   verifiedAtMs: number;
   createdAt: string;
   /** False when the manifest would come out as it is. */
@@ -175,6 +196,7 @@ class LaneThread {
   readonly #tasks = new Map<string, LaneTask>();
   #destination: (OpenDestination & { close(): void }) | undefined;
   #writer: LaneWriter | undefined;
+  #capabilities: Capabilities | undefined;
 
   constructor(
     posix: Posix,
@@ -212,6 +234,13 @@ class LaneThread {
     return this.#writer;
   }
 
+  /** Found when first asked for: only by the control thread, so that no two threads try at once. */
+  get capabilities(): Capabilities {
+    const { stage, fileSystem } = this.destination;
+    const isRoot = this.#identity.uid === 0;
+    return this.#capabilities ??= findCapabilities(this.#posix, stage, fileSystem.type, isRoot);
+  }
+
   task(key: string): LaneTask {
     const task = this.#tasks.get(key);
     if (task === undefined) throw new TypeError(`Unknown task: ${key}`);
@@ -235,6 +264,10 @@ class LaneThread {
       ),
     );
     const { marker, fileSystem, warnings } = this.destination;
+    // Only a backup asks for names, and only a backup needs to know what can be kept.
+    const losses = request.wanted.length > 0
+      ? lossesOf(this.capabilities, fileSystem.type)
+      : undefined;
     const keys: Record<string, string> = {};
     for (const binding of marker.bindings) keys[binding.name] = binding.key;
     return {
@@ -242,7 +275,7 @@ class LaneThread {
       freeBytes: fileSystem.freeBytes,
       fileSystem: fileSystem.type,
       keys,
-      warnings,
+      warnings: losses === undefined ? warnings : [...warnings, losses],
     };
   }
 
@@ -288,7 +321,13 @@ class LaneThread {
       const isFresh = top === -ENOENT;
       // Names that this file system cannot tell apart: the first of them is copied, the others fail by name.
       const folded = destination.foldsCase ? foldedClashes(task.table) : [];
-      for (const row of folded) task.status[row] = STATUS_FAILED;
+      const problems = [
+        ...folded.map(foldedProblem),
+        ...this.#unholdable(task, request.dryRun, new Set(folded)),
+      ];
+      for (const { row } of problems) task.status[row] = STATUS_FAILED;
+      const { type } = destination.fileSystem;
+      const capabilities = request.dryRun ? untriedCapabilities(type) : this.capabilities;
       let keepsTimes: boolean | undefined;
       const result = diff({
         posix: this.#posix,
@@ -296,20 +335,43 @@ class LaneThread {
         oldLines: old?.lines,
         journal: recovered.journal,
         isFresh,
-        mtimeToleranceMs: EXACT_TIMES.has(destination.fileSystem.type) &&
-            this.#posix.name === "libc"
+        // What a try finds is finer than what a disk keeps after it was unmounted, so only the known ones are exact.
+        mtimeToleranceMs: isWholeFileSystem(type) && this.#posix.name === "libc"
           ? 0
           : COARSE_TIME_MS,
-        keepsOwners: this.#identity.uid === 0,
+        capabilities,
+        keepsOwners: this.#identity.uid === 0 && capabilities.owners,
         readsAllBack: request.readsAllBack,
         keepsTimes: () => keepsTimes ??= request.dryRun || this.#keepsTimes(task),
         tick: () => this.#tick(),
       });
       const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
-      return { ...result, isFresh, warnings, problems: folded.map(foldedProblem) };
+      const keeps = { modes: capabilities.modes, owners: capabilities.owners };
+      return { ...result, isFresh, warnings, problems, fileSystem: type, keeps };
     } finally {
       old?.close();
     }
+  }
+
+  /** What cannot stand here under its name or in its size. A dry run tries no names. */
+  #unholdable(
+    task: LaneTask,
+    isDryRun: boolean,
+    known: ReadonlySet<number>,
+  ): ItemProblem[] {
+    const { stage, display, fileSystem: { type } } = this.destination;
+    if (isWholeFileSystem(type)) return [];
+    const whyNot = isDryRun ? () => undefined : createNameProbe(this.#posix, stage);
+    const { name } = task.share;
+    const why = whyNot(latin1OfUtf8(name));
+    if (why !== undefined) {
+      throw new BackupError("unsupported", `${name}: ${forbiddenName(why, type)}`, {
+        path: `${display}/${name}`,
+        hint: "Choose another name with --as NAME",
+      });
+    }
+    const limits = { fileSystem: type, whyNot, fileBytesMax: fileBytesMax(type) };
+    return unholdableRows(task.table, limits).filter(({ row }) => !known.has(row));
   }
 
   /** Tries it: a file system may refuse times, or take them and forget. What cannot be tried is believed. */
@@ -371,6 +433,7 @@ class LaneThread {
         destination: this.destination,
         task,
         versions: new Map(request.versions),
+        ownFiles: new Set(request.ownFiles),
         verifiedAtMs: request.verifiedAtMs,
         createdAt: request.createdAt,
         tick: () => this.#tick(),
@@ -465,8 +528,6 @@ function foldedProblem(row: number): ItemProblem {
   };
 }
 
-/** File systems that give back the nanoseconds they were given. */
-const EXACT_TIMES: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs", "f2fs", "zfs"]);
 /** vfat rounds to two seconds. */
 const COARSE_TIME_MS = 2000;
 /** In the stage, for a moment. */

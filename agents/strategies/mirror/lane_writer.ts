@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { BackupError, type RetryHint } from "../../../protocol/base/errors.ts";
+import type { Capabilities } from "../../destinations/capabilities.ts";
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { DISPLACED_DIRECTORY } from "../../destinations/layout.ts";
 import { type Pacer, unlimited } from "../../destinations/pacer.ts";
@@ -12,6 +13,7 @@ import {
   EINVAL,
   EMLINK,
   ENOENT,
+  ENOSYS,
   EOPNOTSUPP,
   EPERM,
   errnoText,
@@ -33,12 +35,14 @@ import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import {
   STATUS_FAILED,
   STATUS_PUBLISHED,
+  STATUS_RECORDED,
   STATUS_STAGED,
   STATUS_UNFINISHED,
   STATUS_WANTED,
 } from "./entry_status.ts";
 import { type LaneTask, NOT_KEPT_MODES, NOT_KEPT_OWNERS, NOT_KEPT_TIMES } from "./lane_task.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
+import { isRefusedNode } from "./recorded_only.ts";
 import { JOURNAL_FILE, KEPT_DIRECTORY } from "./recovery.ts";
 import { openPath } from "./tree_removal.ts";
 
@@ -388,11 +392,15 @@ export class LaneWriter {
     task.status[row] = STATUS_UNFINISHED;
   }
 
-  /** Symbolic links, FIFOs, device nodes and further names of hard-linked files. */
+  /**
+   * Symbolic links, FIFOs, device nodes and further names of hard-linked files. What the destination cannot hold becomes
+   * RECORDED, with its name free.
+   */
   makeOthers(
     task: LaneTask,
     rows: Uint32Array,
     standing: Standing,
+    capabilities: Capabilities,
   ): Moved & { asFiles: number[] } {
     const moved: Moved & { asFiles: number[] } = {
       published: 0,
@@ -411,7 +419,8 @@ export class LaneWriter {
       const staged = task.stagedName(row);
       let result = parent < 0 ? parent : stage < 0 ? stage : 0;
       const isLink = c.linkTo[row] !== NONE;
-      if (result >= 0) {
+      let isRecorded = !isLink && !capabilities.holds(c.kind[row]!);
+      if (result >= 0 && !isRecorded) {
         this.#posix.unlink(stage, staged);
         if (isLink) {
           const first = c.linkTo[row]!;
@@ -419,9 +428,12 @@ export class LaneWriter {
           // The cache may have reused a handle: fetch the row's own parent again after the first's.
           result = firstParent < 0
             ? firstParent
+            : !capabilities.hardLinks
+            ? -EOPNOTSUPP
             : this.#posix.link(firstParent, table.cName(first), stage, staged);
           if (
-            result === -EPERM || result === -EOPNOTSUPP || result === -EMLINK || result === -EXDEV
+            result === -EPERM || result === -EOPNOTSUPP || result === -EMLINK ||
+            result === -EXDEV || result === -ENOSYS
           ) {
             // No hard links here: a file of its own keeps the content.
             moved.asFiles.push(row);
@@ -437,8 +449,10 @@ export class LaneWriter {
             c.mode[row]!,
             c.sizeBytes[row]!,
           );
+          isRecorded = isRefusedNode(result);
+          if (isRecorded) result = 0;
         }
-        if (result >= 0 && !isLink) {
+        if (result >= 0 && !isLink && !isRecorded) {
           this.#owner(
             () => this.#posix.setOwnerAt(stage, staged, c.uid[row]!, c.gid[row]!),
             row,
@@ -468,7 +482,11 @@ export class LaneWriter {
           this.#undoUnlessFenced(room);
           break;
         }
-        if (result >= 0) result = this.#posix.rename(stage, staged, again, name);
+        if (result >= 0) {
+          result = isRecorded
+            ? this.#makeFree(again, name, standing)
+            : this.#posix.rename(stage, staged, again, name);
+        }
         if (result < 0) room.undo?.();
         // Renaming one name of a file over another name of the same file does nothing and leaves both.
         if (result >= 0 && isLink) this.#posix.unlink(stage, staged);
@@ -478,11 +496,18 @@ export class LaneWriter {
         task.status[row] = STATUS_FAILED;
         continue;
       }
-      moved.published++;
-      task.status[row] = STATUS_PUBLISHED;
+      if (!isRecorded) moved.published++;
+      task.status[row] = isRecorded ? STATUS_RECORDED : STATUS_PUBLISHED;
       task.status[c.parent[row]!] = STATUS_UNFINISHED;
     }
     return moved;
+  }
+
+  /** After `#makeRoom`, which may have left a link to what it kept. */
+  #makeFree(parent: number, name: Uint8Array, standing: Standing): number {
+    if (!standing.keepOld) return 0;
+    const result = this.#posix.unlink(parent, name);
+    return result === -ENOENT ? 0 : result;
   }
 
   /** Modes, owners and times of directories, deepest first, since every change inside moves the time. */

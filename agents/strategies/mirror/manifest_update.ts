@@ -9,7 +9,9 @@ import { cName, KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/pos
 import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
 import { OldEntries } from "./diff.ts";
 import {
+  STATUS_FAILED,
   STATUS_PUBLISHED,
+  STATUS_RECORDED,
   STATUS_REVERIFIED,
   STATUS_UNCHANGED,
   STATUS_UNFINISHED,
@@ -24,6 +26,7 @@ import {
   openManifest,
 } from "./manifest_file.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
+import { recordedLine } from "./recorded_only.ts";
 
 export interface ManifestUpdate {
   posix: Posix;
@@ -31,6 +34,8 @@ export interface ManifestUpdate {
   task: LaneTask;
   /** Rows whose copied version is not the table's. */
   versions: ReadonlyMap<number, FileVersion>;
+  /** Further names that are files of their own here, read from the source for themselves. */
+  ownFiles: ReadonlySet<number>;
   verifiedAtMs: number;
   createdAt: string;
   tick(): void;
@@ -82,9 +87,11 @@ export function updateManifest(input: ManifestUpdate): void {
       const kind = table.columns.kind[i]!;
       if (kind !== KIND_DIRECTORY && isInPlace(status[i]!)) displacedBelow = `${path}/`;
       if (kind === KIND_DIRECTORY) {
-        if (status[i] !== STATUS_UNFINISHED || oldLine === undefined) {
-          writer.add(lineOfRow(table, i, path, {}));
-        } else writer.add(oldLine.text);
+        // One that cannot stand here has no line, unless it stood here before.
+        const isMade = status[i] !== STATUS_FAILED &&
+          (status[i] !== STATUS_UNFINISHED || oldLine === undefined);
+        if (isMade) writer.add(lineOfRow(table, i, path, {}));
+        else if (oldLine !== undefined) writer.add(oldLine.text);
       } else if (status[i] === STATUS_UNCHANGED && oldLine !== undefined) {
         writer.add(oldLine.text);
         if (hashOfFirst.has(i)) hashOfFirst.set(i, oldLine.entry.sha256 ?? "");
@@ -93,7 +100,7 @@ export function updateManifest(input: ManifestUpdate): void {
           writer.add(lineOfRow(table, i, path, {}));
           continue;
         }
-        const first = table.columns.linkTo[i]!;
+        const first = input.ownFiles.has(i) ? NONE : table.columns.linkTo[i]!;
         const version = input.versions.get(first === NONE ? i : first);
         const sha256 = first === NONE
           ? task.expectedHex(i, status[i] === STATUS_REVERIFIED, version)
@@ -101,6 +108,8 @@ export function updateManifest(input: ManifestUpdate): void {
         if (hashOfFirst.has(i)) hashOfFirst.set(i, sha256);
         const { verifiedAtMs } = input;
         writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs }));
+      } else if (status[i] === STATUS_RECORDED) {
+        writer.add(recordedLine(table, i, path));
       } else if (oldLine !== undefined && status[i] !== STATUS_PUBLISHED) {
         // It failed or could not be read: the earlier copy stands, and so does its line.
         writer.add(oldLine.text);
@@ -127,9 +136,10 @@ export function updateManifest(input: ManifestUpdate): void {
   posix.flushDirectory(destination.manifests);
 }
 
-/** Something of this run was put under the name. */
+/** Something of this run was put under the name, or the name made free of what stood there. */
 function isInPlace(status: number): boolean {
-  return status === STATUS_VERIFIED || status === STATUS_REVERIFIED || status === STATUS_PUBLISHED;
+  return status === STATUS_VERIFIED || status === STATUS_REVERIFIED ||
+    status === STATUS_PUBLISHED || status === STATUS_RECORDED;
 }
 
 /** The rows that other rows are further names of; their hashes are collected on the way, since they come first. */

@@ -39,6 +39,8 @@ export interface StoredResult {
   missing: FileFailure[];
   unreadable: FileFailure[];
   extra: string[];
+  /** Entries that the destination cannot hold: only their lines are there. */
+  recordedOnly: number;
 }
 
 export interface StoredTotals {
@@ -99,6 +101,7 @@ export function checkStored(
     missing: [],
     unreadable: [],
     extra: [],
+    recordedOnly: 0,
   };
   const { name, part, parts } = check;
   const isFirst = part === 0;
@@ -200,6 +203,10 @@ export function checkStored(
   };
   const onMissing = ({ entry }: ManifestLine, path: string) => {
     if (!isFirst) return;
+    if (entry.recordedOnly === true) {
+      result.recordedOnly++;
+      return;
+    }
     result.missing.push({
       path: display(path),
       code: "not_found",
@@ -214,7 +221,9 @@ export function checkStored(
       const path = table.pathLatin1(row);
       const entry = recorded.find(path, onMissing)?.entry;
       const kind = table.columns.kind[row]!;
-      if (entry === undefined) {
+      if (entry?.recordedOnly === true && isFirst) result.recordedOnly++;
+      // What stands where only a line should be is nobody's copy.
+      if (entry === undefined || entry.recordedOnly === true) {
         if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
           result.extra.push(display(path));
         }

@@ -2,18 +2,14 @@
 import { ENOENT } from "../../platform/errno.ts";
 import {
   cName,
+  cNameOfLatin1,
   type DirectoryHandle,
   KIND_DIRECTORY,
   newStat,
   type Posix,
 } from "../../platform/posix.ts";
 
-/** A name of one byte a character, as the calls want it. */
-export function cNameOfLatin1(name: string): Uint8Array {
-  const bytes = new Uint8Array(name.length + 1);
-  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
-  return bytes;
-}
+export { cNameOfLatin1 };
 
 /** Deletes everything below `at/name` and then itself; returns how many entries could not be removed, 0 when it is not there. */
 export function removeTree(

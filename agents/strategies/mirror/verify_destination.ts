@@ -40,6 +40,7 @@ export interface VerifyOutcome {
   missing: FileFailure[];
   extra: string[];
   unreadable: FileFailure[];
+  recordedOnly: number;
   lastVerifiedAtMs?: number;
 }
 
@@ -112,6 +113,7 @@ async function verifyOpened(
     damaged: [],
     missing: [],
     extra: [],
+    recordedOnly: 0,
     unreadable: [],
   };
   let fromDisk = 0;
@@ -164,6 +166,7 @@ async function verifyOpened(
         outcome.missing.push(...result.missing);
         outcome.unreadable.push(...result.unreadable);
         outcome.extra.push(...result.extra);
+        outcome.recordedOnly += result.recordedOnly;
         fromDisk += result.fromDisk;
         fromCache += result.fromCache;
       }
