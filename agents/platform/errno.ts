@@ -6,6 +6,7 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
+export const E2BIG = 7;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
@@ -22,6 +23,7 @@ export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const EMLINK = 31;
+export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
 export const ENOLCK = 37;
 export const ENOSYS = 38;
@@ -49,6 +51,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   [EINTR]: { name: "EINTR", text: "Interrupted", code: "io", retry: "later" },
   [EIO]: { name: "EIO", text: "The disk reported an error", code: "io", retry: "later" },
   [ENXIO]: { name: "ENXIO", text: "No such device", code: "io", retry: "no" },
+  [E2BIG]: { name: "E2BIG", text: "Too much", code: "unsupported", retry: "no" },
   [EBADF]: { name: "EBADF", text: "The file is not open", code: "io", retry: "no" },
   [EAGAIN]: { name: "EAGAIN", text: "Temporarily unavailable", code: "io", retry: "later" },
   [EACCES]: { name: "EACCES", text: "Permission denied", code: "permission", retry: "no" },
@@ -71,6 +74,7 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   [EDQUOT]: { name: "EDQUOT", text: "Quota exceeded", code: "no_space", retry: "elsewhere" },
   [EMLINK]: { name: "EMLINK", text: "Too many hard links", code: "unsupported", retry: "no" },
   [EROFS]: { name: "EROFS", text: "Read-only file system", code: "read_only", retry: "elsewhere" },
+  [ERANGE]: { name: "ERANGE", text: "Out of range", code: "unsupported", retry: "no" },
   [ENAMETOOLONG]: {
     name: "ENAMETOOLONG",
     text: "Name too long",

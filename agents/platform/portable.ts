@@ -123,6 +123,8 @@ export function openPortable(): Posix {
     writeAt: (fd, bytes, offset) =>
       attempt(() => fs.writeSync(fd, bytes, 0, bytes.byteLength, offset)),
     write: (fd, bytes) => attempt(() => fs.writeSync(fd, bytes, 0, bytes.byteLength, null)),
+    seekData: () => -ENOSYS,
+    seekHole: () => -ENOSYS,
     truncate: (fd, sizeBytes) => attempt(() => done(fs.ftruncateSync(fd, sizeBytes))),
     statAt: (at, name, out) => attempt(() => fill(out, fs.lstatSync(pathOf(at, name), BIG))),
     stat: (fd, out) => attempt(() => fill(out, fs.fstatSync(fd, BIG))),
@@ -294,6 +296,7 @@ function fill(out: Stat, from: fs.BigIntStats): number {
   out.gid = Number(from.gid);
   out.linkCount = Number(from.nlink);
   out.sizeBytes = Number(from.size);
+  out.allocatedBytes = Number(from.blocks) * 512;
   out.inodeLow = Number(BigInt.asUintN(32, from.ino));
   out.inodeHigh = Number(from.ino >> 32n);
   out.device = majorMinor(from.dev);

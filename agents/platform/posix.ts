@@ -26,6 +26,8 @@ export interface Stat {
   gid: number;
   linkCount: number;
   sizeBytes: number;
+  /** What it takes on the disk; less than `sizeBytes` for a file with holes, or that is kept small in another way. */
+  allocatedBytes: number;
   inodeLow: number;
   inodeHigh: number;
   /** Opaque identity of the file system; equal numbers mean the same one. */
@@ -46,6 +48,7 @@ export function newStat(): Stat {
     gid: 0,
     linkCount: 0,
     sizeBytes: 0,
+    allocatedBytes: 0,
     inodeLow: 0,
     inodeHigh: 0,
     device: 0,
@@ -87,6 +90,13 @@ export interface Posix {
   read(fd: number, into: Uint8Array): number;
   readAt(fd: number, into: Uint8Array, offset: number): number;
   writeAt(fd: number, bytes: Uint8Array, offset: number): number;
+  /**
+   * Where the next data of an open file begins, at `offset` or after it; -ENXIO when only a hole follows, -EINVAL or -ENOSYS
+   * where nobody can tell. Moves the position of `read` and `write`.
+   */
+  seekData(fd: number, offset: number): number;
+  /** Where the next hole begins; the end of the file counts as one. Otherwise as `seekData`. */
+  seekHole(fd: number, offset: number): number;
   /** Writes at the current position (the end for append). */
   write(fd: number, bytes: Uint8Array): number;
 

@@ -22,6 +22,7 @@ import {
   ENOSYS,
   ENOTDIR,
   ENOTEMPTY,
+  ENXIO,
   EOPNOTSUPP,
   EPERM,
   EROFS,
@@ -534,6 +535,26 @@ function conformance(posix: Posix): void {
       assert.equal(posix.setXattr(folder, cName("."), "user.dir", bytesOf("d")), 0);
       assert.deepEqual(posix.listXattrs(folder, cName(".")), ["user.dir"]);
       assert.equal(posix.listXattrs(folder, cName("missing")), -ENOENT);
+    }));
+
+  test("holes take no room and are found where the system can tell", () =>
+    inFolder(posix, (folder) => {
+      const fd = posix.createFile(folder, A);
+      posix.writeAt(fd, new Uint8Array(1 << 16).fill(1), 1 << 20);
+      posix.truncate(fd, 4 << 20);
+      const stat = newStat();
+      assert.equal(posix.stat(fd, stat), 0);
+      assert.equal(stat.sizeBytes, 4 << 20);
+      assert.ok(stat.allocatedBytes >= 1 << 16 && stat.allocatedBytes < 1 << 20);
+      if (posix.name === "portable") {
+        assert.deepEqual([posix.seekData(fd, 0), posix.seekHole(fd, 0)], [-ENOSYS, -ENOSYS]);
+      } else {
+        assert.equal(posix.seekData(fd, 0), 1 << 20);
+        assert.equal(posix.seekHole(fd, 1 << 20), (1 << 20) + (1 << 16));
+        assert.equal(posix.seekData(fd, 2 << 20), -ENXIO);
+        assert.equal(posix.seekHole(fd, 2 << 20), 2 << 20);
+      }
+      posix.close(fd);
     }));
 
   test("flushing works, and hints never fail", () =>

@@ -1,11 +1,13 @@
 /**
- * All entries of one source as columns in shared memory: about 110 bytes an entry plus its name, readable by every
- * thread. Rule: rows are in walk order (a directory before what is in it, names sorted by byte) and are frozen once
- * `freeze` was called, except the hash of a file, which its first full read fills in together with what was read.
+ * All entries of one source as columns in shared memory: about 110 bytes an entry plus its name and extended attributes,
+ * readable by every thread. Rule: rows are in walk order (a directory before what is in it, names sorted by byte) and are
+ * frozen once `freeze` was called, except the hash of a file, which its first full read fills in together with what was
+ * read.
  */
 import { Buffer } from "node:buffer";
 import { BackupError } from "../../protocol/base/errors.ts";
-import type { Stat } from "../platform/posix.ts";
+import { KIND_FILE, type Stat } from "../platform/posix.ts";
+import { decodeXattrs, encodeXattrs, NO_XATTRS, type Xattr } from "./xattrs.ts";
 
 /** No index. */
 export const NONE = 0xffffffff;
@@ -14,6 +16,14 @@ export const NONE = 0xffffffff;
 export const FLAG_LISTING_FAILED = 1;
 /** The row's size, times and hash are those of one consistent full read. */
 export const FLAG_HASHED = 2;
+/** The file takes less room than its size: it has holes, or is stored compressed. */
+export const FLAG_SPARSE = 4;
+/** Its extended attributes could not be read: what an earlier run recorded of them is not known to be wrong. */
+export const FLAG_XATTRS_UNKNOWN = 8;
+
+export function isSparse(stat: Pick<Stat, "kind" | "sizeBytes" | "allocatedBytes">): boolean {
+  return stat.kind === KIND_FILE && stat.allocatedBytes < stat.sizeBytes;
+}
 
 const COLUMNS = {
   kind: Uint8Array,
@@ -33,6 +43,8 @@ const COLUMNS = {
   gid: Uint32Array,
   /** For a later name of a hard-linked file: the row of its first name. */
   linkTo: Uint32Array,
+  /** Where its extended attributes are in the text; NONE when it has none. */
+  xattrs: Uint32Array,
 } as const;
 
 type ColumnName = keyof typeof COLUMNS;
@@ -48,13 +60,18 @@ const COLUMN_NAMES = Object.keys(COLUMNS) as ColumnName[];
 
 /** Address space is set aside for so many rows, memory only for those there are: growing copies nothing. */
 const ROWS_MAX = 1 << 27;
-const TEXT_BYTES_MAX = 2 ** 32;
+const TEXT_BYTES_MAX = 2 ** 32 - 1;
+/** Many entries have the same attributes (a label, an ACL): so many different ones, up to this size, are kept once. */
+const SHARED_XATTRS_MAX = 4096;
+const SHARED_XATTRS_BYTES_MAX = 4096;
 
 /** What goes to another thread. Nothing is copied. */
 export interface EntryTableShare {
   count: number;
   textBytes: number;
   text: SharedArrayBuffer;
+  /** One number: where the text ends now, with the attributes of files that had changed when they were read. */
+  textEnd: SharedArrayBuffer;
   sha256: SharedArrayBuffer;
   columns: Record<ColumnName, SharedArrayBuffer>;
 }
@@ -63,9 +80,12 @@ export class EntryTable {
   count = 0;
   #capacity: number;
   #columns: Columns;
-  /** Names, each ended by NUL; a symbolic link's target follows its name, ended by NUL too. */
+  /** Names, each ended by NUL; a symbolic link's target follows its name, ended by NUL too; extended attributes. */
   #text: Uint8Array;
   #textBytes = 0;
+  /** Only once frozen. */
+  #textEnd: Uint32Array | undefined;
+  readonly #xattrPlaces = new Map<string, number>();
   #sha256: Buffer;
 
   private constructor(capacity: number, columns: Columns, text: Uint8Array, sha256: Buffer) {
@@ -99,6 +119,7 @@ export class EntryTable {
     );
     table.count = share.count;
     table.#textBytes = share.textBytes;
+    table.#textEnd = new Uint32Array(share.textEnd);
     return table;
   }
 
@@ -122,9 +143,10 @@ export class EntryTable {
       this.#textBytes += linkTarget.length + 1;
     }
     c.kind[i] = stat.kind;
-    c.flags[i] = 0;
+    c.flags[i] = isSparse(stat) ? FLAG_SPARSE : 0;
     c.parent[i] = parent;
     c.linkTo[i] = NONE;
+    c.xattrs[i] = NONE;
     this.setStat(i, stat);
     if (linkTarget !== undefined) c.sizeBytes[i] = linkTarget.length;
     this.count = i + 1;
@@ -187,6 +209,56 @@ export class EntryTable {
     return utf8OfLatin1(this.pathLatin1(i));
   }
 
+  hasXattrs(i: number): boolean {
+    return this.#columns.xattrs[i] !== NONE;
+  }
+
+  /** The row's extended attributes, sorted by name. The values are copies. */
+  xattrs(i: number): readonly Xattr[] {
+    const at = this.#columns.xattrs[i]!;
+    if (at === NONE) return NO_XATTRS;
+    if (at < this.#textBytes) return decodeXattrs(this.#text, at);
+    // Added after the table was shared, perhaps by another thread, which may have made the memory larger.
+    const { buffer } = this.#text;
+    return decodeXattrs(new Uint8Array(buffer, 0, buffer.byteLength), at);
+  }
+
+  /** Gives row `i`, before the table is frozen, its extended attributes; `list` is sorted by name. */
+  setXattrs(i: number, list: readonly Xattr[]): void {
+    if (list.length === 0) return;
+    const blob = encodeXattrs(list);
+    const key = blob.length > SHARED_XATTRS_BYTES_MAX ? undefined : latin1(blob, 0, blob.length);
+    let at = key === undefined ? undefined : this.#xattrPlaces.get(key);
+    if (at === undefined) {
+      if (this.#textBytes + blob.length > this.#text.length) this.#growText(blob.length);
+      at = this.#textBytes;
+      this.#text.set(blob, at);
+      this.#textBytes += blob.length;
+      if (key !== undefined && this.#xattrPlaces.size < SHARED_XATTRS_MAX) {
+        this.#xattrPlaces.set(key, at);
+      }
+    }
+    this.#columns.xattrs[i] = at;
+  }
+
+  /** The same as `setXattrs` for a table that is shared; see `setHashed`. */
+  #replaceXattrs(i: number, list: readonly Xattr[]): void {
+    if (list.length === 0) {
+      this.#columns.xattrs[i] = NONE;
+      return;
+    }
+    const blob = encodeXattrs(list);
+    const end = this.#textEnd!;
+    if (Atomics.load(end, 0) + blob.length > TEXT_BYTES_MAX) {
+      throw tooLarge(`${TEXT_BYTES_MAX} bytes of names`);
+    }
+    const at = Atomics.add(end, 0, blob.length);
+    const buffer = this.#text.buffer as unknown as SharedArrayBuffer;
+    growTo(buffer, at + blob.length);
+    new Uint8Array(buffer, at, blob.length).set(blob);
+    this.#columns.xattrs[i] = at;
+  }
+
   /** The hash of a row that `isHashed`, in hex. */
   sha256Hex(i: number): string {
     return this.#sha256.toString("hex", i * 32, i * 32 + 32);
@@ -196,16 +268,29 @@ export class EntryTable {
     return (Atomics.load(this.#columns.flags, i) & FLAG_HASHED) !== 0;
   }
 
-  /** Fills in the result of the first full read. Called at most once a row, by the thread that read it; `sha256` is hex. */
-  setHashed(i: number, stat: Stat, sha256: string): void {
+  /**
+   * Fills in the result of the first full read. Called at most once a row, by the thread that read it; `sha256` is hex,
+   * `xattrs` are given when they are not the row's.
+   */
+  setHashed(i: number, stat: Stat, sha256: string, xattrs?: readonly Xattr[]): void {
     this.setStat(i, stat);
+    const { flags } = this.#columns;
+    if (xattrs !== undefined) {
+      this.#replaceXattrs(i, xattrs);
+      Atomics.and(flags, i, ~FLAG_XATTRS_UNKNOWN);
+    }
+    if (isSparse(stat)) Atomics.or(flags, i, FLAG_SPARSE);
+    else Atomics.and(flags, i, ~FLAG_SPARSE);
     this.#sha256.write(sha256, i * 32, 32, "hex");
-    Atomics.or(this.#columns.flags, i, FLAG_HASHED);
+    Atomics.or(flags, i, FLAG_HASHED);
   }
 
   /** Ends building: makes room for the hashes. The table can now be shared. */
   freeze(): EntryTableShare {
     this.#sha256 = Buffer.from(new SharedArrayBuffer(this.count * 32));
+    const textEnd = new Uint32Array(new SharedArrayBuffer(Uint32Array.BYTES_PER_ELEMENT));
+    textEnd[0] = this.#textBytes;
+    this.#textEnd = textEnd;
     const columns = {} as Record<ColumnName, SharedArrayBuffer>;
     for (const name of COLUMN_NAMES) {
       columns[name] = this.#columns[name].buffer as unknown as SharedArrayBuffer;
@@ -214,6 +299,7 @@ export class EntryTable {
       count: this.count,
       textBytes: this.#textBytes,
       text: this.#text.buffer as unknown as SharedArrayBuffer,
+      textEnd: textEnd.buffer,
       sha256: this.#sha256.buffer as unknown as SharedArrayBuffer,
       columns,
     };
@@ -242,6 +328,17 @@ export class EntryTable {
 
 function growable(bytes: number, maxByteLength: number): SharedArrayBuffer {
   return new SharedArrayBuffer(bytes, { maxByteLength });
+}
+
+/** Any thread may make the memory larger at the same time; it only ever grows. */
+function growTo(buffer: SharedArrayBuffer, bytes: number): void {
+  while (buffer.byteLength < bytes) {
+    try {
+      buffer.grow(bytes);
+    } catch (thrown) {
+      if (buffer.byteLength < bytes) throw thrown;
+    }
+  }
 }
 
 function tooLarge(what: string): BackupError {

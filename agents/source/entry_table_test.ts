@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { anyEntries, anyStat, byteName, tableOf } from "../../tests/support/arbitrary_entries.ts";
+import {
+  anyEntries,
+  anyStat,
+  anyXattrs,
+  byteName,
+  tableOf,
+} from "../../tests/support/arbitrary_entries.ts";
 import { statOf } from "../../tests/support/sample_table.ts";
 import { KIND_SYMLINK } from "../platform/posix.ts";
-import { EntryTable, latin1OfUtf8, NONE, utf8OfLatin1 } from "./entry_table.ts";
+import { EntryTable, FLAG_SPARSE, latin1OfUtf8, NONE, utf8OfLatin1 } from "./entry_table.ts";
 
 Deno.test("every row comes back as it was put in, also on another thread's view, whatever the bytes and numbers", () => {
   fc.assert(fc.property(anyEntries, (entries) => {
@@ -85,4 +91,47 @@ Deno.test("bytes and text: UTF-8 survives the way there and back, other bytes ar
     table.push(0, name, statOf({}));
     assert.equal(table.pathText(1), Buffer.from(name, "latin1").toString("utf8"));
   }));
+});
+
+Deno.test("attributes come back on every thread's view, equal ones are kept once, and a read can replace them", () => {
+  fc.assert(fc.property(fc.array(anyXattrs, { minLength: 1, maxLength: 10 }), (lists) => {
+    const table = EntryTable.create(1);
+    for (const list of [...lists, lists[0]!]) {
+      table.setXattrs(table.push(NONE, "n", statOf({})), list);
+    }
+    const share = table.freeze();
+    const views = [
+      table,
+      EntryTable.fromShare(structuredClone(share)),
+      EntryTable.fromShare(share),
+    ];
+    for (const view of views) {
+      lists.forEach((list, k) => {
+        assert.deepEqual(view.xattrs(k), list);
+        assert.equal(view.hasXattrs(k), list.length > 0);
+      });
+    }
+    const { xattrs } = table.columns;
+    assert.equal(xattrs[lists.length], xattrs[0]);
+
+    // Each row gets the attributes of the next one, from one view after the other.
+    const next = (k: number) => lists[(k + 1) % lists.length]!;
+    lists.forEach((_, k) => views[k % 3]!.setHashed(k, statOf({}), "00".repeat(32), next(k)));
+    for (const view of views) lists.forEach((_, k) => assert.deepEqual(view.xattrs(k), next(k)));
+    assert.deepEqual(table.xattrs(lists.length), lists[0]);
+  }));
+});
+
+Deno.test("a file that takes less room than its size is flagged, also when that shows only later", () => {
+  const table = EntryTable.create();
+  const whole = statOf({ sizeBytes: 8192, allocatedBytes: 8192 });
+  const holed = statOf({ sizeBytes: 8192, allocatedBytes: 4096 });
+  const flag = (row: number) => table.columns.flags[row]! & FLAG_SPARSE;
+  const [a, b] = [table.push(NONE, "a", whole), table.push(NONE, "b", holed)];
+  assert.deepEqual([flag(a), flag(b)], [0, FLAG_SPARSE]);
+  assert.equal(flag(table.push(NONE, "d", { ...holed, kind: KIND_SYMLINK })), 0);
+  table.freeze();
+  table.setHashed(a, holed, "00".repeat(32));
+  table.setHashed(b, whole, "00".repeat(32));
+  assert.deepEqual([flag(a), flag(b)], [FLAG_SPARSE, 0]);
 });

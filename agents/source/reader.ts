@@ -5,7 +5,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { BackupError, type ErrorCode } from "../../protocol/base/errors.ts";
 import { DirectoryCache } from "../platform/directory_cache.ts";
-import { ENOENT, errnoCode, errnoText, posixError } from "../platform/errno.ts";
+import { ENOENT, EPERM, errnoCode, errnoText, posixError } from "../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -14,14 +14,18 @@ import {
   type Posix,
   type Stat,
 } from "../platform/posix.ts";
+import { Holes } from "../platform/holes.ts";
 import { Garbage, HASH_GARBAGE_BYTES } from "../platform/garbage.ts";
 import type { ThreadCells } from "../threads/thread_rpc.ts";
-import { EntryTable, type EntryTableShare } from "./entry_table.ts";
+import { EntryTable, type EntryTableShare, FLAG_XATTRS_UNKNOWN, isSparse } from "./entry_table.ts";
+import { hasNoXattrs, NO_XATTRS, readXattrs, sameXattrs, type Xattr } from "./xattrs.ts";
 
 /** A file whose content is not that of its table row: a later version, read after the row was filled in. */
 export interface ReadVersion extends Stat {
   /** In hex. */
   sha256: string;
+  /** Its extended attributes, sorted by name; missing when they are the row's. */
+  xattrs?: readonly Xattr[];
 }
 
 export interface ReadProblem {
@@ -59,6 +63,8 @@ interface Stream {
   hash: Hash;
   offset: number;
   before: Stat;
+  /** Of a file that has some. */
+  holes: Holes | undefined;
 }
 
 /** Bytes read and hashed at once: small enough to stay in the processor's cache between the two. */
@@ -150,6 +156,7 @@ export class Reader {
       hash: createHash("sha256"),
       offset: 0,
       before,
+      holes: isSparse(before) ? new Holes(this.#posix, fd, before.sizeBytes) : undefined,
     });
     return { sizeBytes: before.sizeBytes };
   }
@@ -167,7 +174,7 @@ export class Reader {
       Atomics.add(this.#cells.operations, 0, 1);
       const at = request.slotOffset + bytes;
       const piece = this.#slots.subarray(at, at + Math.min(PIECE_BYTES, wanted - bytes));
-      const got = this.#posix.readAt(fd, piece, stream.offset);
+      const got = readPiece(this.#posix, fd, piece, stream.offset, stream.holes);
       if (got < 0) {
         this.closeStream(request);
         throw this.#sourceError(source, row, got);
@@ -178,15 +185,22 @@ export class Reader {
       bytes += got;
     }
     if (bytes === wanted && stream.offset < stream.before.sizeBytes) return { bytes };
+    const xattrs = this.#changedXattrs(source, row, stream.before);
     const result = this.#posix.stat(fd, this.#after);
     this.closeStream(request);
-    if (result < 0 || bytes !== wanted || !sameVersion(stream.before, this.#after)) {
+    if (typeof xattrs === "number" && xattrs !== REPLACED) {
+      throw this.#sourceError(source, row, xattrs);
+    }
+    if (
+      xattrs === REPLACED || result < 0 || bytes !== wanted ||
+      !sameVersion(stream.before, this.#after)
+    ) {
       throw new BackupError("changed_while_read", CHANGED, {
         path: source.table.pathText(row),
         retry: "later",
       });
     }
-    const version = this.#settle(source.table, row, this.#after, stream.hash);
+    const version = this.#settle(source.table, row, this.#after, stream.hash, xattrs);
     return { bytes, end: version === undefined ? {} : { version } };
   }
 
@@ -306,30 +320,63 @@ export class Reader {
       problems.push(openProblem(item, result));
       return 0;
     }
+    const xattrs = this.#changedXattrs(source, row, before);
+    if (typeof xattrs === "number" && xattrs !== REPLACED) {
+      problems.push(openProblem(item, xattrs));
+      return 0;
+    }
     this.#posix.stat(fd, this.#after);
-    if (bytes !== before.sizeBytes || !sameVersion(before, this.#after)) {
+    if (xattrs === REPLACED || bytes !== before.sizeBytes || !sameVersion(before, this.#after)) {
       problems.push({ item, code: "changed_while_read", message: CHANGED, retry: true });
       return 0;
     }
     const hash = createHash("sha256").update(into.subarray(0, bytes));
-    const version = this.#settle(source.table, row, this.#after, hash);
+    const version = this.#settle(source.table, row, this.#after, hash, xattrs);
     if (version !== undefined) versions.push({ item, version });
     return bytes;
   }
 
+  /**
+   * The attributes of a file whose stat is not the row's any more: with its content they may have changed. Undefined when
+   * they are the row's, -errno, or `REPLACED` when its name leads to another file now.
+   */
+  #changedXattrs(source: Source, row: number, before: Stat): readonly Xattr[] | number | undefined {
+    const { table } = source;
+    if (table.sameStat(row, before)) return undefined;
+    const directory = source.directories.handle(table.columns.parent[row]!);
+    if (directory < 0) return directory;
+    const read = readXattrs(this.#posix, directory, table.cName(row));
+    const named = this.#posix.statAt(directory, table.cName(row), this.#after);
+    if (named < 0) return named;
+    if (!sameFile(before, this.#after)) return REPLACED;
+    const isUnknown = (table.columns.flags[row]! & FLAG_XATTRS_UNKNOWN) !== 0;
+    // As in the walk: what cannot be read is named once, and what may not be asked for is not there.
+    if (typeof read === "number" && !hasNoXattrs(read) && !NOT_TO_BE_HAD.has(-read)) {
+      return isUnknown ? undefined : read;
+    }
+    const found = typeof read === "number" ? NO_XATTRS : read;
+    return !isUnknown && sameXattrs(found, table.xattrs(row)) ? undefined : found;
+  }
+
   /** The first full read fills the row in; a later one that differs is a version of its own. */
-  #settle(table: EntryTable, row: number, stat: Stat, hash: Hash): ReadVersion | undefined {
+  #settle(
+    table: EntryTable,
+    row: number,
+    stat: Stat,
+    hash: Hash,
+    xattrs: readonly Xattr[] | undefined,
+  ): ReadVersion | undefined {
     // As text: a digest in a buffer of its own costs the thread half as much time again, and much memory.
     const sha256 = hash.digest("hex");
     this.#garbage.made(HASH_GARBAGE_BYTES);
     if (!table.isHashed(row)) {
-      table.setHashed(row, stat, sha256);
+      table.setHashed(row, stat, sha256, xattrs);
       return undefined;
     }
     if (table.sameStat(row, stat) && table.sha256Hex(row) === sha256) {
       return undefined;
     }
-    return { ...stat, sha256 };
+    return { ...stat, sha256, ...(xattrs !== undefined && { xattrs }) };
   }
 }
 
@@ -346,6 +393,31 @@ function openProblem(item: number, result: number): ReadProblem {
   return result === -ENOENT
     ? { item, code: "vanished", message: VANISHED, retry: false }
     : { item, code: sourceCode(-result), message: errnoText(-result), retry: false };
+}
+
+/** -ENOENT for a file that is there: /proc is missing. */
+const NOT_TO_BE_HAD: ReadonlySet<number> = new Set([EPERM, ENOENT]);
+
+/** No errno: see `#changedXattrs`. */
+const REPLACED = -100_000;
+
+/** Reads into `piece`, or fills it with the zeros of a hole: bytes, 0 at the end, or -errno. */
+function readPiece(
+  posix: Posix,
+  fd: number,
+  piece: Uint8Array,
+  offset: number,
+  holes: Holes | undefined,
+): number {
+  const zeros = holes === undefined ? 0 : Math.min(holes.zerosAt(offset), piece.length);
+  if (zeros === 0) return posix.readAt(fd, piece, offset);
+  piece.fill(0, 0, zeros);
+  return zeros;
+}
+
+function sameFile(a: Stat, b: Stat): boolean {
+  return a.inodeLow === b.inodeLow && a.inodeHigh === b.inodeHigh && a.device === b.device &&
+    sameVersion(a, b);
 }
 
 function sameVersion(a: Stat, b: Stat): boolean {

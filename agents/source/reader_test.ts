@@ -6,10 +6,12 @@ import { type FaultyPosix, faultyPosix } from "../../tests/support/faulty_posix.
 import { inFolder } from "../../tests/support/posix_folder.ts";
 import { EIO } from "../platform/errno.ts";
 import { openPosix } from "../platform/open_posix.ts";
+import { cName } from "../platform/posix.ts";
 import { threadCells } from "../threads/thread_rpc.ts";
-import { EntryTable } from "./entry_table.ts";
-import { Reader } from "./reader.ts";
+import { EntryTable, FLAG_SPARSE } from "./entry_table.ts";
+import { Reader, type ReadVersion } from "./reader.ts";
 import { walk } from "./walk.ts";
+import type { Xattr } from "./xattrs.ts";
 
 const posix = openPosix();
 const SLOT = 1 << 16;
@@ -175,4 +177,103 @@ Deno.test("a disk error at any call is a problem of one file or an error, and no
       }
     }, watched);
   }
+});
+
+/** `user.` attributes, where the scratch folder keeps them. */
+function setUser(path: string, name: string, value: string): boolean {
+  const folder = posix.openRoot(cName(path.slice(0, path.lastIndexOf("/"))));
+  const file = cName(path.slice(path.lastIndexOf("/") + 1));
+  const result = posix.setXattr(folder, file, `user.${name}`, new TextEncoder().encode(value));
+  posix.closeDirectory(folder);
+  return result === 0;
+}
+
+const texts = (list: readonly Xattr[]) =>
+  list.map(({ name, value }) => `${name}=${new TextDecoder().decode(value)}`);
+
+for (const way of ["at once", "in chunks"] as const) {
+  Deno.test(`attributes that change after the listing are those of the version that was read, ${way}`, () =>
+    inScene({ a: "first", b: "second" }, ({ path, reader, table }) => {
+      const read = (): ReadVersion | undefined => {
+        if (way === "at once") {
+          const result = reader.readFiles({
+            source: "s",
+            rows: Uint32Array.of(1),
+            slotOffset: 0,
+            slotBytes: SLOT,
+          });
+          assert.deepEqual(result.problems, []);
+          return result.versions[0]?.version;
+        }
+        reader.openStream({ source: "s", stream: 1, row: 1 });
+        return reader.readStream({ stream: 1, slotOffset: 0, slotBytes: SLOT }).end!.version;
+      };
+      const file = join(path, "a");
+      if (!setUser(file, "one", "1")) return;
+      assert.deepEqual(table.xattrs(1), [], "the listing knows none");
+      assert.equal(read(), undefined);
+      assert.deepEqual(texts(table.xattrs(1)), ["user.one=1"], "the first read fills the row in");
+      assert.equal(read(), undefined, "the same again");
+      setUser(file, "two", "2");
+      const version = read()!;
+      assert.deepEqual(texts(version.xattrs!), ["user.one=1", "user.two=2"]);
+      assert.equal(version.sha256, table.sha256Hex(1));
+      assert.deepEqual(texts(table.xattrs(1)), ["user.one=1"], "the row stays as it was");
+      fs.chmodSync(file, 0o600);
+      assert.deepEqual(texts(read()!.xattrs!), ["user.one=1", "user.two=2"]);
+      assert.deepEqual(table.xattrs(2), []);
+    }));
+}
+
+Deno.test("another file under the name while the attributes are read is a change", () => {
+  let swap = () => {};
+  const watched = faultyPosix({
+    ...posix,
+    listXattrs(at, name) {
+      swap();
+      return posix.listXattrs(at, name);
+    },
+  });
+  return inScene({ a: "first" }, ({ path, reader }) => {
+    fs.writeFileSync(join(path, "a"), "changed");
+    fs.writeFileSync(join(path, "other"), "changed");
+    swap = () => fs.renameSync(join(path, "other"), join(path, "a"));
+    const request = { source: "s", rows: Uint32Array.of(1), slotOffset: 0, slotBytes: SLOT };
+    const result = reader.readFiles(request);
+    swap = () => {};
+    assert.deepEqual(result.problems.map(({ code, retry }) => [code, retry]), [
+      ["changed_while_read", true],
+    ]);
+  }, watched);
+});
+
+Deno.test("the holes of a large file are not read, and come as zeros", () => {
+  let readBytes = 0;
+  const watched = faultyPosix({
+    ...posix,
+    readAt(fd, into, offset) {
+      readBytes += into.length;
+      return posix.readAt(fd, into, offset);
+    },
+  });
+  return inScene({ a: "" }, ({ path, reader, slots, table }) => {
+    const file = join(path, "a");
+    const size = 40 << 20;
+    fs.truncateSync(file, size);
+    const fd = fs.openSync(file, "r+");
+    fs.writeSync(fd, "data", 20 << 20);
+    fs.closeSync(fd);
+    const hash = createHash("sha256");
+    reader.openStream({ source: "s", stream: 1, row: 1 });
+    for (;;) {
+      slots.fill(9);
+      const chunk = reader.readStream({ stream: 1, slotOffset: 0, slotBytes: slots.length });
+      hash.update(slots.subarray(0, chunk.bytes));
+      if (chunk.end !== undefined) break;
+    }
+    const expected = createHash("sha256").update(fs.readFileSync(file)).digest("hex");
+    assert.deepEqual([hash.digest("hex"), table.sha256Hex(1)], [expected, expected]);
+    assert.equal(table.columns.flags[1]! & FLAG_SPARSE, FLAG_SPARSE);
+    if (posix.name === "libc") assert.ok(readBytes < 1 << 20, `${readBytes}`);
+  }, watched);
 });

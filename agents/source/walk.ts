@@ -6,7 +6,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { ExcludeRule, FileFailure } from "../../protocol/mesh/job.ts";
 import type { ScanCounters } from "../../protocol/mesh/progress.ts";
 import type { ExcludedByRule } from "../../protocol/mesh/task.ts";
-import { ENOENT, errnoCode, errnoText, posixError } from "../platform/errno.ts";
+import { ENOENT, EPERM, errnoCode, errnoText, posixError } from "../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -18,15 +18,24 @@ import {
   type Posix,
 } from "../platform/posix.ts";
 import { CACHE_DIR_TAG_NAME, isCacheDirectoryTag } from "./cache_dir_tag.ts";
-import { EntryTable, FLAG_LISTING_FAILED, NONE, utf8OfLatin1 } from "./entry_table.ts";
+import {
+  EntryTable,
+  FLAG_LISTING_FAILED,
+  FLAG_XATTRS_UNKNOWN,
+  NONE,
+  utf8OfLatin1,
+} from "./entry_table.ts";
 import { createExcluder, type Excluder } from "./excludes.ts";
 import { IGNORE_FILE_NAME } from "./ignore_file.ts";
+import { hasNoXattrs, readXattrs } from "./xattrs.ts";
 
 export interface WalkOptions {
   excludes: ExcludeRule[];
   ignoreFiles: boolean;
   excludeCaches: boolean;
   oneFileSystem: boolean;
+  /** Extended attributes are left alone: for a walk of which only names and kinds are wanted. */
+  skipXattrs?: boolean;
 }
 
 export interface WalkResult {
@@ -35,7 +44,7 @@ export interface WalkResult {
   excluded: ExcludedByRule[];
   /** The first 10,000; `counters.unreadable` counts all. */
   unreadable: FileFailure[];
-  /** Lines of ignore files that can never match anything. */
+  /** Lines of ignore files that can never match anything, and what this system cannot read. */
   warnings: string[];
 }
 
@@ -98,6 +107,8 @@ class Walker {
   readonly #stack: Level[] = [];
   readonly #warnings: string[] = [];
   #rootDevice = 0;
+  /** The last file system found to have no extended attributes: not asked again for every entry. */
+  #deviceWithoutXattrs = -1;
 
   constructor(
     posix: Posix,
@@ -120,6 +131,7 @@ class Walker {
     }
     this.#rootDevice = this.#stat.device;
     const row = this.#table.push(NONE, "", this.#stat);
+    this.#readXattrs(row, root, CURRENT, "");
     this.#counters.directories++;
     const names = this.#posix.list(root);
     if (typeof names === "number") {
@@ -241,8 +253,11 @@ class Walker {
     if (stat.kind === KIND_SYMLINK) {
       const target = this.#posix.readLink(level.handle, bytes);
       if (typeof target === "number") return this.#failEntry(level, name, target);
-      this.#table.push(level.row, name, stat, target);
+      const row = this.#table.push(level.row, name, stat, target);
       c.others++;
+      if (!this.#isFurtherName(row, level, name, bytes)) {
+        this.#readXattrs(row, level.handle, bytes, join(level.path, name));
+      }
       return;
     }
     if (stat.kind === KIND_SOCKET) {
@@ -252,22 +267,12 @@ class Walker {
       return;
     }
     const row = this.#table.push(level.row, name, stat);
-    if (stat.kind !== KIND_FILE) {
-      c.others++;
-      return;
-    }
-    c.files++;
-    if (stat.linkCount > 1) {
-      const key = `${stat.device}:${stat.inodeHigh}:${stat.inodeLow}`;
-      const first = this.#firstNames.get(key);
-      if (first !== undefined) {
-        // Further names of one file cost no bytes.
-        this.#table.columns.linkTo[row] = first;
-        return;
-      }
-      this.#firstNames.set(key, row);
-    }
-    c.bytes += stat.sizeBytes;
+    if (stat.kind === KIND_FILE) c.files++;
+    else c.others++;
+    // Further names of one file cost no bytes.
+    if (this.#isFurtherName(row, level, name, bytes)) return;
+    if (stat.kind === KIND_FILE) c.bytes += stat.sizeBytes;
+    this.#readXattrs(row, level.handle, bytes, join(level.path, name));
   }
 
   #directory(level: Level, name: string, bytes: Uint8Array): void {
@@ -275,6 +280,7 @@ class Walker {
     const row = this.#table.push(level.row, name, this.#stat);
     this.#counters.directories++;
     const path = join(level.path, name);
+    this.#readXattrs(row, level.handle, bytes, path);
     if (this.#options.oneFileSystem && device !== this.#rootDevice) {
       // The mount point itself is kept, empty, as other tools do.
       this.#rule("--one-file-system").directories++;
@@ -290,6 +296,45 @@ class Walker {
       return this.#failErrno(path, names);
     }
     this.#enter(row, path, handle, names);
+  }
+
+  /** After the row's stat: what changes later than this has a later ctime, and is seen when the file is read. */
+  #readXattrs(row: number, at: DirectoryHandle, name: Uint8Array, path: string): void {
+    if (this.#options.skipXattrs === true) return;
+    const { device } = this.#stat;
+    if (device === this.#deviceWithoutXattrs) return;
+    const found = readXattrs(this.#posix, at, name);
+    if (typeof found !== "number") {
+      this.#table.setXattrs(row, found);
+    } else if (hasNoXattrs(found)) {
+      this.#deviceWithoutXattrs = device;
+    } else if (found === -ENOENT && row === 0) {
+      this.#warnings.push(NO_PROC);
+      this.#deviceWithoutXattrs = device;
+    } else if (found !== -EPERM) {
+      this.#table.columns.flags[row]! |= FLAG_XATTRS_UNKNOWN;
+      this.#fail(path, errnoCode(-found), `Its extended attributes: ${errnoText(-found)}`);
+    }
+  }
+
+  /** Notes the first name of what has several, with its attributes, and answers whether it is another one. */
+  #isFurtherName(row: number, level: Level, name: string, bytes: Uint8Array): boolean {
+    const stat = this.#stat;
+    if (stat.linkCount < 2) return false;
+    const key = `${stat.device}:${stat.inodeHigh}:${stat.inodeLow}`;
+    const first = this.#firstNames.get(key);
+    if (first === undefined) {
+      this.#firstNames.set(key, row);
+      return false;
+    }
+    const c = this.#table.columns;
+    c.linkTo[row] = first;
+    // One file has one set of attributes; they are read again only when it changed since its first name was listed.
+    if (c.ctimeSec[row] === c.ctimeSec[first] && c.ctimeNsec[row] === c.ctimeNsec[first]) {
+      c.xattrs[row] = c.xattrs[first]!;
+      c.flags[row]! |= c.flags[first]! & FLAG_XATTRS_UNKNOWN;
+    } else this.#readXattrs(row, level.handle, bytes, join(level.path, name));
+    return true;
   }
 
   #rule(rule: string): ExcludedByRule {
@@ -361,6 +406,10 @@ class Walker {
     return path === "" ? this.#name : `${this.#name}/${utf8OfLatin1(path)}`;
   }
 }
+
+const CURRENT = cName(".");
+const NO_PROC =
+  "Extended attributes and ACLs are not kept: they are read through /proc, which is not there";
 
 function join(path: string, name: string): string {
   return path === "" ? name : `${path}/${name}`;

@@ -5,10 +5,10 @@ import { faultyPosix } from "../../tests/support/faulty_posix.ts";
 import { inFolder, putFile } from "../../tests/support/posix_folder.ts";
 import { needs } from "../../tests/support/tools.ts";
 import type { ScanCounters } from "../../protocol/mesh/progress.ts";
-import { EACCES, ENOENT } from "../platform/errno.ts";
+import { EACCES, EIO, ENOENT, EOPNOTSUPP, EPERM } from "../platform/errno.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { cName, KIND_FILE, KIND_SYMLINK, type Posix } from "../platform/posix.ts";
-import { type EntryTable, FLAG_LISTING_FAILED, NONE } from "./entry_table.ts";
+import { type EntryTable, FLAG_LISTING_FAILED, FLAG_XATTRS_UNKNOWN, NONE } from "./entry_table.ts";
 import { walk, walkCancelled, type WalkOptions, type WalkResult } from "./walk.ts";
 
 const posix = openPosix();
@@ -265,5 +265,65 @@ Deno.test({
       assert.equal(counters.others, 1);
       assert.equal(counters.excluded, 1);
       assert.equal(excluded[0]!.files, 1);
+    }),
+});
+
+Deno.test("a file system without attributes is asked once, and a walk that wants none never", () =>
+  inFolder(posix, (_, path) => {
+    for (let k = 0; k < 20; k++) fs.writeFileSync(join(path, `f${k}`), "");
+    let asked = 0;
+    const without: Posix = { ...posix, listXattrs: () => (asked++, -EOPNOTSUPP) };
+    const { counters, table } = walked(path, without);
+    assert.deepEqual([asked, counters.unreadable, table.count], [1, 0, 21]);
+    walked(path, without, { ...PLAIN, skipXattrs: true });
+    assert.equal(asked, 1);
+  }));
+
+Deno.test("attributes that cannot be read are named and flagged, and the entry is listed all the same", () =>
+  inFolder(posix, (_, path) => {
+    fs.writeFileSync(join(path, "bad"), "");
+    fs.writeFileSync(join(path, "refused"), "");
+    fs.writeFileSync(join(path, "well"), "");
+    const answers: Record<string, number> = { "bad\0": -EIO, "refused\0": -EPERM };
+    const { table, unreadable, counters } = walked(path, {
+      ...posix,
+      listXattrs: (_at, name) => answers[new TextDecoder().decode(name)] ?? ["user.a"],
+      getXattr: () => Uint8Array.of(1),
+    });
+    assert.deepEqual(unreadable.map((one) => [one.path, one.code]), [["top/bad", "io"]]);
+    assert.equal(counters.unreadable, 1);
+    const rows = pathsOf(table).map((name, row) => [
+      name,
+      table.columns.flags[row]! & FLAG_XATTRS_UNKNOWN,
+      table.xattrs(row).map((one) => one.name).join(),
+    ]);
+    assert.deepEqual(rows, [
+      ["", 0, "user.a"],
+      ["bad", FLAG_XATTRS_UNKNOWN, ""],
+      ["refused", 0, ""],
+      ["well", 0, "user.a"],
+    ]);
+  }));
+
+Deno.test("where /proc is missing the walk says that attributes are not kept", () =>
+  inFolder(posix, (_, path) => {
+    const { warnings, counters } = walked(path, { ...posix, listXattrs: () => -ENOENT });
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, /Extended attributes and ACLs are not kept/);
+    assert.equal(counters.unreadable, 0);
+  }));
+
+Deno.test({
+  ...needs("links and nodes with several names are one thing too", "linux", "mkfifo"),
+  fn: () =>
+    inFolder(posix, (_, path) => {
+      fs.symlinkSync("x", join(path, "link"));
+      fs.linkSync(join(path, "link"), join(path, "link-too"));
+      new Deno.Command("mkfifo", { args: [join(path, "pipe")] }).outputSync();
+      fs.linkSync(join(path, "pipe"), join(path, "pipe-too"));
+      const { table, counters } = walked(path);
+      const { linkTo } = table.columns;
+      assert.deepEqual([...linkTo.subarray(0, 5)], [NONE, NONE, 1, NONE, 3]);
+      assert.deepEqual([counters.others, counters.files], [4, 0]);
     }),
 });

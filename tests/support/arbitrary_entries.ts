@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { KIND_DIRECTORY, KIND_FILE, KIND_SYMLINK, type Stat } from "../../agents/platform/posix.ts";
 import { EntryTable, NONE } from "../../agents/source/entry_table.ts";
+import type { Xattr } from "../../agents/source/xattrs.ts";
 import { statOf } from "./sample_table.ts";
 
 /** A name of any bytes but NUL and slash, one a character; UTF-8 as often as not. */
@@ -38,6 +39,15 @@ export const anyStat: fc.Arbitrary<Stat> = fc.record({
   ctimeSec: seconds,
   ctimeNsec: nanoseconds,
 }).map(statOf);
+
+/** Extended attributes with names of any bytes, sorted as they are kept. */
+export const anyXattrs: fc.Arbitrary<Xattr[]> = fc.uniqueArray(
+  fc.record({
+    name: byteName.map((name) => `user.${name}`),
+    value: fc.uint8Array({ maxLength: 300 }),
+  }, { noNullPrototype: true }),
+  { selector: ({ name }) => name, maxLength: 6 },
+).map((list) => list.sort((a, b) => a.name < b.name ? -1 : 1));
 
 export interface AnyEntry {
   name: string;

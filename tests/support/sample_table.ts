@@ -3,7 +3,7 @@ import { KIND_DIRECTORY, KIND_FILE, newStat, type Stat } from "../../agents/plat
 import { EntryTable, NONE } from "../../agents/source/entry_table.ts";
 
 export function statOf(fields: Partial<Stat>): Stat {
-  return { ...newStat(), mode: 0o644, ...fields };
+  return { ...newStat(), mode: 0o644, allocatedBytes: fields.sizeBytes ?? 0, ...fields };
 }
 
 /** A root with one file for each size; row `i + 1` is the file of `sizesBytes[i]`. */

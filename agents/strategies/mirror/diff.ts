@@ -6,6 +6,8 @@
 import { Buffer } from "node:buffer";
 import type { Capabilities } from "../../destinations/capabilities.ts";
 import {
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
   KIND_DIRECTORY,
   KIND_FILE,
   KIND_SYMLINK,
@@ -35,6 +37,7 @@ import {
   recordedAsItIs,
   type RecordedContent,
 } from "./manifest_line.ts";
+import { recordsXattrs } from "./manifest_xattrs.ts";
 import { recordedLine } from "./recorded_only.ts";
 
 export interface DiffResult {
@@ -118,6 +121,12 @@ export function diff(input: DiffInput): DiffResult {
   const copyStands = (i: number): boolean =>
     copyStat(i, stat) && stat.kind === KIND_FILE && stat.sizeBytes === c.sizeBytes[i] &&
     (sameTime(i, stat) || !input.keepsTimes());
+  /** At the destination too it is one more name of its first one, which stays as it is. */
+  const isLinked = (i: number): boolean => {
+    const first = c.linkTo[i]!;
+    return status[first] === STATUS_UNCHANGED && copyStat(i, stat) && copyStat(first, firstStat) &&
+      stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
+  };
   /** Wanted, but not to be written over: what stands there is not what a run of ours left there. */
   const noteStranger = (i: number, entry: ManifestEntry | undefined, path: string): void => {
     if (!copyStat(i, stat)) return;
@@ -150,7 +159,10 @@ export function diff(input: DiffInput): DiffResult {
         (!capabilities.modes || stat.mode === c.mode[i]) &&
         sameTime(i, stat) &&
         (!input.keepsOwners || (stat.uid === c.uid[i] && stat.gid === c.gid[i]));
-      status[i] = finished ? STATUS_UNCHANGED : STATUS_UNFINISHED;
+      const hasXattrs = line === undefined
+        ? !table.hasXattrs(i)
+        : recordsXattrs(line.entry, table, i);
+      status[i] = finished && hasXattrs ? STATUS_UNCHANGED : STATUS_UNFINISHED;
       const isRecorded = line?.entry.type === "directory" && sameMetadata(table, i, line.entry);
       if (!finished || !isRecorded) {
         result.manifestStands = false;
@@ -189,11 +201,8 @@ export function diff(input: DiffInput): DiffResult {
       continue;
     }
     if (kind === KIND_FILE) {
-      const first = c.linkTo[i]!;
-      const linked = status[first] === STATUS_UNCHANGED && line?.entry.type === "file" &&
-        copyStat(i, stat) && copyStat(first, firstStat) &&
-        stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
-      const mayBeAlone = !capabilities.hardLinks || status[first] === STATUS_FAILED;
+      const linked = line?.entry.type === "file" && isLinked(i);
+      const mayBeAlone = !capabilities.hardLinks || status[c.linkTo[i]!] === STATUS_FAILED;
       if (linked) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
@@ -222,7 +231,9 @@ export function diff(input: DiffInput): DiffResult {
     const stands = line !== undefined && line.entry.recordedOnly !== true &&
       sameMetadata(table, i, line.entry) && copyStat(i, stat) &&
       stat.kind === kind && sameTime(i, stat) &&
-      (kind !== KIND_SYMLINK || sameTarget(posix, task, i));
+      (kind !== KIND_SYMLINK || sameTarget(posix, task, i)) &&
+      (!isDevice(kind) || stat.rdev === c.sizeBytes[i]) &&
+      (c.linkTo[i] === NONE || !capabilities.hardLinks || isLinked(i));
     status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
     if (!stands) {
       noteStranger(i, line?.entry, path);
@@ -277,14 +288,19 @@ function sameContent(table: LaneTask["table"], i: number, entry: ManifestEntry):
     entry.sizeBytes === c.sizeBytes[i] &&
     entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!) &&
     entry.ctimeNs === nanoseconds(c.ctimeSec[i]!, c.ctimeNsec[i]!) &&
-    entry.inode === inodeText(c.inodeLow[i]!, c.inodeHigh[i]!);
+    entry.inode === inodeText(c.inodeLow[i]!, c.inodeHigh[i]!) && recordsXattrs(entry, table, i);
+}
+
+function isDevice(kind: number): boolean {
+  return kind === KIND_CHARACTER_DEVICE || kind === KIND_BLOCK_DEVICE;
 }
 
 function sameMetadata(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
   const c = table.columns;
   return entry.goneAtMs === undefined && entry.mode === c.mode[i] && entry.uid === c.uid[i] &&
     entry.gid === c.gid[i] &&
-    entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!);
+    entry.mtimeNs === nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!) &&
+    recordsXattrs(entry, table, i);
 }
 
 /** What stands under row `i`'s name is what `entry` says was put there. */

@@ -7,7 +7,9 @@ import { backUp } from "../../../tests/support/mirror_engine.ts";
 import { inScratch, writeFirstVersion } from "../../../tests/support/small_tree.ts";
 import { needs } from "../../../tests/support/tools.ts";
 import { treeState } from "../../../tests/support/tree_state.ts";
+import { EIO, EOPNOTSUPP } from "../../platform/errno.ts";
 import { openPosix } from "../../platform/open_posix.ts";
+import type { Posix } from "../../platform/posix.ts";
 import { compareWalkOrder } from "../../source/walk_order.ts";
 import { OldEntries } from "./diff.ts";
 import { ManifestLine } from "./manifest_file.ts";
@@ -213,4 +215,41 @@ Deno.test("the old manifest read alongside a list finds what a map would find an
     const expected = inManifest.filter((path) => !inSource.includes(path));
     assert.deepEqual(gone, expected.toSorted(compareWalkOrder));
   }));
+});
+
+Deno.test({
+  ...needs(
+    "attributes that the manifest lacks are copied though no time changed; unreadable ones are no change",
+    "linux",
+  ),
+  fn: () =>
+    inScratch(async (folder) => {
+      const [source, destination] = [join(folder, "source"), join(folder, "destination")];
+      fs.mkdirSync(join(source, "folder"), { recursive: true });
+      fs.writeFileSync(join(source, "file"), "content");
+      fs.symlinkSync("file", join(source, "link"));
+      const kept: string[] = [];
+      const disk: Posix = {
+        ...posix,
+        setFileXattr: (_fd, attribute) => (kept.push(attribute), 0),
+        setXattr: (_at, _name, attribute) => (kept.push(attribute), 0),
+      };
+      const run = async (runId: string, listXattrs: Posix["listXattrs"]) => {
+        const { mirrored } = await backUp({
+          runId,
+          source,
+          posix: { ...posix, listXattrs, getXattr: () => Uint8Array.of(1) },
+          destinations: [{ path: destination, posix: disk }],
+        });
+        const lane = mirrored!.lanes[0]!;
+        assert.deepEqual([lane.state, lane.warnings], ["verified", []]);
+        return [lane.filesCopied, ...kept.splice(0)];
+      };
+      assert.deepEqual(await run("run-1", () => -EOPNOTSUPP), [1]);
+      // The file, then the link, then both folders.
+      assert.deepEqual(await run("run-2", () => ["user.a"]), [1, ...Array(4).fill("user.a")]);
+      assert.deepEqual(await run("run-3", () => ["user.a"]), [0]);
+      assert.deepEqual(await run("run-4", () => -EIO), [0]);
+      assert.deepEqual(await run("run-5", () => ["user.a"]), [0]);
+    }),
 });

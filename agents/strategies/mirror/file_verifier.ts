@@ -5,8 +5,10 @@
 import type { VerificationKind } from "../../../protocol/mesh/task.ts";
 import { createHash } from "node:crypto";
 import type { Pacer } from "../../destinations/pacer.ts";
+import { Holes } from "../../platform/holes.ts";
 import { Garbage, HASH_GARBAGE_BYTES } from "../../platform/garbage.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
+import { isSparse } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 
 export interface FileToVerify {
@@ -30,6 +32,7 @@ export function verificationKind(fromDisk: number, fromCache: number): Verificat
 }
 
 const PIECE_BYTES = 256 << 10;
+const ZEROS = new Uint8Array(PIECE_BYTES);
 /** What was read is dropped again in such steps: its memory serves for what comes next, and others keep their cache. */
 const DROP_BEHIND_BYTES = 8 << 20;
 /** Files up to this size are read ahead together before the first is hashed. */
@@ -74,6 +77,7 @@ export class FileVerifier {
     if (stat.kind !== KIND_FILE) return { ok: false, kind: "type", fromDisk };
     if (stat.sizeBytes !== sizeBytes) return { ok: false, kind: "size", fromDisk };
     const hash = createHash("sha256");
+    const holes = isSparse(stat) ? new Holes(this.#posix, fd, sizeBytes) : undefined;
     let offset = 0;
     while (offset < sizeBytes) {
       if (Atomics.load(this.#cells.cancelled, 0) !== 0) {
@@ -81,6 +85,13 @@ export class FileVerifier {
       }
       Atomics.add(this.#cells.operations, 0, 1);
       const wanted = Math.min(PIECE_BYTES, sizeBytes - offset);
+      const zeros = Math.min(holes?.zerosAt(offset) ?? 0, wanted);
+      if (zeros > 0) {
+        hash.update(zeros === ZEROS.length ? ZEROS : ZEROS.subarray(0, zeros));
+        offset += zeros;
+        this.#cells.bytes[0]! += zeros;
+        continue;
+      }
       this.#pacer.pay(wanted);
       const into = wanted === PIECE_BYTES ? this.#buffer : this.#buffer.subarray(0, wanted);
       const got = this.#posix.readAt(fd, into, offset);

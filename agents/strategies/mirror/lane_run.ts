@@ -37,6 +37,7 @@ import {
   NOT_KEPT_MODES,
   NOT_KEPT_OWNERS,
   NOT_KEPT_TIMES,
+  NOT_KEPT_XATTRS,
 } from "./lane_task.ts";
 import type { Diffed } from "./lane_thread.ts";
 import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
@@ -895,6 +896,13 @@ export class LaneRun {
     }
     if (times > 0) {
       this.#warn([`times of ${times} files and folders could not be kept on this file system`]);
+    }
+    const xattrs = this.#notKept[NOT_KEPT_XATTRS]!;
+    if (xattrs > 0) {
+      this.#warn([
+        `extended attributes or ACLs of ${xattrs === 1 ? "one entry" : `${xattrs} entries`} ` +
+        "could not be kept here; the manifest has them",
+      ]);
     }
   }
 

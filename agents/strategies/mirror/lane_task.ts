@@ -4,6 +4,7 @@ import { DirectoryCache } from "../../platform/directory_cache.ts";
 import { EEXIST, ENOENT } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
+import { dropDefaultAcl } from "./keep_xattrs.ts";
 import type { FileVersion } from "./manifest_line.ts";
 
 export interface LaneTaskShare {
@@ -21,15 +22,16 @@ export interface LaneTaskShare {
   status: SharedArrayBuffer;
   /** 32 bytes per entry: hashes this destination's manifest or journal knows; empty unless they are needed. */
   knownSha256: SharedArrayBuffer;
-  /** Three counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
+  /** Four counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
   notKept?: SharedArrayBuffer;
 }
 
-export const NOT_KEPT_BYTES = 12;
+export const NOT_KEPT_BYTES = 16;
 /** Places in `LaneTask.notKept`. */
 export const NOT_KEPT_OWNERS = 0;
 export const NOT_KEPT_MODES = 1;
 export const NOT_KEPT_TIMES = 2;
+export const NOT_KEPT_XATTRS = 3;
 /** Ends the name of a stage that holds only earlier versions which could not be put back: the next run tries again. */
 const ASIDE_SUFFIX = "-kept";
 
@@ -41,7 +43,7 @@ export class LaneTask {
   readonly share: LaneTaskShare;
   readonly table: EntryTable;
   readonly status: Uint8Array;
-  /** Owners, modes and times that this destination did not take, counted by all of its threads. */
+  /** Owners, modes, times and extended attributes that this destination did not take, counted by all of its threads. */
   readonly notKept: Int32Array;
   /** The copy's directories. Only valid once the top directory exists. */
   #finals: DirectoryCache | undefined;
@@ -120,6 +122,8 @@ export class LaneTask {
     made = this.#posix.makeDirectory(above, name, 0o700);
     const stage = made < 0 && made !== -EEXIST ? made : this.#posix.openDirectory(above, name);
     this.#posix.closeDirectory(above);
+    // A destination may have one, for whatever people put there: the copies are to have the source's ACLs only.
+    if (stage >= 0) dropDefaultAcl(this.#posix, stage);
     return stage;
   }
 

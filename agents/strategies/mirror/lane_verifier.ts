@@ -3,7 +3,14 @@
  * and nowhere else.
  */
 import { errnoCode, errnoText } from "../../platform/errno.ts";
-import { KIND_SYMLINK, newStat, type Posix } from "../../platform/posix.ts";
+import {
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
+  KIND_FILE,
+  KIND_SYMLINK,
+  newStat,
+  type Posix,
+} from "../../platform/posix.ts";
 import { NONE } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import {
@@ -122,7 +129,8 @@ export function verifyOthers(
       ok = typeof target !== "number" && target.length === wanted.length - 1 &&
         target.every((byte, at) => byte === wanted[at]);
     }
-    if (ok && c.linkTo[row] !== NONE) {
+    if (ok && isDevice(c.kind[row]!)) ok = stat.rdev === c.sizeBytes[row];
+    if (ok && c.kind[row] === KIND_FILE && c.linkTo[row] !== NONE) {
       const firstRow = c.linkTo[row]!;
       const firstParent = task.parentHandle(firstRow);
       ok = firstParent >= 0 && posix.statAt(firstParent, table.cName(firstRow), first) === 0 &&
@@ -140,4 +148,8 @@ export function verifyOthers(
     }
   }
   return done;
+}
+
+function isDevice(kind: number): boolean {
+  return kind === KIND_CHARACTER_DEVICE || kind === KIND_BLOCK_DEVICE;
 }

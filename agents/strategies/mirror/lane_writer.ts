@@ -30,7 +30,7 @@ import {
   type Posix,
 } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
-import { NONE } from "../../source/entry_table.ts";
+import { FLAG_SPARSE, FLAG_XATTRS_UNKNOWN, NONE } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import {
   STATUS_FAILED,
@@ -40,11 +40,25 @@ import {
   STATUS_UNFINISHED,
   STATUS_WANTED,
 } from "./entry_status.ts";
-import { type LaneTask, NOT_KEPT_MODES, NOT_KEPT_OWNERS, NOT_KEPT_TIMES } from "./lane_task.ts";
+import {
+  type Kept,
+  setXattrsAt,
+  setXattrsOfDirectory,
+  setXattrsOfFile,
+  SOME_REFUSED,
+} from "./keep_xattrs.ts";
+import {
+  type LaneTask,
+  NOT_KEPT_MODES,
+  NOT_KEPT_OWNERS,
+  NOT_KEPT_TIMES,
+  NOT_KEPT_XATTRS,
+} from "./lane_task.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 import { isRefusedNode } from "./recorded_only.ts";
 import { JOURNAL_FILE, KEPT_DIRECTORY } from "./recovery.ts";
 import { openPath } from "./tree_removal.ts";
+import { runsOfData } from "./zero_blocks.ts";
 
 export interface ItemProblem {
   row: number;
@@ -111,6 +125,8 @@ interface OpenFile {
   offset: number;
   /** Written past the page cache, as far as its bytes come in whole blocks. */
   isDirect: boolean;
+  /** Whole blocks of zeros are left out. */
+  isSparse: boolean;
 }
 
 export class LaneWriter {
@@ -150,7 +166,9 @@ export class LaneWriter {
       let fd = this.#create(task, item.row);
       let result = fd;
       if (fd >= 0) {
-        result = this.#write(fd, item.offset, item.sizeBytes, 0);
+        result = isSparseRow(task, item.row)
+          ? this.#writeSparse(fd, item.offset, item.sizeBytes, 0, item.sizeBytes)
+          : this.#write(fd, item.offset, item.sizeBytes, 0);
         if (result >= 0) result = this.#complete(task, item.row, fd, item.version);
         else this.#posix.close(fd);
         fd = -1;
@@ -169,9 +187,10 @@ export class LaneWriter {
     const fd = this.#create(task, row);
     if (fd < 0) return this.#problem(task, row, fd, "create");
     // A limited lane has time, and its small pieces are better gathered by the kernel.
-    const isDirect = this.#destination.directWrites && this.#pacer === unlimited &&
+    const isSparse = isSparseRow(task, row);
+    const isDirect = !isSparse && this.#destination.directWrites && this.#pacer === unlimited &&
       this.#posix.setDirect(fd, true) >= 0;
-    this.#open.set(file, { row, fd, offset: 0, isDirect });
+    this.#open.set(file, { row, fd, offset: 0, isDirect, isSparse });
     return undefined;
   }
 
@@ -183,7 +202,9 @@ export class LaneWriter {
   ): ItemProblem | undefined {
     const open = this.#open.get(file);
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
-    const result = this.#writeOpen(open, slotOffset, bytes);
+    const result = open.isSparse
+      ? this.#writeSparse(open.fd, slotOffset, bytes, open.offset, open.offset + bytes)
+      : this.#writeOpen(open, slotOffset, bytes);
     if (result < 0) {
       this.abortFile(task, file);
       return this.#problem(task, open.row, result, "write");
@@ -418,7 +439,8 @@ export class LaneWriter {
       const name = table.cName(row);
       const staged = task.stagedName(row);
       let result = parent < 0 ? parent : stage < 0 ? stage : 0;
-      const isLink = c.linkTo[row] !== NONE;
+      const isFurtherName = c.linkTo[row] !== NONE;
+      const isLink = isFurtherName && c.kind[row] === KIND_FILE;
       let isRecorded = !isLink && !capabilities.holds(c.kind[row]!);
       if (result >= 0 && !isRecorded) {
         this.#posix.unlink(stage, staged);
@@ -439,6 +461,10 @@ export class LaneWriter {
             moved.asFiles.push(row);
             continue;
           }
+        } else if (
+          isFurtherName && capabilities.hardLinks && this.#linkOther(task, row, stage, staged)
+        ) {
+          result = 0;
         } else if (c.kind[row] === KIND_SYMLINK) {
           result = this.#posix.symlink(table.cLinkTarget(row), stage, staged);
         } else {
@@ -458,8 +484,9 @@ export class LaneWriter {
             row,
             task,
           );
+          result = this.#xattrs(task, setXattrsAt(this.#posix, stage, staged, table.xattrs(row)));
           // After the owner: a new owner takes the setuid bit away.
-          if (c.kind[row] !== KIND_SYMLINK) {
+          if (result >= 0 && c.kind[row] !== KIND_SYMLINK) {
             const mode = this.#posix.setModeAt(stage, staged, c.mode[row]!);
             result = this.#orCounted(task, NOT_KEPT_MODES, mode);
           }
@@ -489,7 +516,7 @@ export class LaneWriter {
         }
         if (result < 0) room.undo?.();
         // Renaming one name of a file over another name of the same file does nothing and leaves both.
-        if (result >= 0 && isLink) this.#posix.unlink(stage, staged);
+        if (result >= 0 && isFurtherName) this.#posix.unlink(stage, staged);
       }
       if (result < 0) {
         moved.problems.push(this.#problem(task, row, result, "create"));
@@ -510,6 +537,15 @@ export class LaneWriter {
     return result === -ENOENT ? 0 : result;
   }
 
+  /** A further name of a symbolic link or node; false where there are no such links, and one of its own will do. */
+  #linkOther(task: LaneTask, row: number, stage: number, staged: Uint8Array): boolean {
+    const first = task.table.columns.linkTo[row]!;
+    if (task.status[first] === STATUS_FAILED) return false;
+    const parent = task.parentHandle(first);
+    return parent >= 0 &&
+      this.#posix.link(parent, task.table.cName(first), stage, staged) >= 0;
+  }
+
   /** Modes, owners and times of directories, deepest first, since every change inside moves the time. */
   finishDirectories(task: LaneTask): ItemProblem[] {
     const problems: ItemProblem[] = [];
@@ -524,8 +560,14 @@ export class LaneWriter {
       let result: number = handle;
       if (handle >= 0) {
         this.#owner(() => this.#posix.setFileOwner(handle, c.uid[i]!, c.gid[i]!), i, task);
+        const attributed = (c.flags[i]! & FLAG_XATTRS_UNKNOWN) !== 0
+          ? 0
+          : this.#xattrs(task, setXattrsOfDirectory(this.#posix, handle, table.xattrs(i)));
         const mode = this.#posix.setFileMode(handle, c.mode[i]!);
-        const timed = this.#posix.setFileTimes(handle, c.mtimeSec[i]!, c.mtimeNsec[i]!);
+        // By the right time the next run would take the folder for finished.
+        const timed = attributed < 0
+          ? attributed
+          : this.#posix.setFileTimes(handle, c.mtimeSec[i]!, c.mtimeNsec[i]!);
         result = this.#orCounted(task, NOT_KEPT_MODES, mode);
         const timeResult = this.#orCounted(task, NOT_KEPT_TIMES, timed);
         if (result >= 0) result = timeResult;
@@ -608,8 +650,16 @@ export class LaneWriter {
       task,
       v,
     );
-    const mode = posix.setFileMode(fd, v?.mode ?? c.mode[row]!);
-    let result = this.#orCounted(task, NOT_KEPT_MODES, mode);
+    let result = 0;
+    // After the owner, which takes capabilities away, and before the mode, which may forbid to write.
+    if (v?.xattrs !== undefined || task.table.hasXattrs(row)) {
+      const list = v?.xattrs ?? task.table.xattrs(row);
+      result = this.#xattrs(task, setXattrsOfFile(posix, fd, list));
+    }
+    if (result >= 0) {
+      const mode = posix.setFileMode(fd, v?.mode ?? c.mode[row]!);
+      result = this.#orCounted(task, NOT_KEPT_MODES, mode);
+    }
     if (result >= 0) {
       const timed = posix.setFileTimes(
         fd,
@@ -623,6 +673,32 @@ export class LaneWriter {
     }
     const closed = posix.close(fd);
     return result < 0 ? result : closed;
+  }
+
+  /** Leaves whole blocks of zeros out; `endBytes` becomes the length of the file, which may end in a hole. */
+  #writeSparse(
+    fd: number,
+    slotOffset: number,
+    bytes: number,
+    fileOffset: number,
+    endBytes: number,
+  ): number {
+    const all = this.#slots.subarray(slotOffset, slotOffset + bytes);
+    let written = 0;
+    for (const { start, end } of runsOfData(all, fileOffset)) {
+      const result = this.#write(fd, slotOffset + start, end - start, fileOffset + start);
+      if (result < 0) return result;
+      written += end - start;
+    }
+    this.#cells.bytes[0]! += bytes - written;
+    return this.#posix.truncate(fd, endBytes);
+  }
+
+  /** Attributes that are not taken are counted, for one warning; the manifest has them. */
+  #xattrs(task: LaneTask, kept: Kept): number {
+    if (kept !== SOME_REFUSED) return kept;
+    Atomics.add(task.notKept, NOT_KEPT_XATTRS, 1);
+    return 0;
   }
 
   /** Owners are kept when that is allowed; where it is not, the copy belongs to whoever runs this. */
@@ -810,6 +886,10 @@ function parentsOfChanges(task: LaneTask): Uint8Array {
     if (status[i] === STATUS_WANTED || status[i] === STATUS_UNFINISHED) found[parent[i]!] = 1;
   }
   return found;
+}
+
+function isSparseRow(task: LaneTask, row: number): boolean {
+  return (task.table.columns.flags[row]! & FLAG_SPARSE) !== 0;
 }
 
 /** Not an errno: the call was cancelled between two operations. */

@@ -6,12 +6,13 @@ import { inScratch } from "../../../tests/support/small_tree.ts";
 import { needs } from "../../../tests/support/tools.ts";
 import { openDestination } from "../../destinations/local_destination.ts";
 import { unlimited } from "../../destinations/pacer.ts";
-import { EINVAL } from "../../platform/errno.ts";
+import { EINVAL, EOPNOTSUPP } from "../../platform/errno.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import { newStat, type Posix } from "../../platform/posix.ts";
+import { FLAG_SPARSE } from "../../source/entry_table.ts";
 import { type ThreadCells, threadCells } from "../../threads/thread_rpc.ts";
 import { STATUS_STAGED, STATUS_WANTED } from "./entry_status.ts";
-import { LaneTask } from "./lane_task.ts";
+import { LaneTask, NOT_KEPT_XATTRS } from "./lane_task.ts";
 import { LaneWriter } from "./lane_writer.ts";
 
 const posix = openPosix();
@@ -199,5 +200,72 @@ Deno.test({
     });
     assert.deepEqual(asked, ["32768@0", "32768@0", "31534@32768"]);
     assert.deepEqual(await largeFile({ setDirect: () => -EINVAL }), ["32768@0", "31534@32768"]);
+  },
+});
+
+Deno.test({
+  ...needs(
+    "of a file with holes whole blocks of zeros are not written, and its length is right",
+    "linux",
+  ),
+  fn: async () => {
+    const slots = pageOfBytes();
+    const bytes = new Uint8Array(slots);
+    bytes.fill(0, 4096, 40_960);
+    bytes.fill(0, 50_000);
+    const half = slots.byteLength / 2;
+    for (const way of ["whole", "chunks"] as const) {
+      const asked: string[] = [];
+      await inScene(
+        () => ({
+          ...posix,
+          setDirect: () => assert.fail("zeros are looked for in the page cache"),
+          writeAt(fd, part, offset) {
+            asked.push(`${part.byteLength}@${offset}`);
+            return posix.writeAt(fd, part, offset);
+          },
+        }),
+        ({ writer, task, staged }) => {
+          task.table.columns.flags[ROW]! |= FLAG_SPARSE;
+          if (way === "whole") {
+            const item = { row: ROW, offset: 0, sizeBytes: slots.byteLength };
+            assert.deepEqual(writer.writeFiles(task, [item]), []);
+          } else {
+            assert.equal(writer.beginFile(task, 1, ROW), undefined);
+            assert.equal(writer.writeChunk(task, 1, 0, half), undefined);
+            assert.equal(writer.writeChunk(task, 1, half, half), undefined);
+            assert.equal(writer.endFile(task, 1, undefined), undefined);
+          }
+          assert.deepEqual(new Uint8Array(fs.readFileSync(staged)), bytes.slice());
+        },
+        slots,
+      );
+      assert.deepEqual(asked, ["4096@0", "12288@40960"], way);
+    }
+  },
+});
+
+Deno.test({
+  ...needs(
+    "a later version of a file gets its own attributes; refused ones are counted once a file",
+    "linux",
+  ),
+  fn: () => {
+    const set: string[] = [];
+    return inScene(() => ({
+      ...posix,
+      setFileXattr(_fd, attribute) {
+        set.push(attribute);
+        return attribute === "user.fits" ? 0 : -EOPNOTSUPP;
+      },
+    }), ({ writer, task }) => {
+      const value = Uint8Array.of(1);
+      const xattrs = ["user.a", "user.b", "user.fits"].map((name) => ({ name, value }));
+      const version = { ...newStat(), sizeBytes: 3, mode: 0o640, sha256: "00".repeat(32), xattrs };
+      assert.deepEqual(writer.writeFiles(task, [{ ...ITEMS[0]!, version }]), []);
+      assert.deepEqual(set, ["user.a", "user.b", "user.fits"]);
+      assert.equal(task.status[ROW], STATUS_STAGED);
+      assert.equal(task.notKept[NOT_KEPT_XATTRS], 1);
+    });
   },
 });

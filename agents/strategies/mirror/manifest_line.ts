@@ -13,7 +13,16 @@ import {
   KIND_SYMLINK,
   type Stat,
 } from "../../platform/posix.ts";
-import { type EntryTable, latin1OfUtf8, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
+import {
+  type EntryTable,
+  FLAG_SPARSE,
+  isSparse,
+  latin1OfUtf8,
+  NONE,
+  utf8OfLatin1,
+} from "../../source/entry_table.ts";
+import type { Xattr } from "../../source/xattrs.ts";
+import { xattrsField } from "./manifest_xattrs.ts";
 
 const TYPE_NAMES: Readonly<Record<number, string>> = {
   [KIND_FILE]: "file",
@@ -80,6 +89,8 @@ export function inodeText(low: number, high: number): string {
 export interface FileVersion extends Stat {
   /** In hex. */
   sha256: string;
+  /** Sorted by name; missing when they are the row's. */
+  xattrs?: readonly Xattr[];
 }
 
 /** The line of row `i`, without the line break. `path` is its path, one byte a character. */
@@ -116,6 +127,11 @@ export function lineOfRow(
         `,"inode":"${inodeText(v.inodeLow, v.inodeHigh)}"`;
   }
   line += `,"mode":${v?.mode ?? c.mode[i]},"uid":${v?.uid ?? c.uid[i]},"gid":${v?.gid ?? c.gid[i]}`;
+  if (v?.xattrs !== undefined || table.hasXattrs(i)) {
+    const xattrs = v?.xattrs ?? table.xattrs(i);
+    if (xattrs.length > 0) line += `,${xattrsField(xattrs)}`;
+  }
+  if (v === undefined ? (c.flags[i]! & FLAG_SPARSE) !== 0 : isSparse(v)) line += ',"sparse":true';
   const first = c.linkTo[i]!;
   if (first !== NONE) line += `,${pathFields("hardLinkTo", table.pathLatin1(first))}`;
   if (extra.sha256 !== undefined) line += `,"sha256":"${extra.sha256}"`;

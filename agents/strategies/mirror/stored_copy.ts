@@ -122,7 +122,13 @@ export function checkStored(
     posix,
     `${destination.display}/${name}`,
     name,
-    { excludes: [], ignoreFiles: false, excludeCaches: false, oneFileSystem: false },
+    {
+      excludes: [],
+      ignoreFiles: false,
+      excludeCaches: false,
+      oneFileSystem: false,
+      skipXattrs: true,
+    },
     () => {
       tick();
       if (isCancelled()) throw walkCancelled();
