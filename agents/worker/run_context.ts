@@ -31,6 +31,7 @@ import { ReaderThreads } from "../source/reader_threads.ts";
 import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
 import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
+import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
@@ -181,6 +182,7 @@ export class RunContext {
           table: scanned.table,
           status: new SharedArrayBuffer(scanned.table.count),
           knownSha256: new SharedArrayBuffer(scanned.table.count * 32),
+          ...(options.mhl === true ? { xxh64: newXxh64Column(scanned.table.count) } : {}),
         },
         filesTotal: scanned.counters.files,
         bytesTotal: scanned.counters.bytes,

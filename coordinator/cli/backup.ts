@@ -44,6 +44,7 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       "priority",
       "order",
       "verify",
+      "mhl",
       "workers",
       "attempts",
       "timeout",

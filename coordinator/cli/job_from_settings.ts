@@ -28,6 +28,7 @@ export function jobFromSettings(
       strategy: "mirror",
       options: {
         verify: get("verify").value,
+        ...(get("mhl").value ? { mhl: true } : {}),
         order: get("order").value,
         priorities: get("priority").value,
         excludes: readExcludes(settings, at),

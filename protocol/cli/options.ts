@@ -110,6 +110,12 @@ export const OPTIONS = {
     defaultText: "new",
     help: "new: read back what was copied; all: unchanged files too",
   }),
+  mhl: option<boolean>({
+    flag: "mhl",
+    schema: switchValue,
+    defaultValue: false,
+    help: "Add an ASC MHL manifest, with XXH64 of every file, to each copy",
+  }),
   workers: option<number>({
     flag: "workers",
     placeholder: "N",

@@ -39,6 +39,8 @@ export type ExcludeRule = v.InferOutput<typeof ExcludeRule>;
 
 export const MirrorOptions = v.object({
   verify: v.picklist(["new", "all"]),
+  /** An ASC MHL generation is added to each copy that is verified as a whole. */
+  mhl: v.exactOptional(v.boolean()),
   order: v.picklist(["priority", "fifo"]),
   /** gitignore-style patterns; the last one that matches a path gives its level, otherwise normal. */
   priorities: v.array(v.object({ pattern: nonEmpty, level: PriorityLevel })),

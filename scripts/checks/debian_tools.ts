@@ -20,6 +20,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   findutils: ["find", "xargs"],
   fuse3: ["fusermount3"],
   git: ["git"],
+  "libxml2-utils": ["xmllint"],
   mount: ["losetup", "mount", "umount"],
   perl: ["perl"],
   rclone: ["rclone"],
@@ -28,6 +29,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   strace: ["strace"],
   tar: ["tar"],
   "util-linux": ["setpriv", "unshare"],
+  xxhash: ["xxh64sum"],
   zstd: ["zstd"],
 };
 

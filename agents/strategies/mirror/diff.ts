@@ -179,7 +179,8 @@ export function diff(input: DiffInput): DiffResult {
         if (result.oldestVerifiedAtMs === 0 || verifiedAtMs < result.oldestVerifiedAtMs) {
           result.oldestVerifiedAtMs = verifiedAtMs;
         }
-        if (input.readsAllBack) task.setKnownSha256(i, recorded.sha256);
+        const isHashed = task.xxh64 === undefined || task.xxh64.adopt(i, recorded.xxh64);
+        if (input.readsAllBack || !isHashed) task.setKnownSha256(i, recorded.sha256);
         continue;
       }
       result.manifestStands = false;
@@ -268,7 +269,7 @@ function recordedContent(
   if (recorded !== undefined) return recorded;
   const { entry } = line;
   return sameFile(table, i, entry)
-    ? { sha256: entry.sha256!, verifiedAtMs: entry.verifiedAtMs ?? 0 }
+    ? { sha256: entry.sha256!, verifiedAtMs: entry.verifiedAtMs ?? 0, xxh64: entry.xxh64 }
     : undefined;
 }
 

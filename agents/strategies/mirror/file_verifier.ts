@@ -10,16 +10,19 @@ import { Garbage, HASH_GARBAGE_BYTES } from "../../platform/garbage.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import { isSparse } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import { Xxh64 } from "./mhl/xxh64.ts";
 
 export interface FileToVerify {
   fd: number;
   sizeBytes: number;
   /** In hex. */
   sha256: string;
+  /** XXH64 is wanted too. */
+  withXxh64?: boolean;
 }
 
 export type Verdict =
-  | { ok: true; fromDisk: boolean }
+  | { ok: true; fromDisk: boolean; xxh64?: string }
   | { ok: false; kind: "differs" | "size" | "type"; fromDisk: boolean }
   | { ok: false; kind: "error"; result: number; fromDisk: false }
   | { ok: false; kind: "cancelled"; fromDisk: false };
@@ -45,6 +48,8 @@ export class FileVerifier {
   readonly #buffer = new Uint8Array(PIECE_BYTES);
   readonly #stat = newStat();
   readonly #garbage = new Garbage();
+  /** Made when it is first needed. */
+  #xxh64: Xxh64 | undefined;
 
   constructor(posix: Posix, cells: ThreadCells, pacer: Pacer) {
     this.#posix = posix;
@@ -78,6 +83,8 @@ export class FileVerifier {
     if (stat.sizeBytes !== sizeBytes) return { ok: false, kind: "size", fromDisk };
     const hash = createHash("sha256");
     const holes = isSparse(stat) ? new Holes(this.#posix, fd, sizeBytes) : undefined;
+    const xxh64 = file.withXxh64 === true ? this.#xxh64 ??= new Xxh64() : undefined;
+    xxh64?.reset();
     let offset = 0;
     while (offset < sizeBytes) {
       if (Atomics.load(this.#cells.cancelled, 0) !== 0) {
@@ -87,7 +94,9 @@ export class FileVerifier {
       const wanted = Math.min(PIECE_BYTES, sizeBytes - offset);
       const zeros = Math.min(holes?.zerosAt(offset) ?? 0, wanted);
       if (zeros > 0) {
-        hash.update(zeros === ZEROS.length ? ZEROS : ZEROS.subarray(0, zeros));
+        const piece = zeros === ZEROS.length ? ZEROS : ZEROS.subarray(0, zeros);
+        hash.update(piece);
+        xxh64?.update(piece);
         offset += zeros;
         this.#cells.bytes[0]! += zeros;
         continue;
@@ -97,7 +106,9 @@ export class FileVerifier {
       const got = this.#posix.readAt(fd, into, offset);
       if (got < 0) return { ok: false, kind: "error", result: got, fromDisk: false };
       if (got === 0) return { ok: false, kind: "size", fromDisk };
-      hash.update(got === into.length ? into : into.subarray(0, got));
+      const piece = got === into.length ? into : into.subarray(0, got);
+      hash.update(piece);
+      xxh64?.update(piece);
       offset += got;
       if (offset % DROP_BEHIND_BYTES === 0) {
         this.#posix.dropCache(fd, offset - DROP_BEHIND_BYTES, DROP_BEHIND_BYTES);
@@ -105,8 +116,9 @@ export class FileVerifier {
       this.#cells.bytes[0]! += got;
     }
     this.#garbage.made(HASH_GARBAGE_BYTES);
-    return hash.digest("hex") === file.sha256
+    if (hash.digest("hex") !== file.sha256) return { ok: false, kind: "differs", fromDisk };
+    return xxh64 === undefined
       ? { ok: true, fromDisk }
-      : { ok: false, kind: "differs", fromDisk };
+      : { ok: true, fromDisk, xxh64: xxh64.hex() };
   }
 }

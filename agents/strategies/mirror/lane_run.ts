@@ -15,7 +15,7 @@ import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
 import type { Batch, DestinationQueue, FileOutcome } from "../../queue/destination_queue.ts";
 import { staticKey } from "../../queue/score.ts";
-import { EntryTable, NONE } from "../../source/entry_table.ts";
+import { EntryTable, FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
 import { type FanOutReader, WHOLE_FILE_BYTES_MAX } from "../../source/fan_out_reader.ts";
 import { createPriorities } from "../../source/priorities.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
@@ -43,6 +43,7 @@ import type { Diffed } from "./lane_thread.ts";
 import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
+import { Xxh64Column } from "./mhl/xxh64_column.ts";
 import { countRecorded, recordedWarnings } from "./recorded_only.ts";
 import type { SourceProblems } from "./source_problems.ts";
 
@@ -695,9 +696,12 @@ export class LaneRun {
   #rowsToVerify(late: ReadonlySet<number>): Uint32Array {
     const c = this.table.columns;
     const all = this.#input.options.verify === "all";
+    const { xxh64 } = this.#share;
+    const hashed = xxh64 === undefined ? undefined : new Xxh64Column(xxh64);
     return this.#rowsWhere((i) => {
       if (c.kind[i] !== KIND_FILE || (c.linkTo[i] !== NONE && !late.has(i))) return false;
-      return this.#isPublished(i) || (all && this.#status[i] === STATUS_UNCHANGED);
+      const isAsked = all || hashed?.has(i) === false;
+      return this.#isPublished(i) || (isAsked && this.#status[i] === STATUS_UNCHANGED);
     });
   }
 
@@ -853,8 +857,8 @@ export class LaneRun {
     this.#failUnaccounted();
     const nothingNew = compared.manifestStands && this.#filesVerified === 0 &&
       this.#failureCount === 0;
-    const { problems } = await this.#tools.control().callFlush<
-      { problems: ItemProblem[] }
+    const { problems, warnings } = await this.#tools.control().callFlush<
+      { problems: ItemProblem[]; warnings: string[] }
     >("finishTask", {
       task,
       versions: [...this.#versions],
@@ -862,12 +866,26 @@ export class LaneRun {
       verifiedAtMs,
       createdAt: new Date(clock.nowMs()).toISOString(),
       writeManifest: !nothingNew,
+      ...this.#mhlRequest(),
     });
+    this.#warn(warnings);
     for (const problem of problems) this.#fail(problem, 1);
     this.#warnNotKept(compared.keeps);
     const recorded = countRecorded(this.table, this.#status);
     if (recorded !== undefined) this.#warn(recordedWarnings(recorded, compared.fileSystem));
     await retract(task);
+  }
+
+  /** A generation of ASC MHL stands for a whole copy; of one with gaps none is written. */
+  #mhlRequest(): { mhlAtMs?: number } {
+    if (this.#share.xxh64 === undefined) return {};
+    const { flags } = this.table.columns;
+    const isWhole = this.#gaveUp.size === 0 &&
+      !flags.some((each) => (each & FLAG_LISTING_FAILED) !== 0);
+    if (isWhole) return { mhlAtMs: this.#tools.clock.nowMs() };
+    const { name } = this.#input.share;
+    this.#warn([`No ASC MHL was written for ${name}: not all of it could be copied and verified`]);
+    return {};
   }
 
   /** Whatever is neither as it should be nor named as failed was forgotten by somebody: it is not called verified. */

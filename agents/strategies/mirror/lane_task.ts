@@ -6,6 +6,7 @@ import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts
 import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
 import { dropDefaultAcl } from "./keep_xattrs.ts";
 import type { FileVersion } from "./manifest_line.ts";
+import { Xxh64Column } from "./mhl/xxh64_column.ts";
 
 export interface LaneTaskShare {
   task: string;
@@ -22,6 +23,8 @@ export interface LaneTaskShare {
   status: SharedArrayBuffer;
   /** 32 bytes per entry: hashes this destination's manifest or journal knows; empty unless they are needed. */
   knownSha256: SharedArrayBuffer;
+  /** With `--mhl`: see `Xxh64Column`. */
+  xxh64?: SharedArrayBuffer;
   /** Four counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
   notKept?: SharedArrayBuffer;
 }
@@ -43,6 +46,8 @@ export class LaneTask {
   readonly share: LaneTaskShare;
   readonly table: EntryTable;
   readonly status: Uint8Array;
+  /** With `--mhl`, else undefined; let go of when no generation came of it, so that the next one calls them original. */
+  xxh64: Xxh64Column | undefined;
   /** Owners, modes, times and extended attributes that this destination did not take, counted by all of its threads. */
   readonly notKept: Int32Array;
   /** The copy's directories. Only valid once the top directory exists. */
@@ -71,6 +76,7 @@ export class LaneTask {
     this.share = share;
     this.table = EntryTable.fromShare(share.table);
     this.status = new Uint8Array(share.status);
+    this.xxh64 = share.xxh64 === undefined ? undefined : new Xxh64Column(share.xxh64);
     this.notKept = new Int32Array(share.notKept ?? new SharedArrayBuffer(NOT_KEPT_BYTES));
     this.#knownSha256 = Buffer.from(share.knownSha256);
     this.#tableSha256 = Buffer.from(share.table.sha256);

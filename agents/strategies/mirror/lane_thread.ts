@@ -3,7 +3,7 @@
  * so a destination that hangs can hang nothing else.
  */
 import type { Clock } from "../../../protocol/base/clock.ts";
-import { BackupError } from "../../../protocol/base/errors.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import {
   type Capabilities,
   findCapabilities,
@@ -44,6 +44,7 @@ import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
 import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
+import { writeGeneration } from "./mhl/write_generation.ts";
 import { DONE_PREFIX, recover } from "./recovery.ts";
 import {
   checkStored,
@@ -183,6 +184,8 @@ export interface FinishRequest {
   createdAt: string;
   /** False when the manifest would come out as it is. */
   writeManifest: boolean;
+  /** A generation of ASC MHL is written, dated now. */
+  mhlAtMs?: number;
 }
 
 class LaneThread {
@@ -421,10 +424,11 @@ class LaneThread {
     return this.writer.giveUp(this.task(key), row, mayRemove);
   }
 
-  finishTask(request: FinishRequest): { problems: ItemProblem[] } {
+  finishTask(request: FinishRequest): { problems: ItemProblem[]; warnings: string[] } {
     const task = this.task(request.task);
     this.stillThere();
-    const problems = this.writer.finishDirectories(task);
+    const mhl = this.#writeMhl(task, request);
+    const problems = [...mhl.problems, ...this.writer.finishDirectories(task)];
     if (request.writeManifest) {
       this.#markChecksumsStale();
       this.flush();
@@ -440,7 +444,34 @@ class LaneThread {
       });
     }
     this.#markDone(task);
-    return { problems };
+    return { problems, warnings: mhl.warnings };
+  }
+
+  /** That there is none is a failure by name, but the copy is verified and its manifest is written all the same. */
+  #writeMhl(
+    task: LaneTask,
+    { mhlAtMs, versions, verifiedAtMs }: FinishRequest,
+  ): { problems: ItemProblem[]; warnings: string[] } {
+    if (mhlAtMs === undefined) {
+      task.xxh64 = undefined;
+      return { problems: [], warnings: [] };
+    }
+    try {
+      const warnings = writeGeneration({
+        posix: this.#posix,
+        destination: this.destination,
+        task,
+        versions: new Map(versions),
+        verifiedAtMs,
+        createdAtMs: mhlAtMs,
+        tick: () => this.#tick(),
+      });
+      return { problems: [], warnings };
+    } catch (thrown) {
+      task.xxh64 = undefined;
+      const { code, message } = asBackupError(thrown);
+      return { problems: [{ row: 0, code, message, retry: "no" }], warnings: [] };
+    }
   }
 
   /**

@@ -78,9 +78,15 @@ export function verifyRows(
     const before = task.status[row];
     const useKnown = before === STATUS_ADOPTED || before === STATUS_UNCHANGED;
     const sha256 = task.expectedHex(row, useKnown, version);
-    const verdict = verifier.verify({ fd, sizeBytes: sizes[k]!, sha256 }, dropped[k] === 1);
+    const verdict = verifier.verify({
+      fd,
+      sizeBytes: sizes[k]!,
+      sha256,
+      withXxh64: task.xxh64 !== undefined,
+    }, dropped[k] === 1);
     posix.close(fd);
     if (verdict.ok) {
+      if (verdict.xxh64 !== undefined) task.xxh64?.set(row, verdict.xxh64);
       task.status[row] = useKnown ? STATUS_REVERIFIED : STATUS_VERIFIED;
       done.files++;
       done.bytes += sizes[k]!;

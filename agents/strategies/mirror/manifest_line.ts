@@ -49,6 +49,8 @@ export interface ManifestEntry {
   gid?: number;
   sha256?: string;
   verifiedAtMs?: number;
+  /** In hex; of the very content whose SHA-256 this is. Only from runs with `--mhl`. */
+  xxh64?: string;
   target?: string;
   targetBase64?: string;
   /** For a further name of one file: the path of its first. */
@@ -98,7 +100,12 @@ export function lineOfRow(
   table: EntryTable,
   i: number,
   path: string,
-  extra: { sha256?: string; version?: FileVersion | undefined; verifiedAtMs?: number },
+  extra: {
+    sha256?: string;
+    version?: FileVersion | undefined;
+    verifiedAtMs?: number;
+    xxh64?: string | undefined;
+  },
 ): string {
   const c = table.columns;
   const kind = c.kind[i]!;
@@ -136,6 +143,7 @@ export function lineOfRow(
   if (first !== NONE) line += `,${pathFields("hardLinkTo", table.pathLatin1(first))}`;
   if (extra.sha256 !== undefined) line += `,"sha256":"${extra.sha256}"`;
   if (extra.verifiedAtMs !== undefined) line += `,"verifiedAtMs":${extra.verifiedAtMs}`;
+  if (extra.xxh64 !== undefined) line += `,"xxh64":"${extra.xxh64}"`;
   return line + "}";
 }
 
@@ -148,6 +156,7 @@ export function lineStart(path: string): string {
 export interface RecordedContent {
   sha256: string;
   verifiedAtMs: number;
+  xxh64?: string | undefined;
 }
 
 /**
@@ -163,10 +172,13 @@ export function recordedAsItIs(
   const start = lineOfRow(table, i, path, {}).slice(0, -1);
   if (!text.startsWith(start)) return undefined;
   const found = CONTENT_FIELDS.exec(text.slice(start.length));
-  return found === null ? undefined : { sha256: found[1]!, verifiedAtMs: Number(found[2]) };
+  return found === null
+    ? undefined
+    : { sha256: found[1]!, verifiedAtMs: Number(found[2]), xxh64: found[3] };
 }
 
-const CONTENT_FIELDS = /^,"sha256":"([0-9a-f]{64})","verifiedAtMs":([0-9]{1,15})}$/;
+const CONTENT_FIELDS =
+  /^,"sha256":"([0-9a-f]{64})","verifiedAtMs":([0-9]{1,15})(?:,"xxh64":"([0-9a-f]{16})")?}$/;
 
 function pathFields(key: string, latin1: string): string {
   const text = utf8OfLatin1(latin1);

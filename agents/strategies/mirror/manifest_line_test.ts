@@ -6,6 +6,7 @@ import {
   byteName,
   tableOf,
 } from "../../../tests/support/arbitrary_entries.ts";
+import { tableOfFiles } from "../../../tests/support/sample_table.ts";
 import { KIND_FILE, KIND_SYMLINK } from "../../platform/posix.ts";
 import { NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
 import {
@@ -14,6 +15,7 @@ import {
   lineOfRow,
   type ManifestEntry,
   nanoseconds,
+  recordedAsItIs,
 } from "./manifest_line.ts";
 
 const SHA256 = "0123456789abcdef".repeat(4);
@@ -91,4 +93,17 @@ Deno.test("a further name of a file says which name is the first", () => {
   const entry = JSON.parse(lineOfRow(table, 2, "b", {})) as ManifestEntry;
   assert.equal(atob(entry.hardLinkToBase64!), "a\xff");
   assert.equal(table.columns.linkTo[1], NONE);
+});
+
+Deno.test("a line with XXH64 is recognised as text, and says it", () => {
+  const table = tableOfFiles([5]);
+  const row = 1;
+  const path = table.pathLatin1(row);
+  const content = { sha256: "ab".repeat(32), verifiedAtMs: 1_700_000_000_000 };
+  for (const xxh64 of ["0123456789abcdef", undefined]) {
+    const text = lineOfRow(table, row, path, { ...content, xxh64 });
+    assert.deepEqual(recordedAsItIs(table, row, path, text), { ...content, xxh64 });
+  }
+  const odd = lineOfRow(table, row, path, { ...content, xxh64: "too short" });
+  assert.equal(recordedAsItIs(table, row, path, odd), undefined);
 });

@@ -26,6 +26,7 @@ import {
   openManifest,
 } from "./manifest_file.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
+import { withXxh64OfFirst, xxh64OfRow } from "./mhl/recorded_xxh64.ts";
 import { recordedLine } from "./recorded_only.ts";
 
 export interface ManifestUpdate {
@@ -93,7 +94,7 @@ export function updateManifest(input: ManifestUpdate): void {
         if (isMade) writer.add(lineOfRow(table, i, path, {}));
         else if (oldLine !== undefined) writer.add(oldLine.text);
       } else if (status[i] === STATUS_UNCHANGED && oldLine !== undefined) {
-        writer.add(oldLine.text);
+        writer.add(withXxh64OfFirst(task, i, oldLine));
         if (hashOfFirst.has(i)) hashOfFirst.set(i, oldLine.entry.sha256 ?? "");
       } else if (status[i] === STATUS_VERIFIED || status[i] === STATUS_REVERIFIED) {
         if (kind !== KIND_FILE) {
@@ -107,7 +108,8 @@ export function updateManifest(input: ManifestUpdate): void {
           : hashOfFirst.get(first)!;
         if (hashOfFirst.has(i)) hashOfFirst.set(i, sha256);
         const { verifiedAtMs } = input;
-        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs }));
+        const xxh64 = xxh64OfRow(task, i, sha256, oldLine);
+        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs, xxh64 }));
       } else if (status[i] === STATUS_RECORDED) {
         writer.add(recordedLine(table, i, path));
       } else if (oldLine !== undefined && status[i] !== STATUS_PUBLISHED) {

@@ -16,6 +16,7 @@ import type { FileVerifier } from "./file_verifier.ts";
 import { type ManifestLine, ManifestWriter, openManifest } from "./manifest_file.ts";
 import { lineOfRow, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
+import { isMhlPath } from "./mhl/own_files.ts";
 
 export interface StoredCheck {
   /** Binding key and top name of the copy. */
@@ -230,6 +231,7 @@ export function checkStored(
       if (entry?.recordedOnly === true && isFirst) result.recordedOnly++;
       // What stands where only a line should be is nobody's copy.
       if (entry === undefined || entry.recordedOnly === true) {
+        if (entry === undefined && kind === KIND_FILE && isMhlPath(path)) continue;
         if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
           result.extra.push(display(path));
         }
