@@ -52,6 +52,7 @@ const SYMBOLS = {
   lsetxattr: { parameters: ["buffer", "buffer", "buffer", "usize", "i32"], result: "i32" },
   lremovexattr: { parameters: ["buffer", "buffer"], result: "i32" },
   fsetxattr: { parameters: ["i32", "buffer", "buffer", "usize", "i32"], result: "i32" },
+  setpriority: { parameters: ["i32", "u32", "i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   syscall: { parameters: ["i64", "i64", "buffer", "buffer", "i64"], result: "i64" },
   listxattrat: {
@@ -82,6 +83,8 @@ const STATX_BASIC = 0x7ff;
 /** Of `stx_blocks`, whatever the file system's own blocks are. */
 const STATX_BLOCK_BYTES = 512;
 const F_SETFL = 4;
+const PRIO_PROCESS = 0;
+const NICEST = 19;
 const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -371,6 +374,10 @@ export function openLibc(): Posix {
         return -1;
       }
       return Math.min(sizeBytes, Number(cacheStat[0]!) * 4096);
+    },
+    stepBack() {
+      // On Linux "process 0" is the calling thread.
+      c.setpriority(PRIO_PROCESS, 0, NICEST);
     },
     fileSystemInfo(handle): FileSystemInfo | number {
       const result = check(c.fstatfs(handle, statfsBytes));

@@ -188,6 +188,7 @@ export function openPortable(): Posix {
     flushDirectory: (handle) => attempt(() => done(fs.fsyncSync(handle))),
     flushFileSystem: () => -ENOSYS,
     startWriteback() {},
+    stepBack() {},
     setDirect: () => -ENOSYS,
     listXattrs: () => -ENOSYS,
     getXattr: () => -ENOSYS,

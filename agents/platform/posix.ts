@@ -180,6 +180,8 @@ export interface Posix {
   willNeed(fd: number): void;
   /** Bytes of the file that are in the page cache now; -1 when this system cannot tell. */
   cachedBytes(fd: number, sizeBytes: number): number;
+  /** This thread gets a processor when nobody else wants it; a hint. */
+  stepBack(): void;
   fileSystemInfo(handle: DirectoryHandle): FileSystemInfo | number;
   /** Exclusive advisory lock that ends with the process; -EAGAIN when somebody else holds it. */
   tryLock(fd: number): number;

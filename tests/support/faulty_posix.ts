@@ -44,6 +44,7 @@ const HINTS: ReadonlySet<string> = new Set([
   "startWriteback",
   "dropCache",
   "willNeed",
+  "stepBack",
 ]);
 const CHANGES: ReadonlySet<string> = new Set([
   "createFile",

@@ -213,6 +213,8 @@ class LaneThread {
     this.#cells = cells;
     this.#slots = start.slots;
     this.#identity = identity;
+    // A limited destination has time: on few processors its neighbours would pay for it.
+    if (start.limitBytesPerSecond > 0) posix.stepBack();
     this.#pacer = start.limitBytesPerSecond > 0
       ? createPacer(start.limitBytesPerSecond, clock, (ms) => {
         // Waking up now and then keeps a slow lane from looking like a stuck one.
