@@ -65,6 +65,7 @@ async function main(words: readonly string[]): Promise<void> {
     commands: [
       backup.createBackupCommand(createEmbedded),
       agents.createVerifyCommand(agents.verifyDestination),
+      agents.createVersionsCommand(agents.keptVersions),
       config.configCommand,
     ],
     // What `--role` starts. The mesh fills it.

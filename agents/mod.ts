@@ -10,9 +10,12 @@ import {
   type VerifyOptions,
   type VerifyOutcome,
 } from "./strategies/mirror/verify_destination.ts";
+import { findKeptVersions, restoreKeptVersion } from "./strategies/mirror/kept_versions.ts";
+import type { VersionsPort } from "./cli/versions_port.ts";
 import { createWorker, WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 
 export { createVerifyCommand } from "./cli/verify.ts";
+export { createVersionsCommand } from "./cli/versions.ts";
 export { startThread } from "./threads/entry.ts";
 export { setEntryUrl } from "./threads/spawn.ts";
 export { hostIdIn, machineHostId } from "./worker/host_id.ts";
@@ -70,3 +73,9 @@ const SLOTS = 3;
 export function verifyDestination(options: VerifyOptions): Promise<VerifyOutcome> {
   return verifyWith(options, spawnThread);
 }
+
+/** Looks at and restores earlier versions; see `kept_versions.ts`. */
+export const keptVersions: VersionsPort = {
+  find: (where) => findKeptVersions(where, spawnThread),
+  restore: (where) => restoreKeptVersion(where, spawnThread),
+};

@@ -27,7 +27,7 @@ export function createVerifyCommand(verifyDestination: VerifyDestination): Comma
     summary: "Read a destination back and compare it with what was recorded",
     synopsis: ["verify DEST [NAME...] [OPTIONS]"],
     about: [
-      "Reads every current file at DEST, or only the copies named NAME, and compares it with the SHA-256 recorded when it " +
+      "Reads every file at DEST and its earlier versions, or only those of the copies named NAME, and compares it with the SHA-256 recorded when it " +
       "was written. Nothing is changed but the dates of verification.",
     ],
     options: ["timeout", "wait", "json", "quiet", "verbose"],

@@ -6,6 +6,8 @@ export const LOCK_FILE = "lock";
 export const MANIFESTS_DIRECTORY = "manifests";
 export const STAGE_DIRECTORY = "stage";
 export const DISPLACED_DIRECTORY = "displaced";
+/** Earlier versions by source and run; see `versions.ts` of the mirror strategy. */
+export const VERSIONS_DIRECTORY = "versions";
 export const CHECKSUMS_FILE = "SHA256SUMS";
 /** There from before a manifest changes until SHA256SUMS says the same, so that a crash in between is made good. */
 export const CHECKSUMS_STALE_FILE = "SHA256SUMS.stale";
@@ -20,6 +22,8 @@ manifests/     one list per source: JSON lines, one per entry, with size, times,
 SHA256SUMS     the same hashes for stock tools. To check every copy without backup-agent:
                  cd to the folder above this one, then: sha256sum --quiet -c .backup-agent/SHA256SUMS
 stage/         files on their way; removed by the next run
+versions/      replaced and deleted files, in a folder per source and run, each under its own path;
+               the list beside such a folder has their sizes, times and SHA-256
 displaced/     things that stood where a copy had to go; yours to look through and delete
 
 Nothing here is needed to read the copies.

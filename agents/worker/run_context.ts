@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import type { Clock } from "../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
-import type { DestinationSpec, SourceSpec } from "../../protocol/mesh/job.ts";
+import type { DestinationSpec, MirrorOptions, SourceSpec } from "../../protocol/mesh/job.ts";
 import type { TaskProgress } from "../../protocol/mesh/progress.ts";
 import type {
   FinishResult,
@@ -187,6 +187,10 @@ export class RunContext {
         filesTotal: scanned.counters.files,
         bytesTotal: scanned.counters.bytes,
         options,
+        source: {
+          unreadable: scanned.counters.unreadable,
+          judge: (paths, folders) => this.#judgeGone(source.path, options, paths, folders),
+        },
       }, problems);
     });
     let seq = 0;
@@ -415,6 +419,21 @@ export class RunContext {
     const lane = this.#lanes.get(spec.key);
     this.#lanes.delete(spec.key);
     await lane?.close();
+  }
+
+  #judgeGone(
+    path: string,
+    options: MirrorOptions,
+    paths: string[],
+    folders: Uint8Array,
+  ): Promise<Uint8Array> {
+    const { excludes, ignoreFiles, excludeCaches, oneFileSystem } = options;
+    return this.#idleReader().call("goneInSource", {
+      path,
+      options: { excludes, ignoreFiles, excludeCaches, oneFileSystem },
+      paths,
+      folders,
+    });
   }
 
   #idleReader(): ThreadClient {

@@ -30,7 +30,8 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
     synopsis: ["backup SOURCE... --to DEST [--to DEST ...] [OPTIONS]"],
     about: [
       "Every destination starts at once and runs at its own speed; each copy is read back and compared. Copies are plain " +
-      "files under DEST/NAME, NAME being the source's own name. Files gone from the source are kept.",
+      "files under DEST/NAME, NAME being the source's own name. Files gone from the source are kept " +
+      "unless --delete is given; --keep-versions keeps what was replaced or deleted, see the command versions.",
     ],
     options: [
       "to",
@@ -45,6 +46,9 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       "order",
       "verify",
       "mhl",
+      "delete",
+      "deleteAnyway",
+      "keepVersions",
       "workers",
       "attempts",
       "timeout",

@@ -20,6 +20,9 @@ export function jobFromSettings(
   at: Surroundings,
 ): JobSpec {
   const get = settings.get;
+  if (get("deleteAnyway").value && !get("delete").value) {
+    throw usage("--delete-anyway does nothing without --delete", "Give both, or neither");
+  }
   return v.parse(
     JobSpec,
     {
@@ -36,6 +39,9 @@ export function jobFromSettings(
         excludeCaches: get("excludeCaches").value,
         oneFileSystem: get("oneFileSystem").value,
         dryRun: get("dryRun").value,
+        deleteGone: get("delete").value,
+        deleteAnyway: get("deleteAnyway").value,
+        keepVersions: get("keepVersions").value,
         attemptsMax: get("attempts").value,
         workersMin: 1,
         workersMax: get("workers").value,

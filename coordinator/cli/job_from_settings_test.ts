@@ -31,7 +31,7 @@ Deno.test("every option reaches the job", () => {
     "--exclude", "*.log", "--exclude-file", "rules", "--exclude-caches", "--no-ignore-files",
     "--one-file-system", "--priority", "a=b=high", "--order", "fifo", "--verify", "all",
     "--workers", "3", "--attempts", "2", "--timeout", "5s", "--buffer", "16MiB", "--wait", "1m",
-    "--init", "-n",
+    "--init", "-n", "--delete", "--delete-anyway", "--keep-versions", "2",
   ], { files });
   assert.deepEqual(sources, [{ path: "/src", name: "Name" }]);
   assert.deepEqual(destinations, [
@@ -52,6 +52,9 @@ Deno.test("every option reaches the job", () => {
     excludeCaches: true,
     oneFileSystem: true,
     dryRun: true,
+    deleteGone: true,
+    deleteAnyway: true,
+    keepVersions: 2,
     attemptsMax: 2,
     workersMin: 1,
     workersMax: 3,

@@ -1,6 +1,6 @@
 /** One destination's report summed over the sources. */
 import type { DestinationReport } from "../../protocol/mesh/run.ts";
-import type { LaneReport } from "../../protocol/mesh/task.ts";
+import type { LaneHistory, LanePlan, LaneReport } from "../../protocol/mesh/task.ts";
 
 export type LaneSums = Pick<
   LaneReport,
@@ -18,6 +18,7 @@ export type LaneSums = Pick<
   | "warnings"
   | "oldestVerifiedAtMs"
   | "plan"
+  | "history"
 >;
 
 /** Sums of all lanes; the oldest verification of all; `mixed` when the lanes were verified in different ways. */
@@ -62,14 +63,18 @@ export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums 
         report.oldestVerifiedAtMs,
       );
     }
+    if (report.history !== undefined) {
+      sums.history = addHistory(sums.history, report.history);
+    }
     if (report.plan === undefined) continue;
-    const plan = sums.plan ??
+    const plan: LanePlan = sums.plan ??
       { filesToCopy: 0, bytesToCopy: 0, filesUnchanged: 0, filesGone: 0 };
     sums.plan = {
       filesToCopy: plan.filesToCopy + report.plan.filesToCopy,
       bytesToCopy: plan.bytesToCopy + report.plan.bytesToCopy,
       filesUnchanged: plan.filesUnchanged + report.plan.filesUnchanged,
       filesGone: plan.filesGone + report.plan.filesGone,
+      ...addDeletion(plan, report.plan),
     };
   }
   return sums;
@@ -79,6 +84,27 @@ export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums 
 export function recordedCount({ recordedOnly }: LaneSums): number {
   if (recordedOnly === undefined) return 0;
   return recordedOnly.symlinks + recordedOnly.fifos + recordedOnly.devices;
+}
+
+function addHistory(a: LaneHistory | undefined, b: LaneHistory): LaneHistory {
+  if (a === undefined) return b;
+  return {
+    entriesDeleted: a.entriesDeleted + b.entriesDeleted,
+    foldersDeleted: a.foldersDeleted + b.foldersDeleted,
+    versionsKept: a.versionsKept + b.versionsKept,
+    versionsRemoved: a.versionsRemoved + b.versionsRemoved,
+    ...(a.refused ?? b.refused) === undefined ? {} : { refused: (a.refused ?? b.refused)! },
+  };
+}
+
+/** Only with `--delete`. */
+function addDeletion(a: LanePlan, b: LanePlan): Partial<LanePlan> {
+  if (a.filesToDelete === undefined && b.filesToDelete === undefined) return {};
+  return {
+    filesToDelete: (a.filesToDelete ?? 0) + (b.filesToDelete ?? 0),
+    entriesToDelete: (a.entriesToDelete ?? 0) + (b.entriesToDelete ?? 0),
+    deletionNames: [...a.deletionNames ?? [], ...b.deletionNames ?? []],
+  };
 }
 
 function joinVerification(

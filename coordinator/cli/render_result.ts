@@ -1,6 +1,7 @@
 /** The result of a run as text. Rule: whatever is not safe is named; nothing is summed away. */
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import type { DestinationReport, RunReport, SourceReport } from "../../protocol/mesh/run.ts";
+import type { LanePlan } from "../../protocol/mesh/task.ts";
 import type { Style } from "../../protocol/cli/colours.ts";
 import {
   formatBytes,
@@ -75,6 +76,7 @@ function destinationLines(
   ];
   return [
     `  ${glyph} ${name}: ${[state, ...facts].join(", ")}`,
+    ...deletionNameLines(sums),
     ...[...new Set(errors)].map((text) => `      ${style.bad(visibleText(text))}`),
     ...[...new Set([...destination.warnings, ...sums.warnings, ...rewritten])]
       .map((text) => `      ${style.warn(visibleText(text))}`),
@@ -86,9 +88,40 @@ function planFacts({ plan }: LaneSums): string[] {
   return [
     `would copy ${formatPlural(plan.filesToCopy, "file")} (${formatBytes(plan.bytesToCopy)})`,
     `${formatCount(plan.filesUnchanged)} unchanged`,
-    ...(plan.filesGone > 0
+    ...(plan.filesToDelete !== undefined
+      ? deletionFacts(plan)
+      : plan.filesGone > 0
       ? [`${formatCount(plan.filesGone)} no longer in the source, kept there`]
       : []),
+  ];
+}
+
+function deletionFacts({ filesToDelete, entriesToDelete }: LanePlan): string[] {
+  const others = (entriesToDelete ?? 0) - (filesToDelete ?? 0);
+  return [
+    `would delete ${formatPlural(filesToDelete ?? 0, "file")}${
+      others > 0 ? ` and ${formatPlural(others, "folder or link", "folders and links")}` : ""
+    }`,
+  ];
+}
+
+function deletionNameLines({ plan }: LaneSums): string[] {
+  const names = plan?.deletionNames ?? [];
+  const unnamed = (plan?.entriesToDelete ?? 0) - names.length;
+  return [
+    ...names.map((name) => `      would delete ${visibleText(name)}`),
+    ...(unnamed > 0 ? [`      and ${formatCount(unnamed)} more`] : []),
+  ];
+}
+
+function historyFacts({ history }: LaneSums): string[] {
+  if (history === undefined) return [];
+  const { entriesDeleted, foldersDeleted, versionsKept, versionsRemoved } = history;
+  return [
+    ...(entriesDeleted > 0 ? [`${formatCount(entriesDeleted)} deleted`] : []),
+    ...(foldersDeleted > 0 ? [`${formatPlural(foldersDeleted, "folder")} removed`] : []),
+    ...(versionsKept > 0 ? [`${formatPlural(versionsKept, "earlier version")} kept`] : []),
+    ...(versionsRemoved > 0 ? [`${formatPlural(versionsRemoved, "old version")} removed`] : []),
   ];
 }
 
@@ -103,6 +136,7 @@ function copyFacts(destination: DestinationReport, sums: LaneSums): string[] {
     `${formatCount(sums.filesVerified)} verified${VERIFIED_HOW[sums.verification]}`,
     ...(recordedCount(sums) > 0 ? [`${formatCount(recordedCount(sums))} recorded only`] : []),
     ...(sums.failureCount > 0 ? [`${formatCount(sums.failureCount)} failed`] : []),
+    ...historyFacts(sums),
     formatDuration(destination.elapsedMs),
     ...(sums.bytesCopied > 0 ? [formatRate(bytesPerSecond)] : []),
     ...(sums.oldestVerifiedAtMs === undefined

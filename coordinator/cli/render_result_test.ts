@@ -59,6 +59,55 @@ Deno.test("what a destination cannot hold is counted over all sources, and the c
   assert.doesNotMatch(renderResult(sampleReport([VERIFIED]), OPTIONS).join(), /recorded/);
 });
 
+const HISTORY = { entriesDeleted: 3, foldersDeleted: 1, versionsKept: 1200, versionsRemoved: 1 };
+
+Deno.test("what a run did to the past is told, and only when it was asked for", () => {
+  const lane = { filesCopied: 1, history: HISTORY };
+  const [, line] = renderResult(sampleReport([sampleDestination("/a", "verified", lane)]), OPTIONS);
+  assert.match(
+    line!,
+    / 3 deleted, 1 folder removed, 1,200 earlier versions kept, 1 old version removed,/,
+  );
+  const plain = renderResult(sampleReport([VERIFIED]), OPTIONS).join("\n");
+  assert.doesNotMatch(plain, /deleted|version/);
+});
+
+Deno.test("a dry run with --delete names the first of what would go", () => {
+  const plan = {
+    filesToCopy: 0,
+    bytesToCopy: 0,
+    filesUnchanged: 9,
+    filesGone: 2,
+    filesToDelete: 2,
+    entriesToDelete: 3,
+    deletionNames: ["D/a", "D/b\u001b"],
+  };
+  const report = sampleReport([sampleDestination("/mnt/ssd", "planned", { plan })]);
+  assert.deepEqual(renderResult(report, OPTIONS).slice(1), [
+    "  ✓ /mnt/ssd: planned, would copy 0 files (0 B), 9 unchanged, would delete 2 files and 1 folder or link",
+    "      would delete D/a",
+    "      would delete D/b\\x1b",
+    "      and 1 more",
+  ]);
+});
+
+Deno.test("a deletion that was refused is no failed copy in the verdict", () => {
+  const error = { code: "rejected", message: "nothing was deleted", retry: "no" as const };
+  const refused = sampleDestination("/b", "failed", {
+    state: "failed",
+    failureCount: 0,
+    failures: [],
+    error,
+    history: { ...HISTORY, refused: "the source is empty" },
+  });
+  const report = { state: "failed" as const, exitCode: 1 as const };
+  const sentence = verdictSentence({ ...sampleReport([refused]), ...report });
+  assert.equal(
+    sentence,
+    "Copied and verified, but nothing was deleted at /b: that needs --delete-anyway.",
+  );
+});
+
 Deno.test("the verdict says verified of a copy only when it is", () => {
   const [source] = PARTIAL.sources;
   const unreadable = { sources: [source!], exitCode: 3, state: "partial" as const };

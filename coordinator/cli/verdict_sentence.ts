@@ -1,5 +1,5 @@
 /** The result in one sentence. Rule: "verified" is said of a copy only when all of it is. */
-import type { RunReport } from "../../protocol/mesh/run.ts";
+import type { DestinationReport, RunReport } from "../../protocol/mesh/run.ts";
 import { formatBytes, formatDuration, formatPlural } from "../../protocol/cli/format.ts";
 
 /** What is safe now, and what is not, for people. */
@@ -15,6 +15,11 @@ export function verdictSentence(report: RunReport): string {
     const unplanned = destinations.filter((d) => d.state !== "planned").length;
     const not = unplanned === 0 ? "" : `; ${formatPlural(unplanned, "destination")} cannot be used`;
     return `Dry run: nothing was written${not}${unreadableClause(report, "; ")}.`;
+  }
+  if (verified < total && destinations.every((d) => d.state === "verified" || isOnlyRefused(d))) {
+    const refused = destinations.filter((d) => d.state !== "verified").map((d) => d.destination);
+    return `Copied and verified, but nothing was deleted at ${refused.join(", ")}: that needs ` +
+      `--delete-anyway${unreadableClause(report, "; ")}.`;
   }
   if (verified === 0) {
     return `Failed: no copy is verified${unreadableClause(report, "; ")}.`;
@@ -32,6 +37,13 @@ export function verdictSentence(report: RunReport): string {
   return unreadable === ""
     ? `${subject}: ${formatPlural(files, "file")}, ${formatBytes(bytes)} in ${elapsed}.`
     : `${subject}, but ${unreadable}.`;
+}
+
+/** All of it is verified; only its deletion wants to be confirmed. */
+function isOnlyRefused({ lanes, error }: DestinationReport): boolean {
+  const open = lanes.filter(({ report }) => report.state !== "verified");
+  return open.length > 0 && (error === undefined || error.code === "rejected") &&
+    open.every(({ report }) => report.history?.refused !== undefined && report.failureCount === 0);
 }
 
 /** How many source files, and whole sources, could not be read; empty when all could. */

@@ -48,6 +48,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     order: "fifo",
     verify: "all",
     workers: "2",
+    keepVersions: "2",
     attempts: "2",
     timeout: "5s",
     buffer: "32MiB",

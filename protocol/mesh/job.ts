@@ -50,6 +50,12 @@ export const MirrorOptions = v.object({
   excludeCaches: v.boolean(),
   oneFileSystem: v.boolean(),
   dryRun: v.boolean(),
+  /** Remove from a destination, after its verification, what the source does not have any more. Absent: no. */
+  deleteGone: v.exactOptional(v.boolean()),
+  /** … even from an empty source, or more than half of what is recorded. */
+  deleteAnyway: v.exactOptional(v.boolean()),
+  /** Earlier versions of a file that are kept; 0 or absent: none are added, and those there are stay. */
+  keepVersions: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(10_000))),
   /** Attempts in all for one file on one destination, 1–10. */
   attemptsMax: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10)),
   /** Threads serving one destination, 1–8. */

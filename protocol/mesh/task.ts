@@ -98,6 +98,10 @@ export const LanePlan = v.object({
   bytesToCopy: count,
   filesUnchanged: count,
   filesGone: count,
+  /** With `--delete`: what would be removed there, and the first names. */
+  filesToDelete: v.exactOptional(count),
+  entriesToDelete: v.exactOptional(count),
+  deletionNames: v.exactOptional(v.array(v.string())),
 });
 
 export const VerificationKind = v.picklist(["disk", "cache", "mixed", "none"]);
@@ -106,6 +110,20 @@ export type VerificationKind = v.InferOutput<typeof VerificationKind>;
 /** Entries that a destination cannot hold: only its manifest has them, and a restore makes them. */
 export const RecordedOnly = v.object({ symlinks: count, fifos: count, devices: count });
 export type RecordedOnly = v.InferOutput<typeof RecordedOnly>;
+export type LanePlan = v.InferOutput<typeof LanePlan>;
+
+/** What a run did to the past of one source at one destination. */
+export const LaneHistory = v.object({
+  /** Files, links and the like that were removed from the copy, and folders. */
+  entriesDeleted: count,
+  foldersDeleted: count,
+  /** Earlier versions that were added and, being more than `keepVersions`, removed. */
+  versionsKept: count,
+  versionsRemoved: count,
+  /** Why `--delete` deleted nothing and wants to be told again; everything else is as its numbers say. */
+  refused: v.exactOptional(v.string()),
+});
+export type LaneHistory = v.InferOutput<typeof LaneHistory>;
 
 /** How one source ended at one destination. `verified` only when every file of it is, with zero failures. */
 export const LaneReport = v.object({
@@ -131,6 +149,8 @@ export const LaneReport = v.object({
   recordedOnly: v.exactOptional(RecordedOnly),
   warnings: v.array(v.string()),
   plan: v.exactOptional(LanePlan),
+  /** Present when the run deletes or keeps versions. */
+  history: v.exactOptional(LaneHistory),
 });
 export type LaneReport = v.InferOutput<typeof LaneReport>;
 

@@ -10,7 +10,7 @@ import {
   type LaneState,
   ZERO_COUNTERS,
 } from "../../../protocol/mesh/progress.ts";
-import type { LaneReport } from "../../../protocol/mesh/task.ts";
+import type { LaneHistory, LanePlan, LaneReport } from "../../../protocol/mesh/task.ts";
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
 import type { Batch, DestinationQueue, FileOutcome } from "../../queue/destination_queue.ts";
@@ -32,6 +32,16 @@ import {
 } from "./entry_status.ts";
 import { verificationKind } from "./file_verifier.ts";
 import {
+  deleteDoomed,
+  type GoneSource,
+  type LastStep,
+  NO_HISTORY,
+  planDeletion,
+  pruneOld,
+  unfinishedReason,
+  wantsHistory,
+} from "./lane_deletion.ts";
+import {
   type LaneTaskShare,
   NOT_KEPT_BYTES,
   NOT_KEPT_MODES,
@@ -39,7 +49,7 @@ import {
   NOT_KEPT_TIMES,
   NOT_KEPT_XATTRS,
 } from "./lane_task.ts";
-import type { Diffed } from "./lane_thread.ts";
+import type { Diffed, Finished } from "./lane_thread.ts";
 import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
@@ -54,6 +64,8 @@ export interface LaneRunInput {
   filesTotal: number;
   bytesTotal: number;
   options: MirrorOptions;
+  /** Needed for `deleteGone`. */
+  source?: GoneSource;
 }
 
 /** What a lane run uses of its destination. */
@@ -150,6 +162,8 @@ export class LaneRun {
   #fromCache = 0;
   readonly #warnings: string[] = [];
   #warningsUnnamed = 0;
+  readonly #history: LaneHistory = { ...NO_HISTORY };
+  #plannedDeletion: Partial<LanePlan> = {};
   #nextFile = 0;
   readonly #current = new Map<ThreadClient, number>();
   readonly #verifying = new Map<ThreadClient, { startBytes: number; maxBytes: number }>();
@@ -211,12 +225,18 @@ export class LaneRun {
         task: this.#input.share.task,
         dryRun: this.#input.options.dryRun,
         readsAllBack: this.#input.options.verify === "all",
+        deletesGone: this.#input.options.deleteGone === true,
       });
       this.#warn(compared.warnings);
       this.#strangers = new Set(compared.strangers);
       this.#counters.filesDone = this.#counters.filesUnchanged = compared.filesUnchanged;
       this.#counters.bytesDone = this.#counters.bytesUnchanged = compared.bytesUnchanged;
-      if (this.#input.options.dryRun) return this.#report("planned", undefined, compared);
+      if (this.#input.options.dryRun) {
+        if (this.#input.options.deleteGone === true) {
+          this.#plannedDeletion = await planDeletion(this.#lastStep(compared));
+        }
+        return this.#report("planned", undefined, compared);
+      }
       for (const problem of compared.problems) this.#fail(problem, 1);
       this.#unholdable = new Set(compared.problems.map(({ row }) => row));
       await this.#copyAndVerify(compared);
@@ -857,23 +877,64 @@ export class LaneRun {
     this.#failUnaccounted();
     const nothingNew = compared.manifestStands && this.#filesVerified === 0 &&
       this.#failureCount === 0;
-    const { problems, warnings } = await this.#tools.control().callFlush<
-      { problems: ItemProblem[]; warnings: string[] }
-    >("finishTask", {
+    const createdAt = new Date(clock.nowMs()).toISOString();
+    const finished = await this.#tools.control().callFlush<Finished>("finishTask", {
       task,
       versions: [...this.#versions],
       ownFiles: [...this.#ownFiles],
       verifiedAtMs,
-      createdAt: new Date(clock.nowMs()).toISOString(),
+      createdAt,
       writeManifest: !nothingNew,
+      keepsVersions: (this.#input.options.keepVersions ?? 0) > 0,
+      filesBeforeGone: compared.filesBeforeGone,
       ...this.#mhlRequest(),
     });
-    this.#warn(warnings);
-    for (const problem of problems) this.#fail(problem, 1);
+    this.#warn(finished.warnings);
+    for (const problem of finished.problems) this.#fail(problem, 1);
     this.#warnNotKept(compared.keeps);
     const recorded = countRecorded(this.table, this.#status);
     if (recorded !== undefined) this.#warn(recordedWarnings(recorded, compared.fileSystem));
-    await retract(task);
+    try {
+      await this.#settleHistory(compared, finished, createdAt);
+    } finally {
+      await retract(task);
+    }
+  }
+
+  /** Last of all: what the source does not have any more goes, then the versions that are too many. */
+  async #settleHistory(compared: Diffed, finished: Finished, createdAt: string): Promise<void> {
+    const { options, share } = this.#input;
+    this.#history.versionsKept += finished.versionsKept;
+    if (!wantsHistory(options)) return;
+    const step = this.#lastStep(compared);
+    const reason = unfinishedReason(step, {
+      here: this.#failureCount,
+      inSource: this.#tools.sourceProblems.count,
+    });
+    if (options.deleteGone === true) {
+      if (reason !== undefined) this.#warn([`Nothing was deleted from ${share.name}: ${reason}`]);
+      else {
+        const { versionsAt } = finished;
+        await deleteDoomed(step, { versionsAt, createdAt }, this.#history);
+        this.#stopOnCancel();
+      }
+    }
+    if (this.#failureCount === 0) await pruneOld(step, this.#history);
+  }
+
+  #lastStep(compared: Diffed): LastStep {
+    const { share, options, source } = this.#input;
+    return {
+      task: share.task,
+      name: share.name,
+      control: this.#tools.control(),
+      table: this.table,
+      options,
+      source,
+      signal: this.#tools.signal,
+      filesBefore: compared.filesBeforeGone ?? 0,
+      warn: (warnings) => this.#warn(warnings),
+    };
   }
 
   /** A generation of ASC MHL stands for a whole copy; of one with gaps none is written. */
@@ -960,8 +1021,10 @@ export class LaneRun {
         bytesToCopy: compared.bytesWanted,
         filesUnchanged: compared.filesUnchanged,
         filesGone: compared.filesGone,
+        ...this.#plannedDeletion,
       };
     }
+    if (wantsHistory(this.#input.options)) report.history = { ...this.#history };
     return report;
   }
 

@@ -29,8 +29,11 @@ import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
 import { STATUS_FAILED } from "./entry_status.ts";
+import type { Deleted, Gone } from "./deletion.ts";
 import { FileVerifier } from "./file_verifier.ts";
 import { foldedClashes } from "./folded_names.ts";
+import { countedLines } from "./deletion_measure.ts";
+import { type DeleteRequest, LaneHistory } from "./lane_history.ts";
 import { LaneTask, type LaneTaskShare } from "./lane_task.ts";
 import {
   type GivenUp,
@@ -56,6 +59,15 @@ import {
 } from "./stored_copy.ts";
 import { removeTree } from "./tree_removal.ts";
 import { fileBytesMax, forbiddenName, unholdableRows } from "./unholdable_rows.ts";
+import {
+  checkVersions,
+  countVersions,
+  type VersionCheck,
+  type VersionTotals,
+} from "./version_check.ts";
+import type { Pruned } from "./version_pruning.ts";
+import { type FindVersions, findVersions, type FoundVersions } from "./version_search.ts";
+import { type RestoreVersion, restoreVersion } from "./version_restore.ts";
 
 export interface LaneThreadStart {
   path: string;
@@ -91,6 +103,8 @@ export interface Diffed extends DiffResult {
   fileSystem: string;
   /** Whether modes and owners can be kept here at all; where not, that was said when the destination was opened. */
   keeps: { modes: boolean; owners: boolean };
+  /** With `deletesGone`: files recorded before the first of those gone now went missing. */
+  filesBeforeGone?: number;
 }
 
 /** One per thread. `path` is the destination folder. */
@@ -155,6 +169,18 @@ export function openLaneThread(
     giveUpCopy: (request: { task: string; row: number; mayRemove: boolean }): GivenUp =>
       lane.giveUpCopy(request.task, request.row, request.mayRemove),
     finishTask: (request: FinishRequest) => lane.finishTask(request),
+    listGone: (task: string): Gone => lane.history(task).listGone(),
+    deleteGone: (request: DeleteRequest): Deleted => lane.history(request.task).deleteGone(request),
+    forgetMeasure: (task: string): void => lane.history(task).forgetMeasure(),
+    pruneVersions: (request: { task: string; keepVersions: number }): Pruned =>
+      lane.history(request.task).prune(request.keepVersions),
+    countVersions: ({ key }: { key: string }): VersionTotals =>
+      countVersions(posix, lane.destination, key, () => Atomics.add(cells.operations, 0, 1)),
+    checkVersions: (check: VersionCheck): StoredResult => lane.checkVersions(check),
+    findVersions: (request: FindVersions): FoundVersions =>
+      findVersions(posix, lane.destination, request, () => Atomics.add(cells.operations, 0, 1)),
+    restoreVersion: (request: RestoreVersion) =>
+      restoreVersion(posix, lane.destination, request, cells),
     removeTask: (request: { task: string; clearStage: boolean }): void =>
       lane.removeTask(request.task, request.clearStage),
     bindings: () => lane.destination.marker.bindings.map(({ name, key }) => ({ name, key })),
@@ -173,6 +199,8 @@ export interface CompareRequest {
   dryRun: boolean;
   /** Unchanged files are verified as well. */
   readsAllBack: boolean;
+  /** Files that are recorded are counted, for the guard of `--delete`. */
+  deletesGone?: boolean;
 }
 
 export interface FinishRequest {
@@ -186,6 +214,17 @@ export interface FinishRequest {
   writeManifest: boolean;
   /** A generation of ASC MHL is written, dated now. */
   mhlAtMs?: number;
+  /** Replaced files are kept as versions. */
+  keepsVersions?: boolean;
+  filesBeforeGone?: number | undefined;
+}
+
+export interface Finished {
+  problems: ItemProblem[];
+  warnings: string[];
+  versionsKept: number;
+  /** The dated folder that has them, when there are any. */
+  versionsAt?: string;
 }
 
 class LaneThread {
@@ -311,7 +350,11 @@ class LaneThread {
     const { destination } = this;
     const name = manifestName(task.share.bindingKey);
     const display = `${destination.display}/.backup-agent/manifests/${name}`;
+    const history = this.history(request.task, request.dryRun);
+    // It may take lines out of the manifest.
+    if (!request.dryRun) history.endInterruptedDeletion();
     const old = openManifest(this.#posix, destination.manifests, name, display);
+    const recorded = request.deletesGone === true ? countedLines(old) : undefined;
     try {
       const recovered = request.dryRun ? { journal: new Map() } : recover(
         this.#posix,
@@ -320,6 +363,7 @@ class LaneThread {
         task.share,
         old?.header.stage,
         () => this.#tick(),
+        (stage) => history.settleStage(stage),
       );
       const stat = newStat();
       const top = this.#posix.statAt(destination.root, cName(task.share.name), stat);
@@ -337,13 +381,10 @@ class LaneThread {
       const result = diff({
         posix: this.#posix,
         task,
-        oldLines: old?.lines,
+        oldLines: recorded?.lines ?? old?.lines,
         journal: recovered.journal,
         isFresh,
-        // What a try finds is finer than what a disk keeps after it was unmounted, so only the known ones are exact.
-        mtimeToleranceMs: isWholeFileSystem(type) && this.#posix.name === "libc"
-          ? 0
-          : COARSE_TIME_MS,
+        mtimeToleranceMs: this.#mtimeToleranceMs(),
         capabilities,
         keepsOwners: this.#identity.uid === 0 && capabilities.owners,
         readsAllBack: request.readsAllBack,
@@ -351,8 +392,20 @@ class LaneThread {
         tick: () => this.#tick(),
       });
       const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
+      warnings.push(...history.warnings);
       const keeps = { modes: capabilities.modes, owners: capabilities.owners };
-      return { ...result, isFresh, warnings, problems, fileSystem: type, keeps };
+      const filesBeforeGone = recorded === undefined
+        ? undefined
+        : history.measure(recorded.files());
+      return {
+        ...result,
+        isFresh,
+        warnings,
+        problems,
+        fileSystem: type,
+        keeps,
+        ...(filesBeforeGone === undefined ? {} : { filesBeforeGone }),
+      };
     } finally {
       old?.close();
     }
@@ -377,6 +430,27 @@ class LaneThread {
     }
     const limits = { fileSystem: type, whyNot, fileBytesMax: fileBytesMax(type) };
     return unholdableRows(task.table, limits).filter(({ row }) => !known.has(row));
+  }
+
+  #mtimeToleranceMs(): number {
+    // What a try finds is finer than what a disk keeps after it was unmounted, so only the known ones are exact.
+    return isWholeFileSystem(this.destination.fileSystem.type) && this.#posix.name === "libc"
+      ? 0
+      : COARSE_TIME_MS;
+  }
+
+  /** What is done to the past of a task's copy. */
+  history(key: string, dryRun = false): LaneHistory {
+    const task = this.task(key);
+    let keepsTimes: boolean | undefined;
+    return new LaneHistory(this.#posix, this.destination, task, this.#cells, {
+      mtimeToleranceMs: this.#mtimeToleranceMs(),
+      keepsTimes: () => keepsTimes ??= dryRun || this.#keepsTimes(task),
+    }, () => this.#markChecksumsStale());
+  }
+
+  checkVersions(check: VersionCheck): StoredResult {
+    return checkVersions(this.#posix, this.destination, this.#verifier, this.#cells, check);
   }
 
   /** Tries it: a file system may refuse times, or take them and forget. What cannot be tried is believed. */
@@ -426,14 +500,19 @@ class LaneThread {
     return this.writer.giveUp(this.task(key), row, mayRemove);
   }
 
-  finishTask(request: FinishRequest): { problems: ItemProblem[]; warnings: string[] } {
+  finishTask(request: FinishRequest): Finished {
     const task = this.task(request.task);
     this.stillThere();
     const mhl = this.#writeMhl(task, request);
     const problems = [...mhl.problems, ...this.writer.finishDirectories(task)];
+    const history = this.history(request.task);
+    const keep = request.writeManifest && request.keepsVersions === true
+      ? history.replaced(request.createdAt)
+      : undefined;
     if (request.writeManifest) {
       this.#markChecksumsStale();
       this.flush();
+      if (request.filesBeforeGone !== undefined) history.writeMeasure(request.filesBeforeGone);
       updateManifest({
         posix: this.#posix,
         destination: this.destination,
@@ -442,11 +521,21 @@ class LaneThread {
         ownFiles: new Set(request.ownFiles),
         verifiedAtMs: request.verifiedAtMs,
         createdAt: request.createdAt,
+        replaced: keep?.lines,
         tick: () => this.#tick(),
       });
     }
     this.#markDone(task);
-    return { problems, warnings: mhl.warnings };
+    // Should this fail the stage stays, and the next run moves them.
+    const { warnings } = mhl;
+    if (keep === undefined || keep.lines.isEmpty) return { problems, warnings, versionsKept: 0 };
+    const versionsKept = history.keepReplaced();
+    return {
+      problems,
+      warnings,
+      versionsKept,
+      ...(versionsKept > 0 && { versionsAt: keep.folder }),
+    };
   }
 
   /** That there is none is a failure by name, but the copy is verified and its manifest is written all the same. */

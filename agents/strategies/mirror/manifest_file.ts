@@ -27,6 +27,8 @@ export interface ManifestHeader {
   /** The stage this manifest completed: what that stage kept for rolling back is no longer needed. */
   stage: string;
   createdAt: string;
+  /** Of a list of earlier versions: the name of the dated folder they are in. */
+  versionsAt?: string;
 }
 
 /** One entry's line; what it says is parsed when it is asked for, since most lines are only compared as they are. */

@@ -28,6 +28,7 @@ import {
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 import { withXxh64OfFirst, xxh64OfRow } from "./mhl/recorded_xxh64.ts";
 import { recordedLine } from "./recorded_only.ts";
+import type { ReplacedLines } from "./replaced_versions.ts";
 
 export interface ManifestUpdate {
   posix: Posix;
@@ -39,6 +40,8 @@ export interface ManifestUpdate {
   ownFiles: ReadonlySet<number>;
   verifiedAtMs: number;
   createdAt: string;
+  /** Gets the lines of replaced files, and is flushed before the new manifest stands. */
+  replaced?: ReplacedLines | undefined;
   tick(): void;
 }
 
@@ -98,6 +101,7 @@ export function updateManifest(input: ManifestUpdate): void {
         if (hashOfFirst.has(i)) hashOfFirst.set(i, oldLine.entry.sha256 ?? "");
       } else if (status[i] === STATUS_VERIFIED || status[i] === STATUS_REVERIFIED) {
         if (kind !== KIND_FILE) {
+          if (oldLine !== undefined) input.replaced?.add(oldLine, undefined);
           writer.add(lineOfRow(table, i, path, {}));
           continue;
         }
@@ -107,6 +111,7 @@ export function updateManifest(input: ManifestUpdate): void {
           ? task.expectedHex(i, status[i] === STATUS_REVERIFIED, version)
           : hashOfFirst.get(first)!;
         if (hashOfFirst.has(i)) hashOfFirst.set(i, sha256);
+        if (oldLine !== undefined) input.replaced?.add(oldLine, sha256);
         const { verifiedAtMs } = input;
         const xxh64 = xxh64OfRow(task, i, sha256, oldLine);
         writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs, xxh64 }));
@@ -118,10 +123,12 @@ export function updateManifest(input: ManifestUpdate): void {
       }
     }
     entries.finish(onGone);
+    input.replaced?.finish();
     writer.finish();
   } catch (thrown) {
     posix.close(fd);
     posix.unlink(destination.manifests, temporary);
+    input.replaced?.close();
     throw thrown;
   } finally {
     old?.close();

@@ -21,6 +21,12 @@ export interface Recovered {
   journal: Map<string, ManifestEntry>;
 }
 
+/**
+ * Takes what is still wanted out of the stage of a complete task, before it is removed. False when that could not be done:
+ * the stage then stays.
+ */
+export type SettleStage = (stage: DirectoryHandle) => boolean;
+
 /** Begins the name of a stage whose task is complete: what it kept is older than what stands, and only to be removed. */
 export const DONE_PREFIX = "done-";
 
@@ -36,6 +42,7 @@ export function recover(
   task: { name: string; bindingKey: string; stageName: string },
   completedStage: string | undefined,
   tick: () => void,
+  settle?: SettleStage,
 ): Recovered {
   const found: Recovered = { journal: new Map() };
   const display = `.backup-agent/stage/${task.bindingKey}`;
@@ -48,11 +55,11 @@ export function recover(
     for (const name of names.sort()) {
       if (name === task.stageName) continue;
       tick();
-      if (name === completedStage) removeCompleted(posix, above, name, display, tick);
+      if (name === completedStage) removeCompleted(posix, above, name, display, tick, settle);
       else {
         if (!name.startsWith(DONE_PREFIX)) {
           recoverStage(posix, root, above, name, task.name, display, found, tick);
-        }
+        } else if (!isSettled(posix, above, cNameOfLatin1(name), settle)) continue;
         removeTree(posix, above, cNameOfLatin1(name), tick);
       }
     }
@@ -72,10 +79,16 @@ function removeCompleted(
   name: string,
   display: string,
   tick: () => void,
+  settle?: SettleStage,
 ): void {
   const from = cNameOfLatin1(name);
   const done = cNameOfLatin1(DONE_PREFIX + name);
   const renamed = posix.rename(above, from, above, done);
+  if (!isSettled(posix, above, renamed < 0 ? from : done, settle)) {
+    // As a complete one it is nobody's to put back, and may wait there.
+    if (renamed >= 0) return;
+    throw posixError(renamed, "rename", `${display}/${name}`);
+  }
   if (removeTree(posix, above, renamed < 0 ? from : done, tick) > 0 && renamed < 0) {
     const error = posixError(renamed, "rename", `${display}/${name}`);
     throw new BackupError(error.code, `${error.message}, and it cannot be removed`, {
@@ -83,6 +96,23 @@ function removeCompleted(
       hint: "All it keeps is older than what stands in the copy: remove it, then run again",
       retry: error.retry,
     });
+  }
+}
+
+function isSettled(
+  posix: Posix,
+  above: DirectoryHandle,
+  name: Uint8Array,
+  settle: SettleStage | undefined,
+): boolean {
+  if (settle === undefined) return true;
+  const stage = posix.openDirectory(above, name);
+  // What cannot be opened cannot be removed either.
+  if (stage < 0) return true;
+  try {
+    return settle(stage);
+  } finally {
+    posix.closeDirectory(stage);
   }
 }
 

@@ -9,6 +9,7 @@ import type { Inspection } from "../../destinations/local_destination.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import { checkVersionsOf, countAllVersions } from "./verify_versions.ts";
 import type { StoredCheck, StoredResult, StoredTotals } from "./stored_copy.ts";
 
 export interface VerifyOptions {
@@ -130,6 +131,9 @@ async function verifyOpened(
       addUncheckable(outcome, binding.name, thrown);
     }
   }
+  const versions = await countAllVersions(control, chosen);
+  total.files += versions.files;
+  total.bytes += versions.bytes;
   // One pair of numbers per thread: each is written by one alone.
   const progress = threads.map(() => new SharedArrayBuffer(16));
   const report = (currentFile: string) => {
@@ -141,6 +145,17 @@ async function verifyOpened(
       bytesTotal: total.bytes,
       currentFile,
     });
+  };
+  const addResult = (result: StoredResult) => {
+    outcome.filesVerified += result.files;
+    outcome.bytesVerified += result.bytes;
+    outcome.damaged.push(...result.damaged);
+    outcome.missing.push(...result.missing);
+    outcome.unreadable.push(...result.unreadable);
+    outcome.extra.push(...result.extra);
+    outcome.recordedOnly += result.recordedOnly;
+    fromDisk += result.fromDisk;
+    fromCache += result.fromCache;
   };
   for (const binding of bindings) {
     const sound = new SharedArrayBuffer(binding.lines);
@@ -159,17 +174,7 @@ async function verifyOpened(
           } satisfies StoredCheck,
         )
       ));
-      for (const result of results) {
-        outcome.filesVerified += result.files;
-        outcome.bytesVerified += result.bytes;
-        outcome.damaged.push(...result.damaged);
-        outcome.missing.push(...result.missing);
-        outcome.unreadable.push(...result.unreadable);
-        outcome.extra.push(...result.extra);
-        outcome.recordedOnly += result.recordedOnly;
-        fromDisk += result.fromDisk;
-        fromCache += result.fromCache;
-      }
+      for (const result of results) addResult(result);
     } catch (thrown) {
       addUncheckable(outcome, binding.name, thrown);
       continue;
@@ -185,6 +190,15 @@ async function verifyOpened(
         verifiedAtMs: clock.nowMs(),
       });
     }
+  }
+  for (const { key, name } of chosen) {
+    const stopTicks = clock.every(TICK_MS, () => report(`${name}, earlier versions`));
+    try {
+      for (const result of await checkVersionsOf(threads, key, progress)) addResult(result);
+    } finally {
+      stopTicks();
+    }
+    options.signal.throwIfAborted();
   }
   report("");
   outcome.verification = verificationKind(fromDisk, fromCache);

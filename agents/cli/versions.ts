@@ -1,0 +1,196 @@
+/** `versions`: which earlier versions of a file a destination keeps, and one of them written to a new file. */
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { formatBytes, formatCount, formatDate, formatPlural } from "../../protocol/cli/format.ts";
+import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
+import { typedPath } from "../../protocol/cli/surroundings.ts";
+import { visibleText } from "../../protocol/cli/visible_text.ts";
+import type { FoundVersions, KeptVersion, VersionsPort } from "./versions_port.ts";
+
+const SHA256_SHOWN = 12;
+const LATEST = "latest";
+
+/** The command over the engine's own look at a destination. */
+export function createVersionsCommand(port: VersionsPort): Command {
+  return {
+    name: "versions",
+    summary: "List the earlier versions of a file that a destination keeps, or restore one",
+    synopsis: [
+      "versions PATH --at DEST [OPTIONS]",
+      "versions PATH --at DEST --restore TIME --target PATH",
+    ],
+    about: [
+      "PATH is NAME/path as reports write it, or the path of the file in the source or in its copy. Versions are kept by " +
+      "backups with --keep-versions; of a folder, the files below it that have some are listed. TIME is as listed, or " +
+      "latest. What is restored is compared with its recorded SHA-256 first, and nothing is written over.",
+    ],
+    options: ["at", "restore", "target", "timeout", "json", "quiet"],
+    examples: [
+      { says: "which there are", words: "versions Documents/letter.odt --at /mnt/ssd" },
+      {
+        says: "one of them, beside today's",
+        words: "versions Documents/letter.odt --at /mnt/ssd --restore latest --target old.odt",
+      },
+    ],
+    exitCodes: [0, 1, 2, 10, 130],
+    run: (call) => runVersions(call, port),
+  };
+}
+
+async function runVersions(call: CommandCall, port: VersionsPort): Promise<number> {
+  const { settings, surroundings, clock, signals, terminal } = call;
+  const [asked, ...more] = call.positionals;
+  if (asked === undefined || asked === "" || more.length > 0) {
+    throw usage("Name one file or folder", "versions PATH --at DEST");
+  }
+  const at = settings.get("at").value;
+  if (at === undefined) {
+    throw usage("No destination is given", "Name the folder that holds the copies with --at DEST");
+  }
+  const restore = settings.get("restore").value;
+  const target = settings.get("target").value;
+  if ((restore === undefined) !== (target === undefined)) {
+    throw usage(
+      "--restore and --target need each other",
+      "--restore TIME --target PATH, TIME as listed or latest",
+    );
+  }
+  const interrupts = watchInterrupts(signals, () => {});
+  const where = {
+    destination: typedPath(at, surroundings.folder),
+    asked,
+    absolute: typedPath(asked, surroundings.folder),
+    timeoutMs: settings.get("timeout").value,
+    signal: interrupts.signal,
+    clock,
+  };
+  const json = settings.get("json").value;
+  try {
+    const found = await port.find(where);
+    if (restore === undefined || target === undefined) {
+      terminal.out(
+        json ? jsonLine(versionsMessage(found)) : renderVersions(found).join("\n") + "\n",
+      );
+      return 0;
+    }
+    const restored = await port.restore({
+      ...where,
+      time: chosenTime(restore, found),
+      target: typedPath(target, surroundings.folder),
+    });
+    const size = formatBytes(restored.sizeBytes);
+    if (json) terminal.out(jsonLine(restoredMessage(restored)));
+    else if (!settings.get("quiet").value) {
+      terminal.out(`${visibleText(restored.path)} is restored and checked: ${size}.\n`);
+    }
+    if (restored.isPlain && !json) {
+      terminal.err("Its owner or mode could not be set: that needs root\n");
+    }
+    return 0;
+  } catch (thrown) {
+    if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
+    throw thrown;
+  } finally {
+    interrupts.close();
+  }
+}
+
+/** A time as listed, with colons or without; `latest` is the newest. @throws {BackupError} `not_found` */
+function chosenTime(typed: string, { path, versions }: FoundVersions): string {
+  const wanted = typed.replaceAll(":", "-");
+  const version = typed === LATEST ? versions[0] : versions.find(({ time }) => time === wanted);
+  if (version !== undefined) return version.time;
+  throw new BackupError(
+    "not_found",
+    typed === LATEST
+      ? `${path} has no earlier version there`
+      : `${path} has no version of ${typed} there`,
+    {
+      path,
+      hint: versions.length === 0
+        ? "The same command without --restore lists what there is"
+        : `There are: ${versions.map(({ time }) => time).join(", ")}`,
+    },
+  );
+}
+
+/** The list for people. */
+export function renderVersions({ path, versions, below, belowCount }: FoundVersions): string[] {
+  if (versions.length === 0 && belowCount === 0) {
+    return [`${visibleText(path)} has no earlier version there.`];
+  }
+  const sizes = versions.map(({ sizeBytes }) => formatBytes(sizeBytes));
+  const width = Math.max(0, ...sizes.map((text) => text.length));
+  const unnamed = belowCount - below.length;
+  return [
+    ...(versions.length === 0
+      ? []
+      : [`${formatPlural(versions.length, "earlier version")} of ${visibleText(path)}:`]),
+    ...versions.map((version, k) => `  ${versionLine(version, sizes[k]!.padStart(width))}`),
+    ...(belowCount === 0
+      ? []
+      : [`${formatPlural(belowCount, "file")} below ${visibleText(path)} with earlier versions:`]),
+    ...below.map((file) =>
+      `  ${visibleText(file.path)}: ${
+        formatPlural(file.versions, "version")
+      }, newest ${file.newest}`
+    ),
+    ...(unnamed > 0 ? [`  and ${formatCount(unnamed)} more`] : []),
+  ];
+}
+
+function versionLine(version: KeptVersion, size: string): string {
+  const mtimeMs = mtimeMsOf(version);
+  return [
+    version.time,
+    size,
+    ...(version.type === "file" ? [] : [version.type]),
+    ...(mtimeMs === undefined ? [] : [`modified ${formatDate(mtimeMs)}`]),
+    ...(version.verifiedAtMs === undefined ? [] : [`verified ${formatDate(version.verifiedAtMs)}`]),
+    ...(version.sha256 === undefined ? [] : [`sha256 ${version.sha256.slice(0, SHA256_SHOWN)}`]),
+  ].join("  ");
+}
+
+function versionsMessage(found: FoundVersions): Record<string, unknown> {
+  return {
+    message_type: "versions",
+    path: found.path,
+    versions: found.versions.map((version) => ({
+      time: version.time,
+      type: version.type,
+      size: version.sizeBytes,
+      ...(version.mtimeNs === undefined ? {} : { mtime_ns: version.mtimeNs }),
+      ...(version.verifiedAtMs === undefined
+        ? {}
+        : { last_verification: new Date(version.verifiedAtMs).toISOString() }),
+      ...(version.sha256 === undefined ? {} : { sha256: version.sha256 }),
+      stored_at: version.storedAt,
+    })),
+    below: found.below,
+    below_count: found.belowCount,
+  };
+}
+
+function restoredMessage(
+  restored: { path: string; sizeBytes: number; sha256: string; isPlain: boolean },
+): Record<string, unknown> {
+  return {
+    message_type: "restored",
+    path: restored.path,
+    size: restored.sizeBytes,
+    sha256: restored.sha256,
+    owner_and_mode_set: !restored.isPlain,
+  };
+}
+
+/** Undefined when it is not recorded, or no date can show it. */
+function mtimeMsOf({ mtimeNs }: KeptVersion): number | undefined {
+  if (mtimeNs === undefined || !/^-?\d{1,30}$/.test(mtimeNs)) return undefined;
+  const ms = Number(BigInt(mtimeNs) / 1_000_000n);
+  return Math.abs(ms) <= 8.64e15 ? ms : undefined;
+}
+
+function usage(message: string, hint: string): BackupError {
+  return new BackupError("usage", message, { hint });
+}

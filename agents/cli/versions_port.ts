@@ -1,0 +1,51 @@
+/** What `versions` needs of the engine. Rule: the command prints; looking at a destination is the strategy's work. */
+import type { Clock } from "../../protocol/base/clock.ts";
+
+export interface KeptVersion {
+  /** When it was replaced or deleted: the name of its dated folder. */
+  time: string;
+  type: string;
+  sizeBytes: number;
+  /** Nanoseconds since the epoch, in decimal. */
+  mtimeNs?: string;
+  sha256?: string;
+  verifiedAtMs?: number;
+  /** Where it lies, below the destination. */
+  storedAt: string;
+}
+
+export interface FoundVersions {
+  /** `NAME/path`. */
+  path: string;
+  /** Of the path itself, newest first. */
+  versions: KeptVersion[];
+  /** Files below it that have versions; `belowCount` counts all. */
+  below: { path: string; versions: number; newest: string }[];
+  belowCount: number;
+}
+
+export interface RestoredVersion {
+  path: string;
+  sizeBytes: number;
+  sha256: string;
+  /** Owner or mode could not be set. */
+  isPlain: boolean;
+}
+
+interface Where {
+  /** Absolute path of the destination. */
+  destination: string;
+  /** As typed, and as an absolute path. */
+  asked: string;
+  absolute: string;
+  timeoutMs: number;
+  signal: AbortSignal;
+  clock: Clock;
+}
+
+export interface VersionsPort {
+  /** @throws {BackupError} `destination_missing` without a marker, `usage` when the path is in no copy there */
+  find(where: Where): Promise<FoundVersions>;
+  /** @throws {BackupError} `not_found`, `damaged`, `rejected` when the target is there already */
+  restore(where: Where & { time: string; target: string }): Promise<RestoredVersion>;
+}

@@ -1,0 +1,188 @@
+/**
+ * What of a copy the source really does not have any more. Rule: only what is looked for and not found is gone; what an
+ * exclude rule leaves out, what lies on another file system, and what cannot be looked at is not.
+ */
+import type { ThreadCells } from "../threads/thread_rpc.ts";
+import { CACHE_DIR_TAG_NAME, isCacheDirectoryTag } from "./cache_dir_tag.ts";
+import { utf8OfLatin1 } from "./entry_table.ts";
+import { createExcluder, type Excluder } from "./excludes.ts";
+import { IGNORE_FILE_NAME } from "./ignore_file.ts";
+import { walkCancelled, type WalkOptions } from "./walk.ts";
+import { ENOENT, ENOTDIR, posixError } from "../platform/errno.ts";
+import {
+  cName,
+  type DirectoryHandle,
+  KIND_DIRECTORY,
+  KIND_FILE,
+  newStat,
+  type Posix,
+} from "../platform/posix.ts";
+
+export interface GoneRequest {
+  /** Absolute path of the source. */
+  path: string;
+  options: WalkOptions;
+  /** In walk order, one byte a character. */
+  paths: string[];
+  /** 1 for each path that is a folder in the copy. */
+  folders: Uint8Array;
+}
+
+const IGNORE_FILE_BYTES_MAX = 1 << 20;
+
+interface Level {
+  path: string;
+  /** -ENOENT when the source has no such folder. */
+  handle: DirectoryHandle;
+  /** All below it is left out, or cannot be judged. */
+  isKept: boolean;
+  /** Only the tag of a cache folder counts in it. */
+  isCache: boolean;
+}
+
+/** 1 for each path that is gone. @throws {BackupError} when the source itself cannot be opened, or `cancelled` */
+export function goneInSource(posix: Posix, request: GoneRequest, cells: ThreadCells): Uint8Array {
+  const root = posix.openRoot(cName(request.path));
+  if (root < 0) throw posixError(root, "read", request.path);
+  const judge = new Judge(posix, root, request.options);
+  try {
+    return Uint8Array.from(request.paths, (path, k) => {
+      Atomics.add(cells.operations, 0, 1);
+      if (Atomics.load(cells.cancelled, 0) !== 0) throw walkCancelled();
+      return judge.isGone(path, request.folders[k] === 1) ? 1 : 0;
+    });
+  } finally {
+    judge.close();
+  }
+}
+
+class Judge {
+  readonly #posix: Posix;
+  readonly #options: WalkOptions;
+  readonly #excluder: Excluder;
+  readonly #stat = newStat();
+  readonly #levels: Level[] = [];
+  readonly #device: number;
+
+  constructor(posix: Posix, root: DirectoryHandle, options: WalkOptions) {
+    this.#posix = posix;
+    this.#options = options;
+    this.#excluder = createExcluder({
+      rules: options.excludes,
+      ignoreFiles: options.ignoreFiles,
+    });
+    posix.statDirectory(root, this.#stat);
+    this.#device = this.#stat.device;
+    this.#enter("", root, false);
+  }
+
+  isGone(path: string, isFolder: boolean): boolean {
+    if (path === "") return false;
+    const at = path.lastIndexOf("/");
+    const level = this.#levelOf(at < 0 ? "" : path.slice(0, at));
+    const name = path.slice(at + 1);
+    if (level.isKept || (level.isCache && name !== CACHE_DIR_TAG_NAME)) return false;
+    if (this.#isExcluded(path, isFolder)) return false;
+    return level.handle < 0 ||
+      this.#posix.statAt(level.handle, latin1CName(name), this.#stat) === -ENOENT;
+  }
+
+  close(): void {
+    while (this.#levels.length > 0) this.#leave();
+  }
+
+  #isExcluded(path: string, isFolder: boolean): boolean {
+    return !this.#excluder.isEmpty &&
+      this.#excluder.test(utf8OfLatin1(path), isFolder) !== undefined;
+  }
+
+  /** Goes up and down until it is in the folder `path`. */
+  #levelOf(path: string): Level {
+    while (!isAtOrBelow(path, this.#levels.at(-1)!.path)) this.#leave();
+    for (;;) {
+      const last = this.#levels.at(-1)!;
+      if (last.path === path) return last;
+      const from = last.path === "" ? 0 : last.path.length + 1;
+      const end = path.indexOf("/", from);
+      this.#down(
+        last,
+        end < 0 ? path : path.slice(0, end),
+        path.slice(from, end < 0 ? undefined : end),
+      );
+    }
+  }
+
+  #down(above: Level, path: string, name: string): void {
+    if (above.isKept || above.isCache || this.#isExcluded(path, true)) {
+      return this.#enter(path, -ENOENT, true);
+    }
+    const handle = above.handle < 0
+      ? above.handle
+      : this.#posix.openDirectory(above.handle, latin1CName(name));
+    if (handle >= 0 || handle === -ENOENT) return this.#enter(path, handle, false);
+    // A file or a link where the folder was: what was below it is gone. Anything else is not known.
+    const found = above.handle < 0 ? 0 : this.#posix.statAt(
+      above.handle,
+      latin1CName(name),
+      this.#stat,
+    );
+    const isOther = found === 0 && this.#stat.kind !== KIND_DIRECTORY;
+    this.#enter(path, -ENOTDIR, !isOther);
+  }
+
+  #enter(path: string, handle: DirectoryHandle, isKept: boolean): void {
+    const level: Level = { path, handle, isKept, isCache: false };
+    this.#levels.push(level);
+    let text: string | undefined;
+    if (handle >= 0) {
+      const stated = this.#posix.statDirectory(handle, this.#stat);
+      if (stated < 0) level.isKept = true;
+      // Another file system is not entered by the walk; only its mount point is listed.
+      if (this.#options.oneFileSystem && this.#stat.device !== this.#device) level.isKept = true;
+      if (this.#options.ignoreFiles) text = this.#ignoreText(level);
+      if (this.#options.excludeCaches) {
+        const tag = this.#readStart(handle, CACHE_DIR_TAG_NAME, 64);
+        level.isCache = tag !== undefined && isCacheDirectoryTag(tag);
+      }
+    }
+    this.#excluder.enterDirectory(utf8OfLatin1(path), text);
+  }
+
+  #leave(): void {
+    const { handle } = this.#levels.pop()!;
+    this.#excluder.leaveDirectory();
+    if (handle >= 0) this.#posix.closeDirectory(handle);
+  }
+
+  /** An ignore file that is there and cannot be read may leave out anything in its folder. */
+  #ignoreText(level: Level): string | undefined {
+    const { handle } = level;
+    const found = this.#posix.statAt(handle, cName(IGNORE_FILE_NAME), this.#stat);
+    if (found === -ENOENT || (found === 0 && this.#stat.kind !== KIND_FILE)) return undefined;
+    const bytes = found < 0
+      ? undefined
+      : this.#readStart(handle, IGNORE_FILE_NAME, IGNORE_FILE_BYTES_MAX);
+    if (bytes === undefined) level.isKept = true;
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+  }
+
+  #readStart(handle: DirectoryHandle, name: string, bytesMax: number): Uint8Array | undefined {
+    const fd = this.#posix.openRead(handle, cName(name));
+    if (fd < 0) return undefined;
+    const bytes = new Uint8Array(bytesMax);
+    const isFile = this.#posix.stat(fd, this.#stat) >= 0 && this.#stat.kind === KIND_FILE;
+    const got = isFile ? this.#posix.read(fd, bytes) : -1;
+    this.#posix.close(fd);
+    return got < 0 ? undefined : bytes.subarray(0, got);
+  }
+}
+
+function isAtOrBelow(path: string, folder: string): boolean {
+  return folder === "" || path === folder || path.startsWith(`${folder}/`);
+}
+
+function latin1CName(name: string): Uint8Array {
+  const bytes = new Uint8Array(name.length + 1);
+  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
+  return bytes;
+}
