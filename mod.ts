@@ -65,6 +65,10 @@ async function main(words: readonly string[]): Promise<void> {
     commands: [
       backup.createBackupCommand(createEmbedded),
       agents.createVerifyCommand(agents.verifyDestination),
+      agents.createRestoreCommand(agents.restoreFrom),
+      agents.createLsCommand(agents.listStored),
+      agents.createFindCommand(agents.listStored),
+      agents.createDrillCommand(agents.drill),
       agents.createVersionsCommand(agents.keptVersions),
       config.configCommand,
     ],

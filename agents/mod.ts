@@ -12,8 +12,26 @@ import {
 } from "./strategies/mirror/verify_destination.ts";
 import { findKeptVersions, restoreKeptVersion } from "./strategies/mirror/kept_versions.ts";
 import type { VersionsPort } from "./cli/versions_port.ts";
+import {
+  type ListOptions,
+  listStored as listWith,
+} from "./strategies/mirror/restore/list_stored.ts";
+import {
+  restoreFrom as restoreWith,
+  type RestoreOptions,
+  type RestoreOutcome,
+} from "./strategies/mirror/restore/restore_run.ts";
+import {
+  drill as drillWith,
+  type DrillOptions,
+  type DrillOutcome,
+} from "./strategies/mirror/restore/drill.ts";
+import { machineHostId } from "./worker/host_id.ts";
 import { createWorker, WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 
+export { createDrillCommand } from "./cli/drill.ts";
+export { createFindCommand, createLsCommand } from "./cli/ls.ts";
+export { createRestoreCommand } from "./cli/restore.ts";
 export { createVerifyCommand } from "./cli/verify.ts";
 export { createVersionsCommand } from "./cli/versions.ts";
 export { startThread } from "./threads/entry.ts";
@@ -79,3 +97,17 @@ export const keptVersions: VersionsPort = {
   find: (where) => findKeptVersions(where, spawnThread),
   restore: (where) => restoreKeptVersion(where, spawnThread),
 };
+/** Brings copies back; see `restore_run.ts`. */
+export function restoreFrom(options: Omit<RestoreOptions, "id">): Promise<RestoreOutcome> {
+  return restoreWith({ ...options, id: newId("run") }, spawnThread);
+}
+
+/** Reads a destination's lists; see `list_stored.ts`. */
+export function listStored(options: ListOptions): ReturnType<typeof listWith> {
+  return listWith(options, spawnThread);
+}
+
+/** Restores a sample and compares it; see `drill.ts`. Sources are known by the machine's own id. */
+export function drill(options: Omit<DrillOptions, "id" | "hostId">): Promise<DrillOutcome> {
+  return drillWith({ ...options, id: newId("run"), hostId: machineHostId() }, spawnThread);
+}

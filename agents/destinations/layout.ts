@@ -8,6 +8,7 @@ export const STAGE_DIRECTORY = "stage";
 export const DISPLACED_DIRECTORY = "displaced";
 /** Earlier versions by source and run; see `versions.ts` of the mirror strategy. */
 export const VERSIONS_DIRECTORY = "versions";
+export const DRILLS_DIRECTORY = "drills";
 export const CHECKSUMS_FILE = "SHA256SUMS";
 /** There from before a manifest changes until SHA256SUMS says the same, so that a crash in between is made good. */
 export const CHECKSUMS_STALE_FILE = "SHA256SUMS.stale";
@@ -24,6 +25,7 @@ SHA256SUMS     the same hashes for stock tools. To check every copy without back
 stage/         files on their way; removed by the next run
 versions/      replaced and deleted files, in a folder per source and run, each under its own path;
                the list beside such a folder has their sizes, times and SHA-256
+drills/        reports of test restores, by date
 displaced/     things that stood where a copy had to go; yours to look through and delete
 
 Nothing here is needed to read the copies.

@@ -92,6 +92,7 @@ const SYNC_FILE_RANGE_WRITE = 2;
 const FADV_WILLNEED = 3;
 const FADV_DONTNEED = 4;
 const LOCK_EX_NB = 2 | 4;
+const LOCK_SH_NB = 1 | 4;
 const SYS_CACHESTAT = 451n;
 const SYS_LISTXATTRAT = 465n;
 const UTIME_NOW = 0x3fffffff;
@@ -361,8 +362,8 @@ export function openLibc(): Posix {
     dropCache(fd, offset = 0, lengthBytes = 0) {
       c.posix_fadvise(fd, BigInt(offset), BigInt(lengthBytes), FADV_DONTNEED);
     },
-    willNeed(fd) {
-      c.posix_fadvise(fd, 0n, 0n, FADV_WILLNEED);
+    willNeed(fd, offset = 0, lengthBytes = 0) {
+      c.posix_fadvise(fd, BigInt(offset), BigInt(lengthBytes), FADV_WILLNEED);
     },
     cachedBytes(fd, sizeBytes) {
       if (!cachestatWorks) return -1;
@@ -393,9 +394,9 @@ export function openLibc(): Posix {
         freeBytes: Number(statfsView.getBigUint64(32, true)) * blockBytes,
       };
     },
-    tryLock(fd) {
+    tryLock(fd, shared = false) {
       // EWOULDBLOCK is EAGAIN on Linux.
-      return check(c.flock(fd, LOCK_EX_NB));
+      return check(c.flock(fd, shared ? LOCK_SH_NB : LOCK_EX_NB));
     },
   };
 }

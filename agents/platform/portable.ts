@@ -208,14 +208,14 @@ export function openPortable(): Posix {
         };
       });
     },
-    tryLock(fd) {
+    tryLock(fd, shared = false) {
       return attempt(() => {
         if (locks.has(fd)) return 0;
         // Only Deno.FsFile can lock, and it has no way to adopt a descriptor: the file is opened once more and held.
         const path = currentPath(fd);
         if (path === undefined) return -ESTALE;
         const file = Deno.openSync(path, { read: true });
-        if (!file.tryLockSync(true)) {
+        if (!file.tryLockSync(!shared)) {
           file.close();
           return -EAGAIN;
         }

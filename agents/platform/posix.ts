@@ -176,15 +176,18 @@ export interface Posix {
    * `lengthBytes` 0 reaches to the end.
    */
   dropCache(fd: number, offset?: number, lengthBytes?: number): void;
-  /** Asks for the file to be read ahead; a hint. */
-  willNeed(fd: number): void;
+  /** Asks for a range, or the whole file, to be read ahead; a hint. `lengthBytes` 0 reaches to the end. */
+  willNeed(fd: number, offset?: number, lengthBytes?: number): void;
   /** Bytes of the file that are in the page cache now; -1 when this system cannot tell. */
   cachedBytes(fd: number, sizeBytes: number): number;
   /** This thread gets a processor when nobody else wants it; a hint. */
   stepBack(): void;
   fileSystemInfo(handle: DirectoryHandle): FileSystemInfo | number;
-  /** Exclusive advisory lock that ends with the process; -EAGAIN when somebody else holds it. */
-  tryLock(fd: number): number;
+  /**
+   * Advisory lock that ends with the process, exclusive unless `shared`; -EAGAIN when somebody else holds one that it
+   * does not go together with.
+   */
+  tryLock(fd: number, shared?: boolean): number;
 }
 
 /** No disk has larger blocks, and memory pages are at least as large. */

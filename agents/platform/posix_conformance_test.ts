@@ -584,6 +584,23 @@ function conformance(posix: Posix): void {
       posix.close(two);
     }));
 
+  test("shared locks go together and keep an exclusive one out", () =>
+    inFolder(posix, (folder) => {
+      posix.close(posix.createFile(folder, A));
+      const [one, two, three] = [1, 2, 3].map(() => posix.openRead(folder, A)) as [
+        number,
+        number,
+        number,
+      ];
+      assert.equal(posix.tryLock(one, true), 0);
+      assert.equal(posix.tryLock(two, true), 0);
+      assert.equal(posix.tryLock(three), -EAGAIN);
+      posix.close(one);
+      posix.close(two);
+      assert.equal(posix.tryLock(three), 0);
+      posix.close(three);
+    }));
+
   test("a lock of another process ends when that process is killed", () =>
     inFolder(posix, async (folder, path) => {
       const fd = posix.createFile(folder, A);

@@ -1,5 +1,6 @@
 /** What a Web Worker started by `spawnThread` becomes. Rule: `onmessage` is set before anything is awaited. */
 import { systemClock } from "../../protocol/base/clock.ts";
+import { randomFraction } from "../../protocol/base/ids.ts";
 import { ancestry } from "../destinations/identity.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
@@ -7,6 +8,10 @@ import { goneInSource } from "../source/gone_in_source.ts";
 import { Reader } from "../source/reader.ts";
 import { scanSource } from "../source/scan.ts";
 import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
+import {
+  openRestoreThread,
+  type RestoreThreadStart,
+} from "../strategies/mirror/restore/restore_thread.ts";
 import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
 
 export type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
@@ -33,6 +38,11 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
       uid: Deno.uid() ?? -1,
       gid: Deno.gid() ?? -1,
     }),
+  restore: (posix, argument, cells) =>
+    openRestoreThread(posix, argument as RestoreThreadStart, cells, {
+      uid: Deno.uid() ?? -1,
+      gid: Deno.gid() ?? -1,
+    }, randomFraction),
 };
 
 /** Called by the entry module when it finds itself inside a worker. */

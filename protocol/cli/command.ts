@@ -18,6 +18,8 @@ export interface Command {
   readonly options: readonly OptionKey[];
   readonly examples: readonly { says: string; words: string }[];
   readonly exitCodes: readonly ExitCode[];
+  /** Where a code means something else here than in the table of all. */
+  readonly exitMeanings?: Partial<Record<ExitCode, string>>;
   /** Does the work, prints, and returns the exit code. Throws BackupError for what it cannot start or finish. */
   run(call: CommandCall): Promise<number>;
 }

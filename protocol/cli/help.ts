@@ -25,7 +25,7 @@ export function commandHelp(command: Command): string {
     section(
       "Exit codes",
       command.exitCodes.flatMap((code) =>
-        labelled(String(code).padStart(3), EXIT_MEANINGS[code], 5)
+        labelled(String(code).padStart(3), command.exitMeanings?.[code] ?? EXIT_MEANINGS[code], 5)
       ),
     ),
   ].filter((part) => part !== "").join("\n\n") + "\n";

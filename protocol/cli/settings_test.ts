@@ -50,6 +50,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     workers: "2",
     keepVersions: "2",
     attempts: "2",
+    sample: "10%",
     timeout: "5s",
     buffer: "32MiB",
     wait: "1m",

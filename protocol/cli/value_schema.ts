@@ -72,6 +72,17 @@ export function choiceValue<const C extends string>(
   );
 }
 
+/** More than 0, at most 100; with or without the sign. */
+export const percentValue: v.GenericSchema<unknown, number> = parsed(
+  "must be a percentage such as 5%, more than 0 and at most 100",
+  (raw) => {
+    const value = typeof raw === "string" && /^\d{1,3}(\.\d{1,6})?%?$/.test(raw)
+      ? Number(raw.replace("%", ""))
+      : raw;
+    return typeof value === "number" && value > 0 && value <= 100 ? value : undefined;
+  },
+);
+
 export const rateLimitValue: v.GenericSchema<unknown, RateLimit> = parsed(
   "must be RATE or DEST=RATE, RATE as in 8MB (per second)",
   (raw) => typeof raw === "string" ? parseRateLimit(raw) : undefined,

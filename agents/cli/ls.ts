@@ -1,0 +1,151 @@
+/** `ls` and `find`: what is recorded at a destination, without reading the copies. Rule: one entry is one line. */
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
+import { typedPath } from "../../protocol/cli/surroundings.ts";
+import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { type ListedLine, listLine } from "./list_line.ts";
+
+/** What the commands need of the engine; see `ListOptions` there. */
+export type ListStored = (options: {
+  path: string;
+  request:
+    | { kind: "ls"; path: string; recursive: boolean }
+    | { kind: "find"; pattern: string; ignoreCase: boolean };
+  timeoutMs: number;
+  onEntry(entry: ListedLine): boolean;
+  signal: AbortSignal;
+  clock: CommandCall["clock"];
+}) => Promise<{ problems: string[]; isThere: boolean }>;
+
+const EXIT_MEANINGS = {
+  0: "listed",
+  1: "failed: nothing was found there, or a list cannot be read",
+} as const;
+
+/** Text is written in pieces of about this size: a call a line would be slow. */
+const PRINT_CHARACTERS = 32 << 10;
+
+export function createLsCommand(listStored: ListStored): Command {
+  return {
+    name: "ls",
+    summary: "List what is recorded at a destination",
+    synopsis: ["ls DEST [PATH] [OPTIONS]"],
+    about: [
+      "Without PATH the copies at DEST; with PATH, NAME or NAME/path/in/copy, what is in that folder. Each line has type and " +
+      "mode, owner, size, time, path and a link's target; entries that the source has lost and those that only the list " +
+      "can hold are marked. Copies are not read.",
+    ],
+    options: ["recursive", "timeout", "json"],
+    examples: [
+      { says: "which copies there are", words: "ls /mnt/ssd" },
+      { says: "everything in one folder", words: "ls /mnt/ssd Documents/letters --recursive" },
+    ],
+    exitCodes: [0, 1, 2, 10, 130],
+    exitMeanings: EXIT_MEANINGS,
+    run(call) {
+      const [, typed = ""] = call.positionals;
+      const path = typed.replace(/\/+$/, "");
+      const recursive = call.settings.get("recursive").value;
+      return runListing(call, listStored, 2, { kind: "ls", path, recursive });
+    },
+  };
+}
+
+export function createFindCommand(listStored: ListStored): Command {
+  return {
+    name: "find",
+    summary: "Find recorded entries by name",
+    synopsis: ["find DEST PATTERN [OPTIONS]"],
+    about: [
+      "PATTERN is compared with the name, or when it contains a slash with the path or its end. `*` and `?` stay within a " +
+      "name, `**` goes through folders; quote it, or the shell expands it. The paths printed are those that `restore` takes.",
+    ],
+    options: ["ignoreCase", "timeout", "json"],
+    examples: [
+      { says: "by name", words: "find /mnt/ssd '*.odt' -i" },
+      { says: "by path", words: "find /mnt/ssd 'letters/**/2024-*'" },
+    ],
+    exitCodes: [0, 1, 2, 10, 130],
+    exitMeanings: EXIT_MEANINGS,
+    run(call) {
+      const [, pattern] = call.positionals;
+      if (pattern === undefined || pattern === "") {
+        throw new BackupError("usage", "No pattern is given", { hint: "find DEST PATTERN" });
+      }
+      const ignoreCase = call.settings.get("ignoreCase").value;
+      return runListing(call, listStored, 2, { kind: "find", pattern, ignoreCase });
+    },
+  };
+}
+
+async function runListing(
+  call: CommandCall,
+  listStored: ListStored,
+  positionalsMax: number,
+  request: Parameters<ListStored>[0]["request"],
+): Promise<number> {
+  const { terminal, settings, surroundings, positionals, clock } = call;
+  const [typed] = positionals;
+  if (typed === undefined || typed === "") {
+    throw new BackupError("usage", "No destination is given", {
+      hint: "Name the folder that holds the copies",
+    });
+  }
+  if (positionals.length > positionalsMax) {
+    throw new BackupError("usage", `Unexpected ${positionals[positionalsMax]}`, {
+      hint: request.kind === "find"
+        ? "Quote the pattern, or the shell expands it"
+        : "ls DEST [PATH]",
+    });
+  }
+  const json = settings.get("json").value;
+  let text = "";
+  let found = 0;
+  const print = () => {
+    if (text !== "") terminal.out(text);
+    text = "";
+  };
+  const interrupts = watchInterrupts(call.signals, () => {});
+  let ended: { problems: string[]; isThere: boolean };
+  try {
+    ended = await listStored({
+      path: typedPath(typed, surroundings.folder),
+      request,
+      timeoutMs: settings.get("timeout").value,
+      onEntry(entry) {
+        found++;
+        text += json ? jsonLine(entry) : `${listLine(entry)}\n`;
+        if (text.length >= PRINT_CHARACTERS) print();
+        return !interrupts.signal.aborted;
+      },
+      signal: interrupts.signal,
+      clock,
+    });
+  } catch (thrown) {
+    if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
+    throw thrown;
+  } finally {
+    print();
+    interrupts.close();
+  }
+  if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
+  for (const problem of ended.problems) {
+    terminal.err(
+      json ? jsonLine({ message_type: "error", message: problem }) : `${visibleText(problem)}\n`,
+    );
+  }
+  if (ended.problems.length > 0) return 1;
+  // An empty folder is there all the same.
+  if (found > 0 || ended.isThere) return 0;
+  const what = request.kind === "ls" ? request.path : request.pattern;
+  if (!json) {
+    terminal.err(
+      `Nothing recorded at ${visibleText(typed)} ${
+        what === "" ? "yet" : `is ${visibleText(what)}, or is in it`
+      }.\n`,
+    );
+  }
+  return 1;
+}

@@ -1,0 +1,59 @@
+/** `ls` and `find`: what a destination's lists say, read on a thread, since its disk may hang. */
+import type { Clock } from "../../../../protocol/base/clock.ts";
+import { BackupError } from "../../../../protocol/base/errors.ts";
+import { ThreadClient } from "../../../threads/thread_rpc.ts";
+import { ThreadWatch } from "../../../threads/thread_watch.ts";
+import type { ListedEntry, ListingPart, ListingRequest } from "./listing.ts";
+import type { RestoreThreadStart } from "./restore_thread.ts";
+
+export interface ListOptions {
+  /** Absolute. */
+  path: string;
+  request: ListingRequest;
+  timeoutMs: number;
+  /** Told every entry in the order of the lists; false ends the listing. */
+  onEntry(entry: ListedEntry): boolean;
+  signal: AbortSignal;
+  clock: Clock;
+}
+
+/**
+ * Reads without a lock: a list is replaced whole, so what is read is one of them. Gives what could not be read.
+ * @throws {BackupError} `destination_missing`, `damaged`, `newer_version`, `cancelled`
+ */
+export async function listStored(
+  options: ListOptions,
+  spawn: (role: string) => Worker,
+): Promise<{ problems: string[]; isThere: boolean }> {
+  const { path, signal } = options;
+  const watch = new ThreadWatch(options.clock, options.timeoutMs);
+  const start: RestoreThreadStart = {
+    ...{ sources: [path], target: "", id: "", overwrite: false },
+    ...{ part: 1, parts: 2 },
+  };
+  const thread = new ThreadClient(spawn("restore"), start);
+  watch.add(thread, path);
+  const cancelled = new BackupError("cancelled", "Cancelled");
+  const cancel = () => thread.abandon(cancelled);
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    if (signal.aborted) throw cancelled;
+    await thread.call("openSources", undefined);
+    await thread.call("startListing", options.request);
+    let next = thread.call<ListingPart>("nextListed", undefined);
+    for (;;) {
+      const part = await next;
+      // The thread reads on while these are printed.
+      if (!part.ended) next = thread.call<ListingPart>("nextListed", undefined);
+      const goOn = part.entries.every((entry) => options.onEntry(entry));
+      if (part.ended || !goOn) {
+        next.catch(() => {});
+        return { problems: part.problems, isThere: part.isThere };
+      }
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    watch.close();
+    thread.close();
+  }
+}
