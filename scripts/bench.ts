@@ -1,13 +1,21 @@
 /**
- * `deno task bench mirror`: measures the program against the tools people use today. Rule: it leaves nothing behind,
+ * `deno task bench mirror|codec`: measures the program against the tools people use today. Rule: it leaves nothing behind,
  * also when it is interrupted, and its exit code says only whether it could measure, never whether we won.
  */
 import { parseArgs } from "node:util";
-import { mirrorBench, type PartName, PARTS, SIZES } from "../tests/bench/mirror_bench.ts";
+import { codecBench } from "../tests/bench/codec_bench.ts";
+import {
+  mirrorBench,
+  type MirrorBenchOptions,
+  type PartName,
+  PARTS,
+  SIZES,
+} from "../tests/bench/mirror_bench.ts";
 import { createProcesses, StoppedError } from "../tests/bench/processes.ts";
 import { renderFacts, renderPart } from "../tests/bench/render_report.ts";
 
 const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
+       deno task bench codec [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
 
   --quick          A small version, within a minute; its numbers are no evidence
   --size SIZE      ${Object.keys(SIZES).join(", ")} [default full]
@@ -20,6 +28,8 @@ const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
 `;
 
 const FROM_DEFAULT = ["/usr/share", "/usr/lib"];
+const CODEC_BYTES = { full: 2 ** 30, quick: 64 << 20 };
+const CODEC_ROUNDS = { full: 3, quick: 1 };
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_STOPPED = 130;
@@ -41,12 +51,14 @@ async function main(words: string[]): Promise<number> {
     Deno.addSignalListener(signal, processes.stop);
   }
   try {
-    const result = await mirrorBench(processes, {
-      ...options,
+    const shown: Pick<MirrorBenchOptions, "say" | "onStart" | "onPart"> = {
       say: (line) => console.error(line),
       onStart: (facts) => console.log(`${renderFacts(facts)}\n`),
       onPart: (part) => console.log(renderPart(part)),
-    });
+    };
+    const result = options.bench === "codec"
+      ? await codecBench(processes, { ...options, ...options.codec, ...shown })
+      : await mirrorBench(processes, { ...options, ...shown });
     if (options.json !== undefined) {
       Deno.writeTextFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
     }
@@ -73,11 +85,18 @@ function readOptions(words: string[]) {
       json: { type: "string" },
     },
   });
-  if (positionals.join(" ") !== "mirror") throw new Error("Name the bench: mirror");
+  if (positionals.length !== 1) throw new Error("Name the bench: mirror or codec");
+  const bench = oneOf("bench", positionals.join(" "), ["mirror", "codec"] as const);
   const size = SIZES[oneOf("size", values.size ?? (values.quick ? "quick" : "full"), sizeNames())];
   const rounds = Number(values.rounds ?? size.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds must be 1 or more");
+  const codecSize = values.quick ? "quick" : "full";
   return {
+    bench,
+    codec: {
+      sizeBytes: CODEC_BYTES[codecSize],
+      rounds: values.rounds === undefined ? CODEC_ROUNDS[codecSize] : rounds,
+    },
     size: { ...size, rounds },
     parts: (values.only ?? PARTS).map((part): PartName => oneOf("part", part, PARTS)),
     forgetBeforeCheck: oneOf("cache", values.drop ?? "pages", ["pages", "all"] as const),

@@ -16,11 +16,16 @@ export const README_FILE = "README.txt";
 
 /** What a person finds who opens the folder in ten years. */
 export const README_TEXT =
-  `This folder was made by backup-agent. The copies beside it are plain files.
+  `This folder was made by backup-agent. The copies beside it are plain files,
+some of them perhaps compressed or encrypted, as their names say:
+
+NAME.zst       zstd -d NAME.zst
+NAME.age       age -d -i KEY -o NAME NAME.age, with the secret key of one of its recipients
 
 marker.json    which destination this is, and which source each folder beside this one came from
-manifests/     one list per source: JSON lines, one per entry, with size, times, mode and SHA-256
-SHA256SUMS     the same hashes for stock tools. To check every copy without backup-agent:
+manifests/     one list per source: JSON lines, one per entry, with size, times, mode and SHA-256,
+               and storedAs where a name could not be kept
+SHA256SUMS     the hashes of the files as they stand here, for stock tools. To check every copy without backup-agent:
                  cd to the folder above this one, then: sha256sum --quiet -c .backup-agent/SHA256SUMS
 stage/         files on their way; removed by the next run
 versions/      replaced and deleted files, in a folder per source and run, each under its own path;

@@ -10,6 +10,8 @@ import { spawnThread } from "../threads/spawn.ts";
 import { RunContext } from "./run_context.ts";
 
 export const WORKER_CAPABILITIES: readonly Capability[] = [
+  "compress",
+  "encrypt",
   "mirror",
   "backup.parallel",
   "backup.sequential",

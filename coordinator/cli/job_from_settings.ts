@@ -7,6 +7,7 @@ import { nearest } from "../../protocol/cli/nearest.ts";
 import { type Setting, settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
 import type { RateLimit } from "../../protocol/cli/quantity.ts";
+import { encodingCapabilities, readEncoding } from "./read_encoding.ts";
 import { readExcludes } from "./read_excludes.ts";
 
 /** The folder at a destination that holds our own data; no copy may have its name. */
@@ -20,6 +21,19 @@ export function jobFromSettings(
   at: Surroundings,
 ): JobSpec {
   const get = settings.get;
+  const encoding = readEncoding(settings, at);
+  if (encoding !== undefined && get("mhl").value) {
+    throw usage(
+      "--mhl describes plain copies, and these would be stored compressed or encrypted",
+      "Leave out --mhl, or give the plain copies a destination and a run of their own",
+    );
+  }
+  if (encoding !== undefined && (get("delete").value || get("keepVersions").value > 0)) {
+    throw usage(
+      "--delete and --keep-versions work on plain copies only, and these would be encoded",
+      "Leave out --compress and --encrypt, or those two",
+    );
+  }
   if (get("deleteAnyway").value && !get("delete").value) {
     throw usage("--delete-anyway does nothing without --delete", "Give both, or neither");
   }
@@ -38,6 +52,7 @@ export function jobFromSettings(
         ignoreFiles: get("ignoreFiles").value,
         excludeCaches: get("excludeCaches").value,
         oneFileSystem: get("oneFileSystem").value,
+        ...(encoding === undefined ? {} : { encoding }),
         dryRun: get("dryRun").value,
         deleteGone: get("delete").value,
         deleteAnyway: get("deleteAnyway").value,
@@ -49,7 +64,7 @@ export function jobFromSettings(
         waitMs: get("wait").value,
         bufferBytes: get("buffer").value,
       },
-      requiredCapabilities: ["mirror"],
+      requiredCapabilities: ["mirror", ...encodingCapabilities(encoding)],
     } satisfies JobSpec,
   );
 }

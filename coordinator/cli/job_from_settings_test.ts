@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { encodeBech32 } from "../../protocol/base/bech32.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
 import { parseArguments } from "../../protocol/cli/arguments.ts";
@@ -13,6 +14,55 @@ function job(words: string[], facts: Parameters<typeof fakeSurroundings>[0] = {}
   const parsed = parseArguments(words, OPTION_KEYS);
   return jobFromSettings(parsed.positionals, resolveSettings(OPTION_KEYS, parsed, at), at);
 }
+
+const KEY = encodeBech32("age", new Uint8Array(32).fill(7));
+const OTHER_KEY = encodeBech32("age", new Uint8Array(32).fill(9));
+const SECRET = encodeBech32("age-secret-key-", new Uint8Array(32).fill(5)).toUpperCase();
+
+Deno.test("what a job needs is asked of its agent: compress, encrypt, both or neither", () => {
+  const needed = (...words: string[]) => job(["/src", "--to", "/a", ...words]).requiredCapabilities;
+  assert.deepEqual(needed(), ["mirror"]);
+  assert.deepEqual(needed("--compress"), ["mirror", "compress"]);
+  assert.deepEqual(needed("--encrypt", "--recipient", KEY), ["mirror", "encrypt"]);
+  assert.deepEqual(needed("--encrypt", "--compress", "--recipient", KEY), [
+    "mirror",
+    "compress",
+    "encrypt",
+  ]);
+});
+
+Deno.test("how files are stored reaches the job, with every key once", () => {
+  const files = { "/here/keys": `# us\n\n${OTHER_KEY}\r\n${KEY}\n` };
+  const words = ["--compress", "--encrypt", "--recipient", KEY, "--recipients-file", "keys"];
+  const { options } = job(["/src", "--to", "/a", ...words], { files });
+  assert.deepEqual(options.encoding, { codec: "zst.age", recipients: [KEY, OTHER_KEY] });
+  assert.equal(job(["/src", "--to", "/a"]).options.encoding, undefined);
+});
+
+Deno.test("keys that are missing, wrong or secret are usage errors, and no secret is repeated", () => {
+  const files = { "/here/empty": "# nobody\n", "/here/wrong": `${KEY}\nssh-rsa AAAA\n` };
+  const wrong: [string[], RegExp][] = [
+    [["--encrypt"], /for whom/],
+    [["--compress", "--mhl"], /--mhl describes plain copies/],
+    [["--compress", "--delete"], /--delete and --keep-versions/],
+    [["--compress", "--keep-versions", "2"], /--delete and --keep-versions/],
+    [["--recipient", KEY], /--encrypt is not/],
+    [["--encrypt", "--recipient", "age1qqqq"], /not a public key/],
+    [["--encrypt", "--recipient", KEY.toUpperCase()], /not a public key/],
+    [["--encrypt", "--recipient", SECRET], /secret key/],
+    [["--encrypt", "--recipients-file", "empty"], /no key in empty/],
+    [["--encrypt", "--recipients-file", "wrong"], /wrong:2/],
+    [["--encrypt", "--recipients-file", "nowhere"], /Cannot read the recipients file/],
+  ];
+  for (const [words, message] of wrong) {
+    assert.throws(() => job(["/src", "--to", "/a", ...words], { files }), (error) => {
+      assert.ok(error instanceof BackupError && error.code === "usage", words.join(" "));
+      assert.match(error.message, message);
+      assert.ok(!`${error.message}${error.hint}`.includes(SECRET.slice(16, 30)));
+      return true;
+    });
+  }
+});
 
 Deno.test("words become a job with absolute paths and the keys as they were typed", () => {
   const { sources, destinations } = job(["docs/", "/a/../b", "--to", "out//", "--to", "/mnt/nas"]);

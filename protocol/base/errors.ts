@@ -5,7 +5,8 @@
 
 /**
  * Every code an expected failure can carry. The wire and the exit code are derived from it, never from the text.
- * `usage` 2 · `destination_missing`, `destination_changed` 10 · `destination_busy` 11 · `cancelled` 130.
+ * `usage` 2 · `destination_missing`, `destination_changed` 10 · `destination_busy` 11 · `wrong_key` 12 ·
+ * `cancelled` 130.
  */
 export const ERROR_CODES = [
   "usage",
@@ -27,6 +28,7 @@ export const ERROR_CODES = [
   "destination_lost",
   "newer_version",
   "damaged",
+  "wrong_key",
   "cancelled",
   "rejected",
   "superseded",

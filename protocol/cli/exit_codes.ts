@@ -9,6 +9,7 @@ export const EXIT_MEANINGS = {
   4: "some destinations are verified, some are not",
   10: "a destination is missing, or is not the one known before (--init says it is new)",
   11: "a destination is in use by another run (--wait waits for it)",
+  12: "a key or passphrase is missing or wrong",
   130: "cancelled by Ctrl-C, SIGTERM or SIGHUP",
 } as const;
 export type ExitCode = keyof typeof EXIT_MEANINGS;
@@ -19,6 +20,7 @@ const EXIT_OF_ERROR: Partial<Record<ErrorCode, ExitCode>> = {
   destination_missing: 10,
   destination_changed: 10,
   destination_busy: 11,
+  wrong_key: 12,
   cancelled: 130,
 };
 

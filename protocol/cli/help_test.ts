@@ -58,10 +58,11 @@ Deno.test("every error code has an exit code that the help can explain", () => {
       "destination_missing",
       "destination_changed",
       "destination_busy",
+      "wrong_key",
       "cancelled",
       "io",
     ]
       .map((code) => exitCodeOf(code as (typeof ERROR_CODES)[number])),
-    [2, 2, 10, 10, 11, 130, 1],
+    [2, 2, 10, 10, 11, 12, 130, 1],
   );
 });

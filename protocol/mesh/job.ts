@@ -37,6 +37,14 @@ export type PriorityLevel = v.InferOutput<typeof PriorityLevel>;
 export const ExcludeRule = v.object({ pattern: nonEmpty, origin: nonEmpty });
 export type ExcludeRule = v.InferOutput<typeof ExcludeRule>;
 
+/** How files are stored, when not as they are: compressed by zstd, encrypted by age. */
+export const Encoding = v.object({
+  codec: v.picklist(["zst", "age", "zst.age"]),
+  /** Public keys, `age1…`, of everyone who may read the copies; none where nothing is encrypted. */
+  recipients: v.array(nonEmpty),
+});
+export type Encoding = v.InferOutput<typeof Encoding>;
+
 export const MirrorOptions = v.object({
   verify: v.picklist(["new", "all"]),
   /** An ASC MHL generation is added to each copy that is verified as a whole. */
@@ -49,6 +57,7 @@ export const MirrorOptions = v.object({
   ignoreFiles: v.boolean(),
   excludeCaches: v.boolean(),
   oneFileSystem: v.boolean(),
+  encoding: v.exactOptional(Encoding),
   dryRun: v.boolean(),
   /** Remove from a destination, after its verification, what the source does not have any more. Absent: no. */
   deleteGone: v.exactOptional(v.boolean()),

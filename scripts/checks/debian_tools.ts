@@ -11,7 +11,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   attr: ["getfattr", "setfattr"],
   binutils: ["as", "objcopy"],
   bsdutils: ["script"],
-  coreutils: ["sha256sum"],
+  coreutils: ["mkfifo", "sha256sum"],
   dosfstools: ["mkfs.vfat"],
   e2fsprogs: ["chattr", "mkfs.ext4"],
   "exfat-fuse": ["mount.exfat-fuse"],
@@ -28,7 +28,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   rsync: ["rsync"],
   strace: ["strace"],
   tar: ["tar"],
-  "util-linux": ["setpriv", "unshare"],
+  "util-linux": ["setpriv", "taskset", "unshare"],
   xxhash: ["xxh64sum"],
   zstd: ["zstd"],
 };

@@ -10,8 +10,8 @@ import { cName, type Posix } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import { openManifest } from "./manifest_file.ts";
-import { entryPathLatin1 } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
+import { storedContent, storedPathLatin1 } from "./stored_form.ts";
 
 const WRITE_CHARACTERS = 256 << 10;
 
@@ -57,8 +57,9 @@ export function writeChecksums(
         const next = manifest.lines.next();
         if (next.done) break;
         const { entry } = next.value;
-        if (entry.type !== "file" || entry.sha256 === undefined) continue;
-        text += checksumLine(entry.sha256, `${top}/${entryPathLatin1(entry)}`);
+        const { sha256 } = storedContent(entry);
+        if (entry.type !== "file" || sha256 === undefined) continue;
+        text += checksumLine(sha256, `${top}/${storedPathLatin1(entry)}`);
         if (text.length >= WRITE_CHARACTERS) {
           drain();
           tick();

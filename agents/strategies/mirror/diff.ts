@@ -15,7 +15,7 @@ import {
   type Posix,
   type Stat,
 } from "../../platform/posix.ts";
-import { FLAG_LISTING_FAILED, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
+import { FLAG_LISTING_FAILED, latin1OfUtf8, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
 import { compareWalkOrder } from "../../source/walk_order.ts";
 import {
   STATUS_ADOPTED,
@@ -39,6 +39,7 @@ import {
 } from "./manifest_line.ts";
 import { recordsXattrs } from "./manifest_xattrs.ts";
 import { recordedLine } from "./recorded_only.ts";
+import { storedContent, storedPathLatin1 } from "./stored_form.ts";
 
 export interface DiffResult {
   filesWanted: number;
@@ -57,6 +58,10 @@ export interface DiffResult {
   manifestStands: boolean;
   /** Wanted rows under whose name something stands that neither the manifest nor a journal knows: made or altered by hand. */
   strangers: number[];
+  /** What an interrupted run with another codec published: nobody's, once it is found to be that. */
+  strays: { row: number; entry: ManifestEntry }[];
+  /** Entries whose recorded copy lies under another name than the next one gets. */
+  oldForms: number;
   /** Unchanged further names that are files of their own here, since the destination has no hard links. */
   ownFiles: number[];
 }
@@ -103,12 +108,14 @@ export function diff(input: DiffInput): DiffResult {
     oldestVerifiedAtMs: 0,
     manifestStands: input.oldLines !== undefined,
     strangers: [],
+    strays: [],
+    oldForms: 0,
     ownFiles: [],
   };
   const copyStat = (i: number, out: Stat): boolean => {
     if (isFresh) return false;
     const parent = task.parentHandle(i);
-    return parent >= 0 && posix.statAt(parent, table.cName(i), out) === 0;
+    return parent >= 0 && posix.statAt(parent, task.storedName(i), out) === 0;
   };
   const sameTime = (i: number, s: Stat): boolean =>
     (s.mtimeSec === c.mtimeSec[i] && s.mtimeNsec === c.mtimeNsec[i]) ||
@@ -118,9 +125,16 @@ export function diff(input: DiffInput): DiffResult {
         ) <= input.mtimeToleranceMs) ||
     (input.mtimeToleranceMs > 0 && isClamped(c.mtimeSec[i]!, s.mtimeSec));
   /** The copy has the size and time that a copy of this row would have been given. */
-  const copyStands = (i: number): boolean =>
-    copyStat(i, stat) && stat.kind === KIND_FILE && stat.sizeBytes === c.sizeBytes[i] &&
+  const copyStands = (i: number, entry: ManifestEntry | undefined): boolean =>
+    copyStat(i, stat) && stat.kind === KIND_FILE &&
+    stat.sizeBytes === (entry?.storedSizeBytes ?? c.sizeBytes[i]) &&
     (sameTime(i, stat) || !input.keepsTimes());
+  /** A further name that an interrupted run made of the first name's copy. */
+  const isNameOfFirst = (i: number): boolean => {
+    const first = c.linkTo[i]!;
+    return task.encoded !== undefined && first !== NONE && copyStat(first, firstStat) &&
+      stat.inodeLow === firstStat.inodeLow && stat.inodeHigh === firstStat.inodeHigh;
+  };
   /** At the destination too it is one more name of its first one, which stays as it is. */
   const isLinked = (i: number): boolean => {
     const first = c.linkTo[i]!;
@@ -132,11 +146,12 @@ export function diff(input: DiffInput): DiffResult {
     if (!copyStat(i, stat)) return;
     if (stat.kind !== KIND_FILE && stat.kind !== KIND_SYMLINK) return;
     if (isOfEntry(input, i, stat, entry) || isOfEntry(input, i, stat, journal.get(path))) return;
+    if (isNameOfFirst(i)) return;
     // What has the source's own size and time was copied from it: a run of ours whose journal is gone.
     const isOfSource = stat.kind === c.kind[i] &&
       (stat.kind === KIND_SYMLINK
         ? sameTarget(posix, task, i)
-        : stat.sizeBytes === c.sizeBytes[i] && sameTime(i, stat));
+        : task.encoded === undefined && stat.sizeBytes === c.sizeBytes[i] && sameTime(i, stat));
     if (!isOfSource) result.strangers.push(i);
   };
 
@@ -151,6 +166,11 @@ export function diff(input: DiffInput): DiffResult {
     const path = task.path(i);
     const line = old.find(path, noteGone);
     if (line === undefined) result.manifestStands = false;
+    const noteOldForm = (): void => {
+      if (line !== undefined && storedPathLatin1(line.entry) !== task.storedPath(i)) {
+        result.oldForms++;
+      }
+    };
     if (status[i] === STATUS_FAILED) continue;
     const kind = c.kind[i]!;
     if (kind === KIND_DIRECTORY) {
@@ -163,6 +183,7 @@ export function diff(input: DiffInput): DiffResult {
         ? !table.hasXattrs(i)
         : recordsXattrs(line.entry, table, i);
       status[i] = finished && hasXattrs ? STATUS_UNCHANGED : STATUS_UNFINISHED;
+      noteOldForm();
       const isRecorded = line?.entry.type === "directory" && sameMetadata(table, i, line.entry);
       if (!finished || !isRecorded) {
         result.manifestStands = false;
@@ -170,8 +191,13 @@ export function diff(input: DiffInput): DiffResult {
       continue;
     }
     if (kind === KIND_FILE && c.linkTo[i] === NONE) {
-      const recorded = line === undefined ? undefined : recordedContent(table, i, path, line);
-      if (recorded !== undefined && copyStands(i)) {
+      const recorded = line === undefined ? undefined : recordedContent(task, i, path, line);
+      const encoding = task.encoded === undefined ? undefined : line?.entry;
+      const journaled = journal.get(path);
+      if (isStray(task, i, journaled, line?.entry)) {
+        result.strays.push({ row: i, entry: journaled! });
+      }
+      if (recorded !== undefined && copyStands(i, encoding)) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
         result.bytesUnchanged += c.sizeBytes[i]!;
@@ -181,15 +207,17 @@ export function diff(input: DiffInput): DiffResult {
         }
         const isHashed = task.xxh64 === undefined || task.xxh64.adopt(i, recorded.xxh64);
         if (input.readsAllBack || !isHashed) task.setKnownSha256(i, recorded.sha256);
+        if (encoding !== undefined) task.encoded!.setFrom(i, encoding);
         continue;
       }
       result.manifestStands = false;
-      const journaled = journal.get(path);
+      noteOldForm();
       if (
         journaled !== undefined && task.hasKnownSha256 && sameFile(table, i, journaled) &&
-        copyStands(i)
+        task.isStoredSo(i, journaled) && copyStands(i, journaled)
       ) {
         status[i] = STATUS_ADOPTED;
+        task.encoded?.setFrom(i, journaled);
         task.setKnownSha256(i, journaled.sha256!);
         result.filesAdopted++;
         result.bytesAdopted += c.sizeBytes[i]!;
@@ -202,20 +230,26 @@ export function diff(input: DiffInput): DiffResult {
       continue;
     }
     if (kind === KIND_FILE) {
+      const first = c.linkTo[i]!;
+      const stray = strayName(task, i, journal.get(task.path(first)), path, line?.entry);
+      if (stray !== undefined) result.strays.push({ row: i, entry: stray });
       const linked = line?.entry.type === "file" && isLinked(i);
-      const mayBeAlone = !capabilities.hardLinks || status[c.linkTo[i]!] === STATUS_FAILED;
+      const mayBeAlone = !capabilities.hardLinks || status[first] === STATUS_FAILED;
       if (linked) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
       } else if (
-        mayBeAlone && line !== undefined && isFurtherName(table, i, line.entry) && copyStands(i)
+        mayBeAlone && line !== undefined && isFurtherName(table, i, line.entry) &&
+        task.isStoredSo(i, line.entry) && copyStands(i, line.entry)
       ) {
         status[i] = STATUS_UNCHANGED;
         result.filesUnchanged++;
         result.ownFiles.push(i);
+        task.encoded?.setFrom(i, line.entry);
         if (input.readsAllBack) task.setKnownSha256(i, line.entry.sha256!);
       } else {
         status[i] = STATUS_WANTED;
+        noteOldForm();
         noteStranger(i, line?.entry, path);
         result.filesWanted++;
         result.manifestStands = false;
@@ -237,6 +271,7 @@ export function diff(input: DiffInput): DiffResult {
       (c.linkTo[i] === NONE || !capabilities.hardLinks || isLinked(i));
     status[i] = stands ? STATUS_UNCHANGED : STATUS_WANTED;
     if (!stands) {
+      noteOldForm();
       noteStranger(i, line?.entry, path);
       result.othersWanted++;
       result.manifestStands = false;
@@ -260,15 +295,18 @@ function topStat(input: DiffInput, out: Stat): boolean {
 
 /** What the manifest knows of the content of row `i`, when it is still the file that was recorded. */
 function recordedContent(
-  table: LaneTask["table"],
+  task: LaneTask,
   i: number,
   path: string,
   line: ManifestLine,
 ): RecordedContent | undefined {
-  const recorded = recordedAsItIs(table, i, path, line.text);
+  const { table } = task;
+  const recorded = task.encoded === undefined
+    ? recordedAsItIs(table, i, path, line.text)
+    : undefined;
   if (recorded !== undefined) return recorded;
   const { entry } = line;
-  return sameFile(table, i, entry)
+  return sameFile(table, i, entry) && task.isStoredSo(i, entry)
     ? { sha256: entry.sha256!, verifiedAtMs: entry.verifiedAtMs ?? 0, xxh64: entry.xxh64 }
     : undefined;
 }
@@ -304,6 +342,38 @@ function sameMetadata(table: LaneTask["table"], i: number, entry: ManifestEntry)
     recordsXattrs(entry, table, i);
 }
 
+/** What was published for row `i` lies under another name than it would get now, and the manifest does not have it. */
+function isStray(
+  task: LaneTask,
+  i: number,
+  journaled: ManifestEntry | undefined,
+  recorded: ManifestEntry | undefined,
+): boolean {
+  if (journaled === undefined) return false;
+  const path = storedPathLatin1(journaled);
+  return path !== task.storedPath(i) &&
+    (recorded === undefined || storedPathLatin1(recorded) !== path);
+}
+
+/** What a further name of a stray would be; the journal has first names only. */
+function strayName(
+  task: LaneTask,
+  i: number,
+  first: ManifestEntry | undefined,
+  path: string,
+  recorded: ManifestEntry | undefined,
+): ManifestEntry | undefined {
+  if (first === undefined) return undefined;
+  const name = utf8OfLatin1(task.table.nameLatin1(i));
+  const stray: ManifestEntry = { ...first, path: utf8OfLatin1(path) };
+  delete stray.pathBase64;
+  delete stray.storedAsBase64;
+  if (first.codec !== undefined) stray.storedAs = `${name}.${first.codec}`;
+  // Names that are not UTF-8 are left alone.
+  if (latin1OfUtf8(stray.path) !== path) return undefined;
+  return isStray(task, i, stray, recorded) ? stray : undefined;
+}
+
 /** What stands under row `i`'s name is what `entry` says was put there. */
 function isOfEntry(
   input: DiffInput,
@@ -311,18 +381,20 @@ function isOfEntry(
   stat: Stat,
   entry: ManifestEntry | undefined,
 ): boolean {
-  if (entry === undefined) return false;
+  if (entry === undefined || storedPathLatin1(entry) !== input.task.storedPath(i)) return false;
   if (stat.kind === KIND_SYMLINK) {
     if (entry.type !== "symlink") return false;
     const { posix, task } = input;
-    const target = posix.readLink(task.parentHandle(i), task.table.cName(i));
+    const target = posix.readLink(task.parentHandle(i), task.storedName(i));
     if (typeof target === "number") return false;
     const bytes = Buffer.from(target);
     return entry.targetBase64 === undefined
       ? bytes.toString("utf8") === entry.target
       : bytes.toString("base64") === entry.targetBase64;
   }
-  if (entry.type !== "file" || entry.sizeBytes !== stat.sizeBytes) return false;
+  if (entry.type !== "file" || storedContent(entry).sizeBytes !== stat.sizeBytes) {
+    return false;
+  }
   const foundNs = nanoseconds(stat.mtimeSec, stat.mtimeNsec);
   if (foundNs === entry.mtimeNs) return true;
   const recordedNs = BigInt(entry.mtimeNs ?? "0");

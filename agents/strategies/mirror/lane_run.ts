@@ -56,6 +56,7 @@ import type { FileVersion } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
 import { countRecorded, recordedWarnings } from "./recorded_only.ts";
 import type { SourceProblems } from "./source_problems.ts";
+import { STORED_ROW_BYTES } from "./stored_rows.ts";
 
 export interface LaneRunInput {
   destination: string;
@@ -175,7 +176,17 @@ export class LaneRun {
     this.table = EntryTable.fromShare(input.share.table);
     const notKept = new SharedArrayBuffer(NOT_KEPT_BYTES);
     this.#notKept = new Int32Array(notKept);
-    this.#share = { ...input.share, notKept };
+    const { encoding } = input.options;
+    this.#share = {
+      ...input.share,
+      notKept,
+      ...(encoding === undefined ? {} : {
+        encoding: {
+          ...encoding,
+          rows: new SharedArrayBuffer(this.table.count * STORED_ROW_BYTES),
+        },
+      }),
+    };
     this.#published = new Uint8Array(this.table.count);
     this.#status = new Uint8Array(input.share.status);
     this.#counters = {
@@ -884,6 +895,7 @@ export class LaneRun {
       ownFiles: [...this.#ownFiles],
       verifiedAtMs,
       createdAt,
+      hasOldForms: compared.oldForms > 0,
       writeManifest: !nothingNew,
       keepsVersions: (this.#input.options.keepVersions ?? 0) > 0,
       filesBeforeGone: compared.filesBeforeGone,

@@ -5,8 +5,12 @@ import { EEXIST, ENOENT } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
 import { dropDefaultAcl } from "./keep_xattrs.ts";
-import type { FileVersion } from "./manifest_line.ts";
+import type { FileVersion, ManifestEntry } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
+import { nameOfStored } from "./codec/stored_name.ts";
+import { RowFinder } from "./row_finder.ts";
+import { nameOf } from "./stored_form.ts";
+import { type EncodingShare, StoredRows } from "./stored_rows.ts";
 
 export interface LaneTaskShare {
   task: string;
@@ -23,6 +27,8 @@ export interface LaneTaskShare {
   status: SharedArrayBuffer;
   /** 32 bytes per entry: hashes this destination's manifest or journal knows; empty unless they are needed. */
   knownSha256: SharedArrayBuffer;
+  /** How files are stored, where not as they are. */
+  encoding?: EncodingShare;
   /** With `--mhl`: see `Xxh64Column`. */
   xxh64?: SharedArrayBuffer;
   /** Four counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
@@ -50,6 +56,8 @@ export class LaneTask {
   xxh64: Xxh64Column | undefined;
   /** Owners, modes, times and extended attributes that this destination did not take, counted by all of its threads. */
   readonly notKept: Int32Array;
+  /** Of files that are stored encoded; undefined in a task without a codec. */
+  readonly encoded: StoredRows | undefined;
   /** The copy's directories. Only valid once the top directory exists. */
   #finals: DirectoryCache | undefined;
   #finalRoot: DirectoryHandle = -1;
@@ -60,6 +68,7 @@ export class LaneTask {
   readonly #stagedName = new Uint8Array(STAGED_NAME_BYTES);
   readonly #knownSha256: Buffer;
   readonly #tableSha256: Buffer;
+  #finder: RowFinder | undefined;
   /** Paths of directories by row: siblings ask for the same one again and again. */
   #pathRow = -1;
   #path = "";
@@ -76,6 +85,9 @@ export class LaneTask {
     this.share = share;
     this.table = EntryTable.fromShare(share.table);
     this.status = new Uint8Array(share.status);
+    this.encoded = share.encoding === undefined
+      ? undefined
+      : new StoredRows(this.table, share.encoding);
     this.xxh64 = share.xxh64 === undefined ? undefined : new Xxh64Column(share.xxh64);
     this.notKept = new Int32Array(share.notKept ?? new SharedArrayBuffer(NOT_KEPT_BYTES));
     this.#knownSha256 = Buffer.from(share.knownSha256);
@@ -146,6 +158,41 @@ export class LaneTask {
     } while (rest > 0);
     this.#stagedName[--at] = T;
     return this.#stagedName.subarray(at);
+  }
+
+  /** The name that stands for row `i` at the destination, with its closing NUL. */
+  storedName(i: number): Uint8Array {
+    if (this.encoded === undefined || !this.encoded.has(i)) return this.table.cName(i);
+    return Buffer.from(`${this.encoded.name(i)}\0`, "latin1");
+  }
+
+  /** What stands for row `i` was stored as `entry` says, and would be stored so again. */
+  isStoredSo(i: number, entry: ManifestEntry): boolean {
+    return this.encoded === undefined || !this.encoded.has(i)
+      ? entry.codec === undefined
+      : this.encoded.isStoredSo(i, entry);
+  }
+
+  /** The row whose file or other thing stands under `path`, one byte a character, below the top; undefined: nobody's. */
+  rowStoredAt(path: string): number | undefined {
+    this.#finder ??= new RowFinder(this.table);
+    const row = this.#finder.find(path);
+    if (row !== undefined && !this.encoded?.has(row)) return row;
+    if (this.encoded === undefined) return undefined;
+    const name = nameOf(path);
+    const own = nameOfStored(name, this.encoded.codec);
+    if (own === undefined) return undefined;
+    const owner = this.#finder.find(path.slice(0, path.length - name.length) + own);
+    const isOwner = owner !== undefined && this.encoded.has(owner) &&
+      this.encoded.name(owner) === name;
+    return isOwner ? owner : undefined;
+  }
+
+  /** Where what stands for row `i` lies below the top, one byte a character. */
+  storedPath(i: number): string {
+    const path = this.path(i);
+    if (this.encoded === undefined || !this.encoded.has(i)) return path;
+    return path.slice(0, path.length - nameOf(path).length) + this.encoded.name(i);
   }
 
   path(i: number): string {

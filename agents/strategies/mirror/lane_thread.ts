@@ -48,6 +48,7 @@ import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
 import { writeGeneration } from "./mhl/write_generation.ts";
+import { removeStrays, retireOldForms } from "./old_forms.ts";
 import { DONE_PREFIX, recover } from "./recovery.ts";
 import {
   checkStored,
@@ -210,6 +211,8 @@ export interface FinishRequest {
   ownFiles: number[];
   verifiedAtMs: number;
   createdAt: string;
+  /** Copies lie under names that their entries have no more. */
+  hasOldForms: boolean;
   /** False when the manifest would come out as it is. */
   writeManifest: boolean;
   /** A generation of ASC MHL is written, dated now. */
@@ -226,6 +229,8 @@ export interface Finished {
   /** The dated folder that has them, when there are any. */
   versionsAt?: string;
 }
+
+const NOTHING_RETIRED = { problems: [], warnings: [] };
 
 class LaneThread {
   readonly #posix: Posix;
@@ -391,6 +396,7 @@ class LaneThread {
         keepsTimes: () => keepsTimes ??= request.dryRun || this.#keepsTimes(task),
         tick: () => this.#tick(),
       });
+      if (!request.dryRun) removeStrays(this.#posix, task, result.strays, () => this.#tick());
       const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
       warnings.push(...history.warnings);
       const keeps = { modes: capabilities.modes, owners: capabilities.owners };
@@ -503,8 +509,15 @@ class LaneThread {
   finishTask(request: FinishRequest): Finished {
     const task = this.task(request.task);
     this.stillThere();
+    const retired = request.hasOldForms && request.writeManifest
+      ? this.#retireOldForms(task)
+      : NOTHING_RETIRED;
     const mhl = this.#writeMhl(task, request);
-    const problems = [...mhl.problems, ...this.writer.finishDirectories(task)];
+    const problems = [
+      ...retired.problems,
+      ...mhl.problems,
+      ...this.writer.finishDirectories(task),
+    ];
     const history = this.history(request.task);
     const keep = request.writeManifest && request.keepsVersions === true
       ? history.replaced(request.createdAt)
@@ -527,7 +540,7 @@ class LaneThread {
     }
     this.#markDone(task);
     // Should this fail the stage stays, and the next run moves them.
-    const { warnings } = mhl;
+    const warnings = [...retired.warnings, ...mhl.warnings];
     if (keep === undefined || keep.lines.isEmpty) return { problems, warnings, versionsKept: 0 };
     const versionsKept = history.keepReplaced();
     return {
@@ -536,6 +549,19 @@ class LaneThread {
       versionsKept,
       ...(versionsKept > 0 && { versionsAt: keep.folder }),
     };
+  }
+
+  #retireOldForms(task: LaneTask): { problems: ItemProblem[]; warnings: string[] } {
+    const { destination } = this;
+    const name = manifestName(task.share.bindingKey);
+    const display = `${destination.display}/.backup-agent/manifests/${name}`;
+    const old = openManifest(this.#posix, destination.manifests, name, display);
+    if (old === undefined) return NOTHING_RETIRED;
+    try {
+      return retireOldForms(this.#posix, this.writer, task, old.lines, () => this.#tick());
+    } finally {
+      old.close();
+    }
   }
 
   /** That there is none is a failure by name, but the copy is verified and its manifest is written all the same. */

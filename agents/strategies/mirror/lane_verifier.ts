@@ -52,9 +52,9 @@ export function verifyRows(
     const row = rows[k]!;
     const version = versions.get(row);
     const parent = task.parentHandle(row);
-    const fd = parent < 0 ? parent : posix.openRead(parent, table.cName(row));
+    const fd = parent < 0 ? parent : posix.openRead(parent, task.storedName(row));
     fds[k] = fd;
-    sizes[k] = version?.sizeBytes ?? c.sizeBytes[row]!;
+    sizes[k] = task.encoded?.sizeBytes(row) ?? version?.sizeBytes ?? c.sizeBytes[row]!;
     if (fd >= 0) dropped[k] = verifier.dropCache(fd, sizes[k]!) ? 1 : 0;
   }
   if (rows.length > 1) {
@@ -77,7 +77,7 @@ export function verifyRows(
     }
     const before = task.status[row];
     const useKnown = before === STATUS_ADOPTED || before === STATUS_UNCHANGED;
-    const sha256 = task.expectedHex(row, useKnown, version);
+    const sha256 = task.encoded?.sha256(row) ?? task.expectedHex(row, useKnown, version);
     const verdict = verifier.verify({
       fd,
       sizeBytes: sizes[k]!,
@@ -89,7 +89,8 @@ export function verifyRows(
       if (verdict.xxh64 !== undefined) task.xxh64?.set(row, verdict.xxh64);
       task.status[row] = useKnown ? STATUS_REVERIFIED : STATUS_VERIFIED;
       done.files++;
-      done.bytes += sizes[k]!;
+      // Of the content, as in all other counts.
+      done.bytes += version?.sizeBytes ?? c.sizeBytes[row]!;
       if (verdict.fromDisk) done.fromDisk++;
       else done.fromCache++;
     } else if (verdict.kind === "error") {
@@ -127,7 +128,7 @@ export function verifyOthers(
   for (const row of rows) {
     Atomics.add(cells.operations, 0, 1);
     const parent = task.parentHandle(row);
-    const name = table.cName(row);
+    const name = task.storedName(row);
     let ok = parent >= 0 && posix.statAt(parent, name, stat) === 0 && stat.kind === c.kind[row];
     if (ok && c.kind[row] === KIND_SYMLINK) {
       const target = posix.readLink(parent, name);
@@ -139,7 +140,7 @@ export function verifyOthers(
     if (ok && c.kind[row] === KIND_FILE && c.linkTo[row] !== NONE) {
       const firstRow = c.linkTo[row]!;
       const firstParent = task.parentHandle(firstRow);
-      ok = firstParent >= 0 && posix.statAt(firstParent, table.cName(firstRow), first) === 0 &&
+      ok = firstParent >= 0 && posix.statAt(firstParent, task.storedName(firstRow), first) === 0 &&
         first.inodeLow === stat.inodeLow && first.inodeHigh === stat.inodeHigh;
       if (ok) done.files++;
     }

@@ -40,6 +40,7 @@ import {
   STATUS_UNFINISHED,
   STATUS_WANTED,
 } from "./entry_status.ts";
+import type { EncodedFile } from "./encoded_file.ts";
 import {
   type Kept,
   setXattrsAt,
@@ -125,6 +126,7 @@ interface OpenFile {
   offset: number;
   /** Written past the page cache, as far as its bytes come in whole blocks. */
   isDirect: boolean;
+  encoded: EncodedFile | undefined;
   /** Whole blocks of zeros are left out. */
   isSparse: boolean;
 }
@@ -166,7 +168,9 @@ export class LaneWriter {
       let fd = this.#create(task, item.row);
       let result = fd;
       if (fd >= 0) {
-        result = isSparseRow(task, item.row)
+        result = task.encoded !== undefined
+          ? this.#writeWholeEncoded(task, item, fd)
+          : isSparseRow(task, item.row)
           ? this.#writeSparse(fd, item.offset, item.sizeBytes, 0, item.sizeBytes)
           : this.#write(fd, item.offset, item.sizeBytes, 0);
         if (result >= 0) result = this.#complete(task, item.row, fd, item.version);
@@ -187,10 +191,11 @@ export class LaneWriter {
     const fd = this.#create(task, row);
     if (fd < 0) return this.#problem(task, row, fd, "create");
     // A limited lane has time, and its small pieces are better gathered by the kernel.
-    const isSparse = isSparseRow(task, row);
-    const isDirect = !isSparse && this.#destination.directWrites && this.#pacer === unlimited &&
-      this.#posix.setDirect(fd, true) >= 0;
-    this.#open.set(file, { row, fd, offset: 0, isDirect, isSparse });
+    const encoded = task.encoded?.beginFile();
+    const isSparse = encoded === undefined && isSparseRow(task, row);
+    const isDirect = encoded === undefined && !isSparse && this.#destination.directWrites &&
+      this.#pacer === unlimited && this.#posix.setDirect(fd, true) >= 0;
+    this.#open.set(file, { row, fd, offset: 0, isDirect, isSparse, encoded });
     return undefined;
   }
 
@@ -202,7 +207,10 @@ export class LaneWriter {
   ): ItemProblem | undefined {
     const open = this.#open.get(file);
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
-    const result = open.isSparse
+    const { encoded } = open;
+    const result = encoded !== undefined
+      ? this.#writeEncoded(open.fd, encoded, encoded.push(this.#slice(slotOffset, bytes)))
+      : open.isSparse
       ? this.#writeSparse(open.fd, slotOffset, bytes, open.offset, open.offset + bytes)
       : this.#writeOpen(open, slotOffset, bytes);
     if (result < 0) {
@@ -210,7 +218,7 @@ export class LaneWriter {
       return this.#problem(task, open.row, result, "write");
     }
     const before = open.offset;
-    open.offset += bytes;
+    open.offset = encoded?.sizeBytes ?? open.offset + bytes;
     if (
       this.#destination.batchFlush && !open.isDirect &&
       Math.floor(open.offset / WRITEBACK_BYTES) > Math.floor(before / WRITEBACK_BYTES)
@@ -229,7 +237,11 @@ export class LaneWriter {
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
     this.#open.delete(file);
     this.#tick();
-    let result = this.#complete(task, open.row, open.fd, version);
+    let result = open.encoded === undefined
+      ? 0
+      : this.#endEncoded(task, open.row, open.fd, open.encoded);
+    if (result >= 0) result = this.#complete(task, open.row, open.fd, version);
+    else this.#posix.close(open.fd);
     if (result >= 0 && this.#stopped()) result = -CANCELLED;
     if (result < 0) return this.#problem(task, open.row, result, "write");
     task.status[open.row] = STATUS_STAGED;
@@ -268,7 +280,7 @@ export class LaneWriter {
       if (this.#stopped()) break;
       this.#tick();
       const parent = task.parentHandle(row);
-      const name = task.table.cName(row);
+      const name = task.storedName(row);
       const room = parent < 0
         ? { result: parent }
         : this.#makeRoom(task, row, parent, name, standing, moved);
@@ -301,7 +313,7 @@ export class LaneWriter {
     else if (back !== "none") this.#setAside(task, row, back, given);
     else if (mayRemove) {
       const parent = task.parentHandle(row);
-      const result = parent < 0 ? parent : this.#posix.unlink(parent, task.table.cName(row));
+      const result = parent < 0 ? parent : this.#posix.unlink(parent, task.storedName(row));
       if (result >= 0 || result === -ENOENT) given.outcome = "removed";
       else {
         given.warnings.push(
@@ -321,7 +333,7 @@ export class LaneWriter {
     const kept = this.#openKept(stage, task.table.pathLatin1(parentRow), false);
     if (kept === -ENOENT) return "none";
     if (kept < 0) return kept;
-    const name = task.table.cName(row);
+    const name = task.storedName(row);
     let result = this.#posix.statAt(kept, name, this.#stat);
     if (result === -ENOENT) {
       this.#posix.closeDirectory(kept);
@@ -349,7 +361,7 @@ export class LaneWriter {
     const from = this.#openKept(task.stage(), path, false);
     const aside = task.openAside();
     const to = this.#openKept(aside, path, true);
-    const name = task.table.cName(row);
+    const name = task.storedName(row);
     const result = from < 0 || to < 0
       ? Math.min(from, to)
       : this.#posix.rename(from, name, to, name);
@@ -436,7 +448,7 @@ export class LaneWriter {
       if (this.#stopped()) break;
       this.#tick();
       const parent = task.parentHandle(row);
-      const name = table.cName(row);
+      const name = task.storedName(row);
       const staged = task.stagedName(row);
       let result = parent < 0 ? parent : stage < 0 ? stage : 0;
       const isFurtherName = c.linkTo[row] !== NONE;
@@ -452,7 +464,7 @@ export class LaneWriter {
             ? firstParent
             : !capabilities.hardLinks
             ? -EOPNOTSUPP
-            : this.#posix.link(firstParent, table.cName(first), stage, staged);
+            : this.#posix.link(firstParent, task.storedName(first), stage, staged);
           if (
             result === -EPERM || result === -EOPNOTSUPP || result === -EMLINK ||
             result === -EXDEV || result === -ENOSYS
@@ -620,11 +632,14 @@ export class LaneWriter {
     fileOffset: number,
     pieceBytes: number = PIECE_BYTES,
   ): number {
-    for (let done = 0; done < bytes;) {
+    return this.#put(fd, this.#slice(slotOffset, bytes), fileOffset, pieceBytes);
+  }
+
+  #put(fd: number, bytes: Uint8Array, fileOffset: number, pieceBytes: number): number {
+    for (let done = 0; done < bytes.length;) {
       if (this.#stopped()) return -CANCELLED;
       this.#tick();
-      const at = slotOffset + done;
-      const piece = this.#slots.subarray(at, at + Math.min(pieceBytes, bytes - done));
+      const piece = bytes.subarray(done, done + pieceBytes);
       this.#pacer.pay(piece.length);
       const put = this.#posix.writeAt(fd, piece, fileOffset + done);
       if (put < 0) return put;
@@ -632,6 +647,55 @@ export class LaneWriter {
       this.#cells.bytes[0]! += put;
     }
     return 0;
+  }
+
+  #writeWholeEncoded(task: LaneTask, item: WriteItem, fd: number): number {
+    const encoded = task.encoded!.beginFile();
+    const content = this.#slice(item.offset, item.sizeBytes);
+    const result = this.#writeEncoded(fd, encoded, encoded.push(content));
+    return result < 0 ? result : this.#endEncoded(task, item.row, fd, encoded);
+  }
+
+  #endEncoded(task: LaneTask, row: number, fd: number, encoded: EncodedFile): number {
+    const result = this.#writeEncoded(fd, encoded, encoded.end());
+    if (result >= 0) task.encoded!.set(row, encoded.sizeBytes, encoded.sha256());
+    return result;
+  }
+
+  #writeEncoded(fd: number, encoded: EncodedFile, pieces: Iterable<Uint8Array>): number {
+    for (const bytes of pieces) {
+      const result = this.#put(fd, bytes, encoded.sizeBytes, PIECE_BYTES);
+      if (result < 0) return result;
+    }
+    return 0;
+  }
+
+  #slice(slotOffset: number, bytes: number): Uint8Array {
+    return this.#slots.subarray(slotOffset, slotOffset + bytes);
+  }
+
+  /**
+   * Moves what stands under another name than `row` gets now to where replaced files are kept: until the manifest says
+   * that its successor is verified it can come back. `toPeople`: to where a person finds it, since it is no version of what
+   * `row` is now.
+   */
+  retireForm(
+    task: LaneTask,
+    row: number,
+    name: Uint8Array,
+    toPeople: boolean,
+    warnings: string[],
+  ): number {
+    const parent = task.parentHandle(row);
+    if (parent < 0) return parent;
+    task.status[task.table.columns.parent[row]!] = STATUS_UNFINISHED;
+    if (toPeople) return this.#displace(task, row, parent, name, warnings, false).result;
+    const path = task.table.pathLatin1(task.table.columns.parent[row]!);
+    const kept = this.#openKept(task.stage(), path, true);
+    if (kept < 0) return kept;
+    const result = this.#posix.rename(parent, name, kept, name);
+    this.#posix.closeDirectory(kept);
+    return result;
   }
 
   /** Metadata, flush where it is per file, close. Always closes. */
@@ -842,7 +906,8 @@ export class LaneWriter {
     for (const row of rows) {
       const version = versions.get(row);
       const sha256 = task.expectedHex(row, false, version);
-      text += lineOfRow(task.table, row, task.path(row), { sha256, version }) + "\n";
+      const stored = task.encoded?.form(row);
+      text += lineOfRow(task.table, row, task.path(row), { sha256, version, stored }) + "\n";
       if (text.length < JOURNAL_CHARACTERS) continue;
       this.#tick();
       writeAll(this.#posix, fd, Buffer.from(text, "utf8"));

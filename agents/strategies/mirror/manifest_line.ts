@@ -23,6 +23,7 @@ import {
 } from "../../source/entry_table.ts";
 import type { Xattr } from "../../source/xattrs.ts";
 import { xattrsField } from "./manifest_xattrs.ts";
+import { storedFields, type StoredForm } from "./stored_fields.ts";
 
 const TYPE_NAMES: Readonly<Record<number, string>> = {
   [KIND_FILE]: "file",
@@ -105,6 +106,7 @@ export function lineOfRow(
     version?: FileVersion | undefined;
     verifiedAtMs?: number;
     xxh64?: string | undefined;
+    stored?: StoredForm | undefined;
   },
 ): string {
   const c = table.columns;
@@ -144,6 +146,7 @@ export function lineOfRow(
   if (extra.sha256 !== undefined) line += `,"sha256":"${extra.sha256}"`;
   if (extra.verifiedAtMs !== undefined) line += `,"verifiedAtMs":${extra.verifiedAtMs}`;
   if (extra.xxh64 !== undefined) line += `,"xxh64":"${extra.xxh64}"`;
+  if (extra.stored !== undefined) line += storedFields(extra.stored);
   return line + "}";
 }
 

@@ -28,6 +28,7 @@ import {
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 import { withXxh64OfFirst, xxh64OfRow } from "./mhl/recorded_xxh64.ts";
 import { recordedLine } from "./recorded_only.ts";
+import { hasOldForm, isDisplacedByForm } from "./old_forms.ts";
 import type { ReplacedLines } from "./replaced_versions.ts";
 
 export interface ManifestUpdate {
@@ -81,6 +82,7 @@ export function updateManifest(input: ManifestUpdate): void {
     const onGone = ({ entry, text }: ManifestLine, path: string) => {
       input.tick();
       if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
+      if (isDisplacedByForm(task, entry)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
       writer.add(known ? `${text.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : text);
     };
@@ -89,7 +91,11 @@ export function updateManifest(input: ManifestUpdate): void {
       const path = task.path(i);
       const oldLine = entries.find(path, onGone);
       const kind = table.columns.kind[i]!;
-      if (kind !== KIND_DIRECTORY && isInPlace(status[i]!)) displacedBelow = `${path}/`;
+      // A folder is not in the way of a file that is stored under another name: it stays, with what it holds.
+      const isInTheWay = task.storedPath(i) === path;
+      if (kind !== KIND_DIRECTORY && isInTheWay && isInPlace(status[i]!)) {
+        displacedBelow = `${path}/`;
+      }
       if (kind === KIND_DIRECTORY) {
         // One that cannot stand here has no line, unless it stood here before.
         const isMade = status[i] !== STATUS_FAILED &&
@@ -113,11 +119,15 @@ export function updateManifest(input: ManifestUpdate): void {
         if (hashOfFirst.has(i)) hashOfFirst.set(i, sha256);
         if (oldLine !== undefined) input.replaced?.add(oldLine, sha256);
         const { verifiedAtMs } = input;
+        const stored = task.encoded?.form(i);
         const xxh64 = xxh64OfRow(task, i, sha256, oldLine);
-        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs, xxh64 }));
+        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs, xxh64, stored }));
       } else if (status[i] === STATUS_RECORDED) {
         writer.add(recordedLine(table, i, path));
-      } else if (oldLine !== undefined && status[i] !== STATUS_PUBLISHED) {
+      } else if (
+        oldLine !== undefined &&
+        (status[i] !== STATUS_PUBLISHED || hasOldForm(task, i, oldLine.entry))
+      ) {
         // It failed or could not be read: the earlier copy stands, and so does its line.
         writer.add(oldLine.text);
       }

@@ -8,6 +8,7 @@ import { ENOENT, ENOTDIR, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
+import { storedPathLatin1 } from "./stored_form.ts";
 import { cNameOfLatin1, type MoveBack, moveFilesBack, removeTree } from "./tree_removal.ts";
 
 export const JOURNAL_FILE = "journal.jsonl";
@@ -128,6 +129,7 @@ function recoverStage(
 ): void {
   const stage = posix.openDirectory(above, cNameOfLatin1(stageName));
   if (stage === -ENOTDIR) return;
+  const byStored = new Map<string, string>();
   let failures = 0;
   let first: BackupError | undefined;
   const onFailed = (path: string, result: number) => {
@@ -140,11 +142,11 @@ function recoverStage(
   };
   if (stage < 0) onFailed("", stage);
   else {
-    readJournal(posix, stage, found.journal);
+    readJournal(posix, stage, found.journal, byStored);
     const kept = posix.openDirectory(stage, cName(KEPT_DIRECTORY));
     if (kept >= 0) {
       putAllBack(posix, root, kept, name, {
-        onMoved: (path) => found.journal.delete(path),
+        onMoved: (path) => forgetStoredAt(found.journal, byStored, path),
         onFailed,
         tick,
       });
@@ -160,6 +162,18 @@ function recoverStage(
       "run again when the disk and the rights there are in order, or move it to its place yourself",
     retry: first.retry,
   });
+}
+
+/** An earlier file was put back under `path`: what the journal says was published there does not stand any more. */
+function forgetStoredAt(
+  journal: Map<string, ManifestEntry>,
+  byStored: ReadonlyMap<string, string>,
+  path: string,
+): void {
+  for (const name of [path, byStored.get(path)]) {
+    const entry = name === undefined ? undefined : journal.get(name);
+    if (entry !== undefined && storedPathLatin1(entry) === path) journal.delete(name!);
+  }
 }
 
 function putAllBack(
@@ -187,6 +201,7 @@ function readJournal(
   posix: Posix,
   stage: DirectoryHandle,
   into: Map<string, ManifestEntry>,
+  byStored: Map<string, string>,
 ): void {
   const fd = posix.openRead(stage, cName(JOURNAL_FILE));
   if (fd < 0) return;
@@ -205,7 +220,10 @@ function readJournal(
       try {
         const entry = JSON.parse(text) as ManifestEntry;
         if (typeof entry.path !== "string" || typeof entry.sha256 !== "string") continue;
-        if (into.size < JOURNAL_ENTRIES_MAX) into.set(entryPathLatin1(entry), entry);
+        if (into.size >= JOURNAL_ENTRIES_MAX) continue;
+        const path = entryPathLatin1(entry);
+        into.set(path, entry);
+        if (entry.codec !== undefined) byStored.set(storedPathLatin1(entry), path);
       } catch {
         continue;
       }

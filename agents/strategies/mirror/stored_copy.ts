@@ -11,12 +11,13 @@ import { cName, KIND_DIRECTORY, KIND_FILE, newStat, type Posix } from "../../pla
 import { type EntryTable, utf8OfLatin1 } from "../../source/entry_table.ts";
 import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
-import { OldEntries } from "./diff.ts";
 import type { FileVerifier } from "./file_verifier.ts";
-import { type ManifestLine, ManifestWriter, openManifest } from "./manifest_file.ts";
-import { lineOfRow, type ManifestEntry } from "./manifest_line.ts";
+import { ManifestWriter, openManifest } from "./manifest_file.ts";
+import { entryPathLatin1, lineOfRow, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
 import { isMhlPath } from "./mhl/own_files.ts";
+import { RowFinder } from "./row_finder.ts";
+import { storedContent, storedPathLatin1 } from "./stored_form.ts";
 
 export interface StoredCheck {
   /** Binding key and top name of the copy. */
@@ -165,18 +166,22 @@ export function checkStored(
       return parent < 0 ? parent : posix.openRead(parent, table.cName(row));
     });
     const dropped = fds.map((fd, k) =>
-      fd >= 0 && verifier.dropCache(fd, items[k]!.entry.sizeBytes ?? 0)
+      fd >= 0 && verifier.dropCache(fd, storedContent(items[k]!.entry).sizeBytes)
     );
     if (items.length > 1) {
-      fds.forEach((fd, k) => fd >= 0 && verifier.readAhead(fd, items[k]!.entry.sizeBytes ?? 0));
+      fds.forEach((fd, k) =>
+        fd >= 0 && verifier.readAhead(fd, storedContent(items[k]!.entry).sizeBytes)
+      );
     }
     items.forEach(({ line, row, entry }, k) => {
       const fd = fds[k]!;
       const path = table.pathLatin1(row);
       if (fd < 0) return result.unreadable.push(failure(display(path), -fd));
       const sizeBytes = entry.sizeBytes ?? 0;
-      const sha256 = entry.sha256!;
-      const verdict = verifier.verify({ fd, sizeBytes, sha256 }, dropped[k]!);
+      // What stands there is checked as it stands: that needs no key.
+      const stored = storedContent(entry);
+      const file = { fd, sizeBytes: stored.sizeBytes, sha256: stored.sha256 ?? "" };
+      const verdict = verifier.verify(file, dropped[k]!);
       posix.close(fd);
       if (verdict.ok) {
         sound[line] = 1;
@@ -200,45 +205,41 @@ export function checkStored(
     });
   };
 
-  let line = -1;
-  const numbered = {
-    next: () => {
-      line++;
-      tick();
-      return manifest.lines.next();
-    },
-  };
-  const onMissing = ({ entry }: ManifestLine, path: string) => {
+  const onMissing = (entry: ManifestEntry) => {
     if (!isFirst) return;
     if (entry.recordedOnly === true) {
       result.recordedOnly++;
       return;
     }
     result.missing.push({
-      path: display(path),
+      path: display(entryPathLatin1(entry)),
       code: "not_found",
       message: `Recorded as a ${entry.type}, but not there`,
       attempts: 1,
     });
   };
   try {
-    // One line is always read ahead, so the line in hand is the one before the newest.
-    const recorded = new OldEntries(numbered);
-    for (let row = 0; row < table.count && !isCancelled(); row++) {
-      const path = table.pathLatin1(row);
-      const entry = recorded.find(path, onMissing)?.entry;
-      const kind = table.columns.kind[row]!;
-      if (entry?.recordedOnly === true && isFirst) result.recordedOnly++;
-      // What stands where only a line should be is nobody's copy.
-      if (entry === undefined || entry.recordedOnly === true) {
-        if (entry === undefined && kind === KIND_FILE && isMhlPath(path)) continue;
-        if (isFirst && kind !== KIND_DIRECTORY && result.extra.length < EXTRA_NAMED_MAX) {
-          result.extra.push(display(path));
-        }
+    const finder = new RowFinder(table);
+    const seen = new Uint8Array(table.count);
+    for (let line = 0; !isCancelled(); line++) {
+      tick();
+      const next = manifest.lines.next();
+      if (next.done) break;
+      const { entry } = next.value;
+      const path = storedPathLatin1(entry);
+      const row = finder.find(path);
+      if (row === undefined) {
+        onMissing(entry);
         continue;
       }
-      if (isContent(entry) && kind === KIND_FILE) {
-        waiting.push({ line: line - 1, row, entry });
+      if (entry.recordedOnly === true) {
+        // What stands where only a line should be is nobody's copy.
+        if (isFirst) result.recordedOnly++;
+        continue;
+      }
+      seen[row] = 1;
+      if (isContent(entry) && table.columns.kind[row] === KIND_FILE) {
+        waiting.push({ line, row, entry });
         waitingBytes += entry.sizeBytes ?? 0;
         if (waiting.length >= BATCH_FILES || waitingBytes >= BATCH_BYTES) drain();
       } else if (isFirst) {
@@ -247,14 +248,28 @@ export function checkStored(
       }
     }
     if (!isCancelled()) {
-      recorded.finish(onMissing);
       drain();
+      if (isFirst) addExtra(result.extra, table, seen, display);
     }
     return result;
   } finally {
     manifest.close();
     directories.close();
     posix.closeDirectory(root);
+  }
+}
+
+function addExtra(
+  extra: string[],
+  table: EntryTable,
+  seen: Uint8Array,
+  display: (path: string) => string,
+): void {
+  for (let row = 0; row < table.count && extra.length < EXTRA_NAMED_MAX; row++) {
+    if (seen[row] === 1 || table.columns.kind[row] === KIND_DIRECTORY) continue;
+    const path = table.pathLatin1(row);
+    if (table.columns.kind[row] === KIND_FILE && isMhlPath(path)) continue;
+    extra.push(display(path));
   }
 }
 

@@ -278,7 +278,14 @@ export class FileRestorer {
     for (;;) {
       if (this.#stopped()) return { kind: "cancelled" };
       this.#tick();
-      const got = content.read(buffer);
+      let got: number;
+      try {
+        got = content.read(buffer);
+      } catch (thrown) {
+        // Decoders throw; a file that is stored as it is has none.
+        if (thrown instanceof BackupError) return wrong("it cannot be decoded");
+        throw thrown;
+      }
       if (got < 0) return sourceFailure(got);
       if (got === 0) break;
       if (offset + got > sizeBytes) return wrong("it is larger than recorded");

@@ -6,12 +6,16 @@ import { Buffer } from "node:buffer";
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import type { Posix } from "../../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../../source/entry_table.ts";
+import { createDecoder, isCodec } from "../codec/codec.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
 import { type PathChain, splitPath } from "./path_chain.ts";
 
 /** Bytes from the beginning to the end, once. */
 export interface Content {
-  /** The next bytes, at most what fits: how many, 0 at the end, or -errno. */
+  /**
+   * The next bytes, at most what fits: how many, 0 at the end, or -errno.
+   * @throws {BackupError} `damaged` when what is stored cannot be decoded
+   */
   read(into: Uint8Array): number;
   close(): void;
 }
@@ -26,16 +30,29 @@ export function openContent(
   path: string,
   entry: ManifestEntry,
 ): Content | number {
-  if (entry.codec !== undefined) {
-    throw new BackupError("unsupported", `Stored as ${String(entry.codec)} by a newer version`, {
-      hint: "Use that version to restore it",
-    });
-  }
+  const { codec } = entry;
+  if (codec !== undefined) requireReadable(codec);
   const { folder, name } = splitPath(storedPath(path, entry));
   const at = chain.folder(folder);
   if (at < 0) return at;
   const fd = posix.openRead(at, name);
-  return fd < 0 ? fd : plainContent(posix, fd, entry.sizeBytes ?? 0);
+  if (fd < 0) return fd;
+  return codec === undefined
+    ? plainContent(posix, fd, entry.sizeBytes ?? 0)
+    : compressedContent(posix, fd, entry.sizeBytes ?? 0);
+}
+
+/** @throws {BackupError} */
+function requireReadable(codec: string): void {
+  if (codec === "zst") return;
+  if (isCodec(codec)) {
+    throw new BackupError("wrong_key", "It is encrypted, and a restore takes no keys yet", {
+      hint: "age -d -i KEY opens it; after that zstd -d what ends in .zst",
+    });
+  }
+  throw new BackupError("unsupported", `Stored as ${codec} by a newer version`, {
+    hint: "Use that version to restore it",
+  });
 }
 
 /** Where its bytes are: in the same folder, under its own name or the one it is stored as. */
@@ -45,6 +62,51 @@ export function storedPath(path: string, entry: ManifestEntry): string {
     : Buffer.from(entry.storedAsBase64, "base64").toString("latin1");
   if (stored === undefined) return path;
   return path.slice(0, path.lastIndexOf("/") + 1) + stored;
+}
+
+const STORED_PIECE_BYTES = 256 << 10;
+
+/** What it reads throws `damaged` for a stored file that is no whole frames, or becomes more or less than recorded. */
+function compressedContent(posix: Posix, fd: number, sizeBytes: number): Content {
+  let failure = 0;
+  const pieces = decoded();
+  let piece: Uint8Array = new Uint8Array(0);
+  posix.willNeed(fd, 0, AHEAD_BYTES);
+
+  function* decoded(): Generator<Uint8Array, void, undefined> {
+    const decoder = createDecoder({ codec: "zst", sizeBytes });
+    const buffer = new Uint8Array(STORED_PIECE_BYTES);
+    for (let offset = 0;;) {
+      const got = posix.readAt(fd, buffer, offset);
+      if (got < 0) {
+        failure = got;
+        return;
+      }
+      if (got === 0) break;
+      offset += got;
+      yield* decoder.push(buffer.subarray(0, got));
+    }
+    yield* decoder.end();
+  }
+
+  return {
+    read(into) {
+      let filled = 0;
+      while (filled < into.length) {
+        if (piece.length === 0) {
+          const next = pieces.next();
+          if (next.done) return filled === 0 ? failure : filled;
+          piece = next.value;
+        }
+        const part = piece.subarray(0, into.length - filled);
+        into.set(part, filled);
+        filled += part.length;
+        piece = piece.subarray(part.length);
+      }
+      return filled;
+    },
+    close: () => void posix.close(fd),
+  };
 }
 
 /** While a piece is hashed and written, the next ones are on their way. */

@@ -1,0 +1,21 @@
+/** Tells data that does not shrink, cheaply. Rule: a wrong answer costs space or time, never bytes. */
+import { constants, zstdCompressSync } from "node:zlib";
+
+/** Below this, compressing costs no more than guessing. */
+const WORTH_GUESSING_BYTES = 64 << 10;
+const SAMPLES = 8;
+const SAMPLE_BYTES = 4 << 10;
+/** What saves less than two percent is stored as it is. */
+const WORTH_IT = 0.98;
+const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** True when samples from all over `bytes` do not shrink: already compressed, encrypted or random. */
+export function isIncompressible(bytes: Uint8Array): boolean {
+  if (bytes.length < WORTH_GUESSING_BYTES) return false;
+  const samples = new Uint8Array(SAMPLES * SAMPLE_BYTES);
+  const stride = Math.floor((bytes.length - SAMPLE_BYTES) / (SAMPLES - 1));
+  for (let i = 0; i < SAMPLES; i++) {
+    samples.set(bytes.subarray(i * stride, i * stride + SAMPLE_BYTES), i * SAMPLE_BYTES);
+  }
+  return zstdCompressSync(samples, FAST).length > samples.length * WORTH_IT;
+}
