@@ -12,8 +12,8 @@ export interface EntryState {
   inode: bigint;
 }
 
-/** Every entry below `root` by its path, the root itself as "". */
-export function treeState(root: string): Map<string, EntryState> {
+/** Every entry below `root` by its path, the root itself as ""; `leftOut` is a name at the top that is not looked at. */
+export function treeState(root: string, leftOut?: string): Map<string, EntryState> {
   const found = new Map<string, EntryState>();
   const add = (path: string) => {
     const full = path === "" ? root : join(root, path);
@@ -33,7 +33,9 @@ export function treeState(root: string): Map<string, EntryState> {
     const { mtimeNs, ino: inode } = stat;
     found.set(path, { kind, text, mode: Number(stat.mode) & 0o7777, mtimeNs, inode });
     if (kind !== "directory") return;
-    for (const name of fs.readdirSync(full).sort()) add(path === "" ? name : `${path}/${name}`);
+    for (const name of fs.readdirSync(full).sort()) {
+      if (path !== "" || name !== leftOut) add(path === "" ? name : `${path}/${name}`);
+    }
   };
   add("");
   return found;
@@ -46,7 +48,11 @@ export function sameCopy(a: EntryState, b: EntryState): boolean {
 }
 
 /** Why SHA256SUMS and the files below `destination` disagree, one sentence each. */
-export function checksumProblems(destination: string, topName: string): string[] {
+export function checksumProblems(
+  destination: string,
+  topName: string,
+  leftOut?: string,
+): string[] {
   const problems: string[] = [];
   const list = fs.readFileSync(join(destination, ".backup-agent/SHA256SUMS"), "utf8");
   const listed = new Set<string>();
@@ -65,7 +71,7 @@ export function checksumProblems(destination: string, topName: string): string[]
       problems.push(`${path}: ${(error as Error).message}`);
     }
   }
-  for (const [path, { kind }] of treeState(join(destination, topName))) {
+  for (const [path, { kind }] of treeState(join(destination, topName), leftOut)) {
     if (kind === "file" && !listed.has(`${topName}/${path}`)) {
       problems.push(`${path} is not listed`);
     }

@@ -586,8 +586,11 @@ class LaneThread {
       return { problems: [], warnings };
     } catch (thrown) {
       task.xxh64 = undefined;
-      const { code, message } = asBackupError(thrown);
-      return { problems: [{ row: 0, code, message, retry: "no" }], warnings: [] };
+      const error = asBackupError(thrown);
+      const hint = error.hint === undefined ? "" : `. ${error.hint}`;
+      const message =
+        `The ASC MHL of ${task.share.name} could not be written: ${error.message}${hint}`;
+      return { problems: [{ row: 0, code: error.code, message, retry: "no" }], warnings: [] };
     }
   }
 

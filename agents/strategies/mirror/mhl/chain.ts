@@ -3,13 +3,14 @@
  * is kept to the letter, and a chain that does not fit the files beside it is not gone on with.
  */
 import { BackupError } from "../../../../protocol/base/errors.ts";
-import { posixError } from "../../../platform/errno.ts";
+import { ENOENT, posixError } from "../../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../../platform/posix.ts";
-import { readSmallFile, replaceSmallFile } from "../../../platform/small_file.ts";
+import { readSmallFile } from "../../../platform/small_file.ts";
 import { latin1OfUtf8, utf8OfLatin1 } from "../../../source/entry_table.ts";
 import { c4OfFile } from "./c4.ts";
 import { CHAIN_NAMESPACE, XML_START, xmlText } from "./mhl_xml.ts";
 import { CHAIN_FILE, generationOf } from "./own_files.ts";
+import { placeFile } from "./place_file.ts";
 
 const START = `${XML_START}<ascmhldirectory xmlns="${CHAIN_NAMESPACE}">\n`;
 const END = "</ascmhldirectory>";
@@ -54,9 +55,9 @@ export function readChain(
   for (const [, number, path, c4] of text.matchAll(ENTRY)) {
     tick();
     const file = plainText(path!);
-    if (file.includes("/") || posix.statAt(folder, cName(file), stat) < 0) {
-      throw damaged(display, `${file} is in its chain and not there`);
-    }
+    const found = file.includes("/") ? -ENOENT : posix.statAt(folder, cName(file), stat);
+    if (found === -ENOENT) throw damaged(display, `${file} is in its chain and not there`);
+    if (found < 0) throw posixError(found, "read", `${display}/${file}`);
     if (Number(number) <= chain.newest) throw damaged(display, "its chain is not in order");
     chain.newest = Number(number);
     newestFile = file;
@@ -82,12 +83,13 @@ export function addToChain(chain: Chain, generation: number, file: string, c4: s
 
 export function writeChain(
   posix: Posix,
+  stage: DirectoryHandle,
   folder: DirectoryHandle,
   chain: Chain,
   display: string,
 ): void {
   const bytes = new TextEncoder().encode(chain.text);
-  replaceSmallFile(posix, folder, CHAIN_FILE, bytes, `${display}/${CHAIN_FILE}`);
+  placeFile(posix, stage, folder, CHAIN_FILE, `${display}/${CHAIN_FILE}`, (write) => write(bytes));
 }
 
 function unchained(
@@ -139,7 +141,7 @@ function plainText(text: string): string {
 }
 
 function damaged(display: string, what: string): BackupError {
-  return new BackupError("damaged", `No ASC MHL was written to ${display}: ${what}`, {
+  return new BackupError("damaged", `${display}: ${what}`, {
     path: display,
     hint: "Look at that folder; once it is moved away, a new chain begins",
   });

@@ -15,10 +15,14 @@ import {
   newStat,
   type Posix,
 } from "../../../platform/posix.ts";
-import { writeAll } from "../../../platform/small_file.ts";
 import { latin1OfUtf8, NONE, utf8OfLatin1 } from "../../../source/entry_table.ts";
 import { OldEntries } from "../diff.ts";
-import { STATUS_REVERIFIED, STATUS_UNCHANGED, STATUS_VERIFIED } from "../entry_status.ts";
+import {
+  STATUS_REVERIFIED,
+  STATUS_UNCHANGED,
+  STATUS_UNFINISHED,
+  STATUS_VERIFIED,
+} from "../entry_status.ts";
 import type { LaneTask } from "../lane_task.ts";
 import { openManifest } from "../manifest_file.ts";
 import type { FileVersion, ManifestEntry } from "../manifest_line.ts";
@@ -37,6 +41,7 @@ import {
   xmlText,
 } from "./mhl_xml.ts";
 import { generationName, MHL_DIRECTORY } from "./own_files.ts";
+import { flushFolder, placeFile } from "./place_file.ts";
 import { Xxh64 } from "./xxh64.ts";
 
 export interface Generation {
@@ -50,8 +55,6 @@ export interface Generation {
 }
 
 const WRITE_CHARACTERS = 256 << 10;
-/** In the stage, until it is whole. */
-const TEMPORARY = cName("mhl");
 const OWNER_WRITES = 0o300;
 
 /**
@@ -78,21 +81,13 @@ export function writeGeneration(input: Generation): string[] {
       const file = generationName(generation, xmlName(name), input.createdAtMs);
       const stage = task.stage();
       if (stage < 0) throw posixError(stage, "create", display);
-      const c4 = writeList(input, survey, generation, stage, `${display}/${file}`);
-      const moved = posix.rename(stage, TEMPORARY, folder, cName(file));
-      if (moved < 0) throw posixError(moved, "write", `${display}/${file}`);
-      const flushed = posix.flushDirectory(folder);
-      if (flushed < 0) throw posixError(flushed, "flush", display);
+      const c4 = writeList(input, survey, generation, { stage, folder, file, display });
       addToChain(chain, generation, file, c4);
-      writeChain(posix, folder, chain, display);
+      writeChain(posix, stage, folder, chain, display);
     } finally {
       posix.closeDirectory(folder);
     }
-    posix.flushDirectory(top);
   } finally {
-    // What we added is not the source's: its folder keeps the source's time.
-    const { mtimeSec, mtimeNsec } = task.table.columns;
-    posix.setFileTimes(top, mtimeSec[0]!, mtimeNsec[0]!);
     posix.closeDirectory(top);
   }
   return survey.leftOut.map((path) =>
@@ -110,18 +105,22 @@ function openFolder(
   const stat = newStat();
   const name = cName(MHL_DIRECTORY);
   if (posix.statAt(top, name, stat) < 0) {
+    // What we add is not the source's: its folder is finished once more, and gets the source's mode and time again.
+    task.status[0] = STATUS_UNFINISHED;
     const isLocked = posix.statDirectory(top, stat) === 0 &&
       (stat.mode & OWNER_WRITES) !== OWNER_WRITES;
     if (isLocked) posix.setFileMode(top, stat.mode | OWNER_WRITES);
     const made = posix.makeDirectory(top, name, 0o755);
-    if (isLocked) posix.setFileMode(top, stat.mode);
     if (made < 0 && made !== -EEXIST) throw posixError(made, "create", display);
   }
   const folder = posix.openDirectory(top, name);
-  if (folder < 0) {
-    const { mtimeSec, mtimeNsec } = task.table.columns;
-    posix.setFileTimes(top, mtimeSec[0]!, mtimeNsec[0]!);
-    throw posixError(folder, "open", display);
+  if (folder < 0) throw posixError(folder, "open", display);
+  // Also one that an interrupted run made: what goes into it lasts as long as its own name does.
+  try {
+    flushFolder(posix, top, display);
+  } catch (thrown) {
+    posix.closeDirectory(folder);
+    throw thrown;
   }
   return folder;
 }
@@ -194,29 +193,23 @@ function directoryHashes(task: LaneTask): Map<number, DirectoryHashes> {
   return found;
 }
 
-/** Writes the list under its temporary name and flushes it; answers its C4. */
+/** Puts the list into its folder; answers its C4. */
 function writeList(
   input: Generation,
   survey: Survey,
   generation: number,
-  stage: DirectoryHandle,
-  display: string,
+  to: { stage: DirectoryHandle; folder: DirectoryHandle; file: string; display: string },
 ): string {
   const { posix, task } = input;
-  posix.unlink(stage, TEMPORARY);
-  const fd = posix.createFile(stage, TEMPORARY);
-  if (fd < 0) throw posixError(fd, "create", display);
   const sha512 = createHash("sha512");
-  let text = "";
-  const drain = () => {
-    const bytes = new TextEncoder().encode(text);
-    text = "";
-    sha512.update(bytes);
-    const result = writeAll(posix, fd, bytes);
-    if (result < 0) throw posixError(result, "write", display);
-  };
-  try {
-    text = head(input, survey);
+  placeFile(posix, to.stage, to.folder, to.file, `${to.display}/${to.file}`, (write) => {
+    let text = head(input, survey);
+    const drain = () => {
+      const bytes = new TextEncoder().encode(text);
+      text = "";
+      sha512.update(bytes);
+      write(bytes);
+    };
     let isEmpty = true;
     withOldEntries(input, (entries) => {
       for (let row = 0; row < task.table.count; row++) {
@@ -232,12 +225,7 @@ function writeList(
     });
     text += isEmpty ? "</hashlist>\n" : "  </hashes>\n</hashlist>\n";
     drain();
-    posix.setFileMode(fd, 0o644);
-    const flushed = posix.flushFile(fd);
-    if (flushed < 0) throw posixError(flushed, "flush", display);
-  } finally {
-    posix.close(fd);
-  }
+  });
   return c4Of(sha512);
 }
 
