@@ -83,6 +83,8 @@ export interface DiffInput {
   keepsOwners: boolean;
   /** Whether a file here keeps the time it is given; asked only when a time is not the expected one. */
   keepsTimes(): boolean;
+  /** The destination takes `Name` and `name` for one. */
+  foldsCase?: boolean;
   /** Unchanged files are verified too, so their recorded hashes are needed. */
   readsAllBack: boolean;
   tick(): void;
@@ -182,7 +184,9 @@ export function diff(input: DiffInput): DiffResult {
       const hasXattrs = line === undefined
         ? !table.hasXattrs(i)
         : recordsXattrs(line.entry, table, i);
-      status[i] = finished && hasXattrs ? STATUS_UNCHANGED : STATUS_UNFINISHED;
+      // Where names fold it may stand there under the name it had.
+      const isNamed = line !== undefined || input.foldsCase !== true;
+      status[i] = finished && hasXattrs && isNamed ? STATUS_UNCHANGED : STATUS_UNFINISHED;
       noteOldForm();
       const isRecorded = line?.entry.type === "directory" && sameMetadata(table, i, line.entry);
       if (!finished || !isRecorded) {
@@ -233,7 +237,8 @@ export function diff(input: DiffInput): DiffResult {
       const first = c.linkTo[i]!;
       const stray = strayName(task, i, journal.get(task.path(first)), path, line?.entry);
       if (stray !== undefined) result.strays.push({ row: i, entry: stray });
-      const linked = line?.entry.type === "file" && isLinked(i);
+      const linked = line?.entry.type === "file" && line.entry.goneAtMs === undefined &&
+        namesSameFirst(table, i, line.entry) && isLinked(i);
       const mayBeAlone = !capabilities.hardLinks || status[first] === STATUS_FAILED;
       if (linked) {
         status[i] = STATUS_UNCHANGED;
@@ -246,7 +251,8 @@ export function diff(input: DiffInput): DiffResult {
         result.filesUnchanged++;
         result.ownFiles.push(i);
         task.encoded?.setFrom(i, line.entry);
-        if (input.readsAllBack) task.setKnownSha256(i, line.entry.sha256!);
+        const isHashed = task.xxh64 === undefined || task.xxh64.adopt(i, line.entry.xxh64);
+        if (input.readsAllBack || !isHashed) task.setKnownSha256(i, line.entry.sha256!);
       } else {
         status[i] = STATUS_WANTED;
         noteOldForm();
@@ -264,7 +270,8 @@ export function diff(input: DiffInput): DiffResult {
       continue;
     }
     const stands = line !== undefined && line.entry.recordedOnly !== true &&
-      sameMetadata(table, i, line.entry) && copyStat(i, stat) &&
+      sameMetadata(table, i, line.entry) && namesSameFirst(table, i, line.entry) &&
+      copyStat(i, stat) &&
       stat.kind === kind && sameTime(i, stat) &&
       (kind !== KIND_SYMLINK || sameTarget(posix, task, i)) &&
       (!isDevice(kind) || stat.rdev === c.sizeBytes[i]) &&
@@ -317,8 +324,14 @@ function sameFile(table: LaneTask["table"], i: number, entry: ManifestEntry): bo
 
 /** The further name that row `i` is now, of the same file. */
 function isFurtherName(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
-  const first = utf8OfLatin1(table.pathLatin1(table.columns.linkTo[i]!));
-  return entry.hardLinkTo === first && sameContent(table, i, entry);
+  return namesSameFirst(table, i, entry) && sameContent(table, i, entry);
+}
+
+/** The line says of row `i` what is so now: a name of its own, or a further name of the same entry. */
+function namesSameFirst(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {
+  const first = table.columns.linkTo[i]!;
+  return entry.hardLinkTo ===
+    (first === NONE ? undefined : utf8OfLatin1(table.pathLatin1(first)));
 }
 
 function sameContent(table: LaneTask["table"], i: number, entry: ManifestEntry): boolean {

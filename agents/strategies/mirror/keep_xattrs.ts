@@ -101,5 +101,10 @@ function setEach(
 
 function worse(kept: Kept, result: number): Kept {
   if (result >= 0 || result === -ENODATA) return kept;
-  return REFUSALS.has(-result) ? SOME_REFUSED : result;
+  return isRefusal(result) ? SOME_REFUSED : result;
+}
+
+/** The attribute is not taken there, which is no failure of the disk. */
+export function isRefusal(result: number): boolean {
+  return REFUSALS.has(-result);
 }

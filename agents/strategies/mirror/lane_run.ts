@@ -656,12 +656,11 @@ export class LaneRun {
   }
 
   async #makeOthers(wanted: number[]): Promise<number[]> {
-    const { linkTo } = this.table.columns;
+    const { kind, linkTo } = this.table.columns;
     // Whose first name cannot stand here becomes a file of its own.
-    const alone = wanted.filter((row) => this.#unholdable.has(linkTo[row]!));
-    const others = wanted.filter((row) =>
-      !this.#unholdable.has(linkTo[row]!) && !this.#failsWithFirst(row)
-    );
+    const isAlone = (row: number) => kind[row] === KIND_FILE && this.#unholdable.has(linkTo[row]!);
+    const alone = wanted.filter(isAlone);
+    const others = wanted.filter((row) => !isAlone(row) && !this.#failsWithFirst(row));
     if (others.length === 0 || this.#tools.signal.aborted) return alone;
     const moved = await this.#makeOthersOf(others);
     const failed = new Set([...moved.problems.map((p) => p.row), ...moved.asFiles]);
@@ -674,8 +673,12 @@ export class LaneRun {
     return [...alone, ...moved.asFiles];
   }
 
-  /** A further name of a file that is not here fails as its first name did, instead of naming an older copy. */
+  /**
+   * A further name of a file that is not here fails as its first name did, instead of naming an older copy. Links and
+   * nodes have no content to miss: they are made by themselves then.
+   */
   #failsWithFirst(row: number): boolean {
+    if (this.table.columns.kind[row] !== KIND_FILE) return false;
     const fail = this.#gaveUp.get(this.table.columns.linkTo[row]!);
     fail?.(row);
     return fail !== undefined;

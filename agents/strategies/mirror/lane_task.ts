@@ -226,11 +226,17 @@ export class LaneTask {
     return from.toString("hex", i * 32, i * 32 + 32);
   }
 
-  close(): void {
+  /** After a folder of the copy got another name. */
+  reopenFinals(): void {
     this.#finals?.close();
     this.#finals = undefined;
     if (this.#finalRoot >= 0) this.#posix.closeDirectory(this.#finalRoot);
+    this.#finalRoot = -1;
+  }
+
+  close(): void {
+    this.reopenFinals();
     if (this.#stage >= 0) this.#posix.closeDirectory(this.#stage);
-    this.#finalRoot = this.#stage = -1;
+    this.#stage = -1;
   }
 }

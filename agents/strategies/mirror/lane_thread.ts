@@ -392,6 +392,7 @@ class LaneThread {
         mtimeToleranceMs: this.#mtimeToleranceMs(),
         capabilities,
         keepsOwners: this.#identity.uid === 0 && capabilities.owners,
+        foldsCase: destination.foldsCase,
         readsAllBack: request.readsAllBack,
         keepsTimes: () => keepsTimes ??= request.dryRun || this.#keepsTimes(task),
         tick: () => this.#tick(),

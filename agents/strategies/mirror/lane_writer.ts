@@ -41,6 +41,7 @@ import {
   STATUS_WANTED,
 } from "./entry_status.ts";
 import type { EncodedFile } from "./encoded_file.ts";
+import { FoldedFolders } from "./folded_folders.ts";
 import {
   type Kept,
   setXattrsAt,
@@ -395,6 +396,7 @@ export class LaneWriter {
     if (made === -EEXIST && (written[0] === 1 || status[0] === STATUS_UNFINISHED)) {
       this.#makeWritable(task, 0, this.#destination.root, cName(task.share.name));
     }
+    const folders = this.#destination.foldsCase ? new FoldedFolders(this.#posix) : undefined;
     for (let i = 1; i < table.count; i++) {
       if (table.columns.kind[i] !== KIND_DIRECTORY) continue;
       if (status[i] !== STATUS_UNFINISHED && written[i] === 0) continue;
@@ -410,7 +412,13 @@ export class LaneWriter {
           status[table.columns.parent[i]!] = STATUS_UNFINISHED;
           result = this.#displace(task, i, parent, name, warnings, false).result;
           if (result >= 0) result = this.#posix.makeDirectory(parent, name, 0o700);
-        } else if (result === 0) this.#makeWritable(task, i, parent, name);
+        } else if (result === 0) {
+          this.#makeWritable(task, i, parent, name);
+          const parentRow = table.columns.parent[i]!;
+          if (folders?.rename(parentRow, parent, table.nameLatin1(i)) === true) {
+            task.reopenFinals();
+          }
+        }
       }
       if (result < 0) problems.push(this.#problem(task, i, result, "create the folder"));
     }

@@ -107,14 +107,17 @@ export function lineOfRow(
     verifiedAtMs?: number;
     xxh64?: string | undefined;
     stored?: StoredForm | undefined;
+    /** The row with the file's size, times, owner, mode and attributes: the first name's, for a further one. */
+    contentRow?: number;
   },
 ): string {
   const c = table.columns;
+  const r = extra.contentRow ?? i;
   const kind = c.kind[i]!;
   let line = `${lineStart(path)}${TYPE_NAMES[kind]}"`;
   const v = extra.version;
   if (kind === KIND_FILE) {
-    line += `,"sizeBytes":${v?.sizeBytes ?? c.sizeBytes[i]}`;
+    line += `,"sizeBytes":${v?.sizeBytes ?? c.sizeBytes[r]}`;
   } else if (kind === KIND_SYMLINK) {
     const target = table.cLinkTarget(i);
     line += `,${
@@ -125,22 +128,22 @@ export function lineOfRow(
   }
   line += `,"mtimeNs":"${
     v === undefined
-      ? nanoseconds(c.mtimeSec[i]!, c.mtimeNsec[i]!)
+      ? nanoseconds(c.mtimeSec[r]!, c.mtimeNsec[r]!)
       : nanoseconds(v.mtimeSec, v.mtimeNsec)
   }"`;
   if (kind === KIND_FILE) {
     line += v === undefined
-      ? `,"ctimeNs":"${nanoseconds(c.ctimeSec[i]!, c.ctimeNsec[i]!)}"` +
-        `,"inode":"${inodeText(c.inodeLow[i]!, c.inodeHigh[i]!)}"`
+      ? `,"ctimeNs":"${nanoseconds(c.ctimeSec[r]!, c.ctimeNsec[r]!)}"` +
+        `,"inode":"${inodeText(c.inodeLow[r]!, c.inodeHigh[r]!)}"`
       : `,"ctimeNs":"${nanoseconds(v.ctimeSec, v.ctimeNsec)}"` +
         `,"inode":"${inodeText(v.inodeLow, v.inodeHigh)}"`;
   }
-  line += `,"mode":${v?.mode ?? c.mode[i]},"uid":${v?.uid ?? c.uid[i]},"gid":${v?.gid ?? c.gid[i]}`;
-  if (v?.xattrs !== undefined || table.hasXattrs(i)) {
-    const xattrs = v?.xattrs ?? table.xattrs(i);
+  line += `,"mode":${v?.mode ?? c.mode[r]},"uid":${v?.uid ?? c.uid[r]},"gid":${v?.gid ?? c.gid[r]}`;
+  if (v?.xattrs !== undefined || table.hasXattrs(r)) {
+    const xattrs = v?.xattrs ?? table.xattrs(r);
     if (xattrs.length > 0) line += `,${xattrsField(xattrs)}`;
   }
-  if (v === undefined ? (c.flags[i]! & FLAG_SPARSE) !== 0 : isSparse(v)) line += ',"sparse":true';
+  if (v === undefined ? (c.flags[r]! & FLAG_SPARSE) !== 0 : isSparse(v)) line += ',"sparse":true';
   const first = c.linkTo[i]!;
   if (first !== NONE) line += `,${pathFields("hardLinkTo", table.pathLatin1(first))}`;
   if (extra.sha256 !== undefined) line += `,"sha256":"${extra.sha256}"`;

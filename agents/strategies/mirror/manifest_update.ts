@@ -17,6 +17,7 @@ import {
   STATUS_UNFINISHED,
   STATUS_VERIFIED,
 } from "./entry_status.ts";
+import { FoldedPlaces } from "./folded_places.ts";
 import type { LaneTask } from "./lane_task.ts";
 import {
   MANIFEST_FORMAT,
@@ -76,6 +77,7 @@ export function updateManifest(input: ManifestUpdate): void {
     });
     const unknownBelow = unlistedDirectories(task);
     const hashOfFirst = firstNames(task);
+    const places = new FoldedPlaces(task, destination.foldsCase, input.tick);
     const entries = new OldEntries(old?.lines);
     /** A path whose folder gave way to something else, with a slash: what was below it lies in `displaced/` now. */
     let displacedBelow: string | undefined;
@@ -83,6 +85,7 @@ export function updateManifest(input: ManifestUpdate): void {
       input.tick();
       if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
       if (isDisplacedByForm(task, entry)) return;
+      if (places.isTaken(path)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
       writer.add(known ? `${text.slice(0, -1)},"goneAtMs":${input.verifiedAtMs}}` : text);
     };
@@ -121,8 +124,12 @@ export function updateManifest(input: ManifestUpdate): void {
         const { verifiedAtMs } = input;
         const stored = task.encoded?.form(i);
         const xxh64 = xxh64OfRow(task, i, sha256, oldLine);
-        writer.add(lineOfRow(table, i, path, { sha256, version, verifiedAtMs, xxh64, stored }));
+        // A further name is what its first one was when that was read, however this row was listed before.
+        const contentRow = first === NONE ? i : first;
+        const content = { sha256, version, verifiedAtMs, xxh64, stored, contentRow };
+        writer.add(lineOfRow(table, i, path, content));
       } else if (status[i] === STATUS_RECORDED) {
+        if (oldLine !== undefined) input.replaced?.add(oldLine, undefined);
         writer.add(recordedLine(table, i, path));
       } else if (
         oldLine !== undefined &&

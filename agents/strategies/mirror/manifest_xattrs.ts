@@ -52,7 +52,8 @@ function keyOfName(name: string): string {
     : `=${Buffer.from(name, "latin1").toString("base64")}`;
 }
 
-function nameOfKey(key: string): string {
+/** The attribute's name, one byte a character, as the platform port takes it. */
+export function nameOfKey(key: string): string {
   return key.startsWith("=")
     ? Buffer.from(key.slice(1), "base64").toString("latin1")
     : latin1OfUtf8(key);

@@ -5,7 +5,9 @@
 import { Buffer } from "node:buffer";
 import { EINVAL, ENODATA, EOPNOTSUPP, EPERM } from "../../../platform/errno.ts";
 import type { DirectoryHandle, Posix } from "../../../platform/posix.ts";
+import { isRefusal } from "../keep_xattrs.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
+import { nameOfKey } from "../manifest_xattrs.ts";
 
 export interface EntryMetadata {
   mode: number;
@@ -60,7 +62,8 @@ function xattrsOf(recorded: unknown): EntryMetadata["xattrs"] | undefined {
   const pairs = Object.entries(recorded);
   if (pairs.length > XATTRS_MAX) return undefined;
   const found: [string, Uint8Array][] = [];
-  for (const [name, value] of pairs) {
+  for (const [key, value] of pairs) {
+    const name = nameOfKey(key);
     if (typeof value !== "string" || name === "" || name.includes("\0")) return undefined;
     found.push([name, Buffer.from(value, "base64")]);
   }
@@ -119,7 +122,10 @@ export class MetadataSetter {
   }
 
   #attribute(result: number): number {
-    return result === -ENODATA ? 0 : this.#counted("attributes", result);
+    if (result === -ENODATA) return 0;
+    if (!isRefusal(result)) return result;
+    this.notKept.attributes++;
+    return 0;
   }
 
   #counted(what: keyof NotKept, result: number): number {
