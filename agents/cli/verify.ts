@@ -29,11 +29,15 @@ export function createVerifyCommand(verifyDestination: VerifyDestination): Comma
     about: [
       "Reads every file at DEST and its earlier versions, or only those of the copies named NAME, and compares it with the SHA-256 recorded when it " +
       "was written. Nothing is changed but the dates of verification.",
+      "With --repair-from OTHER everything recorded is made right again: files from OTHER, another destination of the " +
+      "same backup, whose bytes are checked first; links, folders, modes and times from the list at DEST. OTHER is only " +
+      "read, and what is not recorded is named and never deleted.",
     ],
-    options: ["timeout", "wait", "json", "quiet", "verbose"],
+    options: ["repairFrom", "timeout", "wait", "json", "quiet", "verbose"],
     examples: [
       { says: "everything on that disk", words: "verify /mnt/ssd" },
       { says: "one copy, for a script", words: "verify /mnt/ssd Documents --json" },
+      { says: "put right what is damaged", words: "verify /mnt/ssd --repair-from /mnt/nas" },
     ],
     exitCodes: [0, 1, 2, 10, 11, 130],
     run: (call) => runVerify(call, verifyDestination),
@@ -50,6 +54,9 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
   }
   const destination = typed.replace(/(?<=.)\/+$/, "");
   const path = typedPath(typed, surroundings.folder);
+  const repairFrom = settings.get("repairFrom").value.map((other) =>
+    typedPath(other, surroundings.folder)
+  );
   const json = settings.get("json").value;
   const quiet = settings.get("quiet").value;
   const verbose = settings.get("verbose").value;
@@ -64,6 +71,7 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
     outcome = await verifyDestination({
       path,
       names,
+      repairFrom,
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => {

@@ -11,6 +11,16 @@ export interface VerifyProgress {
   currentFile: string;
 }
 
+export interface RepairedEntry {
+  path: string;
+  /** What was wrong with it. */
+  what: string;
+  /** The destination its content came from; absent when what is recorded was enough. */
+  from?: string;
+  /** Below `.backup-agent/`: where what stood under its name is now. */
+  displacedTo?: string;
+}
+
 export interface VerifyOutcome {
   filesVerified: number;
   bytesVerified: number;
@@ -22,6 +32,10 @@ export interface VerifyOutcome {
   /** There, but not recorded: nothing is known about them. */
   extra: string[];
   unreadable: FileFailure[];
+  /** What a repair put right; absent when none was asked for. */
+  repaired?: RepairedEntry[];
+  /** What a person should know of the repair, a sentence each. */
+  warnings?: string[];
   /** Entries that the destination cannot hold: recorded for a restore, and nothing stands there. */
   recordedOnly: number;
   /** When this verification ended; absent when no file was sound. */
@@ -29,12 +43,15 @@ export interface VerifyOutcome {
 }
 
 /**
- * Reads back what is recorded at a destination, or only the copies named.
+ * Reads back what is recorded at a destination, or only the copies named, and repairs it when others are named. The
+ * outcome then lists as damaged, missing or unreadable what still is.
  * @throws {BackupError} `destination_missing` when there is no marker.
  */
 export type VerifyDestination = (options: {
   path: string;
   names: readonly string[];
+  /** Other destinations, absolute, to repair from; none: nothing is repaired. */
+  repairFrom: readonly string[];
   /** How long one disk operation may take. */
   timeoutMs: number;
   /** How long a destination that another run uses is waited for. */

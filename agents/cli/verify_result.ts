@@ -17,6 +17,8 @@ import { isSound, type VerifyOutcome, type VerifyProgress } from "./verify_port.
 
 const BAR_COLUMNS = 30;
 const EXTRA_NAMES_SHOWN = 20;
+const REPAIR_HINT =
+  "If another destination has the same copies, add --repair-from OTHER to put this one right.";
 const VERIFIED_HOW = {
   disk: " from disk",
   cache: " from cache",
@@ -101,11 +103,14 @@ export function renderVerifyResult(
     isSound(outcome)
       ? `${style.good(style.glyphs.done)} ${style.bold(sound)}`
       : `${style.bad(style.glyphs.failed)} ${style.bold(unsound)}`,
+    ...repairedLines(outcome, style),
     ...recordedLines(outcome.recordedOnly),
     ...named("Damaged", outcome.damaged, style),
     ...named("Missing", outcome.missing, style),
     ...named("Could not be read", outcome.unreadable, style),
     ...extraLines(outcome.extra, facts.verbose ? Infinity : EXTRA_NAMES_SHOWN),
+    ...(outcome.warnings ?? []).map((warning) => style.bad(`Warning: ${visibleText(warning)}`)),
+    ...(isSound(outcome) || outcome.repaired !== undefined ? [] : [REPAIR_HINT]),
   ];
 }
 
@@ -135,6 +140,19 @@ export function* verifyEndMessages(
   facts: { destination: string; elapsedMs: number },
 ): Generator<Record<string, unknown>> {
   const { destination } = facts;
+  for (const { path, what, from, displacedTo } of outcome.repaired ?? []) {
+    yield {
+      message_type: "repaired",
+      path,
+      what,
+      ...(from === undefined ? {} : { from }),
+      ...(displacedTo === undefined ? {} : { displaced_to: displacedTo }),
+      destination,
+    };
+  }
+  for (const message of outcome.warnings ?? []) {
+    yield { message_type: "warning", message, destination };
+  }
   const groups = {
     damaged: outcome.damaged,
     missing: outcome.missing,
@@ -169,10 +187,25 @@ export function* verifyEndMessages(
     files_unreadable: outcome.unreadable.length,
     recorded_only: outcome.recordedOnly,
     extra: outcome.extra,
+    ...(outcome.repaired === undefined ? {} : { entries_repaired: outcome.repaired.length }),
     ...(outcome.lastVerifiedAtMs === undefined
       ? {}
       : { last_verification: new Date(outcome.lastVerifiedAtMs).toISOString() }),
   };
+}
+
+function repairedLines({ repaired = [] }: VerifyOutcome, style: Style): string[] {
+  if (repaired.length === 0) return [];
+  return [
+    style.good(`Repaired (${formatCount(repaired.length)}):`),
+    ...repaired.map(({ path, what, from, displacedTo }) => {
+      const taken = from === undefined ? "" : `; taken from ${from}`;
+      const moved = displacedTo === undefined
+        ? ""
+        : `; what stood there is now .backup-agent/${displacedTo}`;
+      return `  ${visibleText(`${path}: ${what}${taken}${moved}`)}`;
+    }),
+  ];
 }
 
 function named(title: string, failures: readonly FileFailure[], style: Style): string[] {

@@ -80,11 +80,48 @@ Deno.test("damaged, missing and unreadable files are named and the exit code is 
     "  Documents/c: Input/output error",
     "Not recorded, so not checked (1):",
     "  Documents/new",
+    "If another destination has the same copies, add --repair-from OTHER to put this one right.",
     "",
   ]);
   const quiet = await verify(["/d", "-q"], () => Promise.resolve(UNSOUND));
   assert.deepEqual([quiet.out, quiet.err], ["", run.out]);
   assert.equal((await verify(["/d", "-q"], () => Promise.resolve(SOUND))).err, "");
+});
+
+Deno.test("what was repaired is named with what was wrong and where it came from, and leaves exit code 0", async () => {
+  let asked: readonly string[] = [];
+  const act: VerifyDestination = ({ repairFrom }) => {
+    asked = repairFrom;
+    return Promise.resolve({
+      ...SOUND,
+      repaired: [
+        { path: "Documents/a", what: "The checksum is not the recorded one", from: "/nas" },
+        { path: "Documents/b", what: "Recorded as a file", displacedTo: "displaced/s1-repair-3" },
+      ],
+      warnings: ["Nothing more is taken from /usb: It is gone"],
+    });
+  };
+  const words = ["/d", "--repair-from", "/nas", "--repair-from", "usb"];
+  const run = await verify(words, act);
+  assert.deepEqual(asked, ["/nas", "/here/usb"]);
+  assert.equal(run.code, 0);
+  assert.deepEqual(run.out.split("\n").slice(1), [
+    "Repaired (2):",
+    "  Documents/a: The checksum is not the recorded one; taken from /nas",
+    "  Documents/b: Recorded as a file; what stood there is now .backup-agent/displaced/s1-repair-3",
+    "Warning: Nothing more is taken from /usb: It is gone",
+    "",
+  ]);
+  const json = await verify([...words, "--json"], act);
+  const lines = json.out.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map((line) => [line.message_type, line.path, line.from]), [
+    ["status", undefined, undefined],
+    ["repaired", "Documents/a", "/nas"],
+    ["repaired", "Documents/b", undefined],
+    ["warning", undefined, undefined],
+    ["summary", undefined, undefined],
+  ]);
+  assert.equal(lines[4].entries_repaired, 2);
 });
 
 Deno.test("what is only recorded is said and is no damage", async () => {

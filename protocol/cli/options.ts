@@ -301,6 +301,15 @@ export const OPTIONS = {
     defaultValue: false,
     help: "Show what would be copied, with sizes; write nothing",
   }),
+  repairFrom: option<string[]>({
+    flag: "repair-from",
+    placeholder: "OTHER",
+    repeatable: true,
+    lasting: false,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Put right what is damaged or missing from this other destination; repeat for more",
+  }),
   json: option<boolean>({
     flag: "json",
     schema: switchValue,

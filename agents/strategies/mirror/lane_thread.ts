@@ -50,6 +50,7 @@ import { manifestName, updateManifest } from "./manifest_update.ts";
 import { writeGeneration } from "./mhl/write_generation.ts";
 import { removeStrays, retireOldForms } from "./old_forms.ts";
 import { DONE_PREFIX, recover } from "./recovery.ts";
+import { repairMethods } from "./repair_thread.ts";
 import {
   checkStored,
   countStored,
@@ -190,6 +191,7 @@ export function openLaneThread(
     checkStored: (check: StoredCheck): StoredResult => lane.checkStored(check),
     stampVerified: (request: Parameters<typeof stampVerified>[2]): void =>
       stampVerified(posix, lane.destination, request, () => Atomics.add(cells.operations, 0, 1)),
+    ...repairMethods(posix, () => lane.destination, lane.verifier, cells, identity.uid),
     finish: (): void => lane.finish(),
     close: (): void => lane.close(),
   };
@@ -276,6 +278,10 @@ class LaneThread {
   get destination(): OpenDestination {
     if (this.#destination === undefined) throw new TypeError("The destination is not open");
     return this.#destination;
+  }
+
+  get verifier(): FileVerifier {
+    return this.#verifier;
   }
 
   get writer(): LaneWriter {

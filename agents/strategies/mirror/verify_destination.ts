@@ -9,6 +9,14 @@ import type { Inspection } from "../../destinations/local_destination.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import {
+  openOthers,
+  repairCopy,
+  type RepairedEntry,
+  type RepairJob,
+  type RepairOther,
+  type RepairOutcome,
+} from "./repair_destination.ts";
 import { checkVersionsOf, countAllVersions } from "./verify_versions.ts";
 import type { StoredCheck, StoredResult, StoredTotals } from "./stored_copy.ts";
 
@@ -17,6 +25,8 @@ export interface VerifyOptions {
   path: string;
   /** Top names to check; empty = all. */
   names: readonly string[];
+  /** Other destinations, absolute, that damaged and missing files are taken from, in this order; none: only look. */
+  repairFrom?: readonly string[];
   /** How long one disk operation may take. */
   timeoutMs: number;
   /** How long a destination that another run uses is waited for. */
@@ -41,6 +51,10 @@ export interface VerifyOutcome {
   missing: FileFailure[];
   extra: string[];
   unreadable: FileFailure[];
+  /** What a repair put right; absent when none was asked for. */
+  repaired?: RepairedEntry[];
+  /** What a person should know of the repair, a sentence each. */
+  warnings?: string[];
   recordedOnly: number;
   lastVerifiedAtMs?: number;
 }
@@ -62,7 +76,9 @@ export async function verifyDestination(
   const { clock, signal } = options;
   const watch = new ThreadWatch(clock, options.timeoutMs);
   const threads: ThreadClient[] = [];
-  const cancel = () => threads.forEach((thread) => thread.cancel());
+  const others: RepairOther[] = [];
+  const opened = () => [...threads, ...others.map(({ thread }) => thread)];
+  const cancel = () => opened().forEach((thread) => thread.cancel());
   signal.addEventListener("abort", cancel, { once: true });
   try {
     const start: LaneThreadStart = {
@@ -75,22 +91,29 @@ export async function verifyDestination(
       watch.add(thread, options.path);
       threads.push(thread);
     }
-    return await verifyOpened(options, threads);
+    for (const path of options.repairFrom ?? []) {
+      const thread = new ThreadClient(spawn("lane"), { ...start, path });
+      watch.add(thread, path);
+      others.push({ path, thread });
+    }
+    return await verifyOpened(options, threads, others);
   } catch (thrown) {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
     throw thrown;
   } finally {
     signal.removeEventListener("abort", cancel);
     watch.close();
-    for (const thread of threads) thread.close();
+    for (const thread of opened()) thread.close();
   }
 }
 
 async function verifyOpened(
   options: VerifyOptions,
   threads: ThreadClient[],
+  repairOthers: readonly RepairOther[],
 ): Promise<VerifyOutcome> {
   const { path, clock } = options;
+  const repairs = repairOthers.length > 0;
   const [control, ...others] = threads as [ThreadClient, ...ThreadClient[]];
   const inspection = await control.call<Inspection>("inspect", []);
   if (inspection.destinationId === undefined) {
@@ -99,6 +122,8 @@ async function verifyOpened(
       hint: "Mount the disk, or name the folder that holds .backup-agent",
     });
   }
+  // Before the lock: whoever names the wrong folder is told at once.
+  await openOthers(repairOthers, inspection.destinationId, openRequest(clock));
   const isWritable = await openAll(control, others, options);
   const chosen = (await control.call<{ name: string; key: string }[]>("bindings", undefined))
     .filter(({ name }) => options.names.length === 0 || options.names.includes(name));
@@ -116,6 +141,7 @@ async function verifyOpened(
     extra: [],
     recordedOnly: 0,
     unreadable: [],
+    ...(repairs && { repaired: [], warnings: [] }),
   };
   let fromDisk = 0;
   let fromCache = 0;
@@ -129,6 +155,7 @@ async function verifyOpened(
       total.bytes += counted.bytes;
     } catch (thrown) {
       addUncheckable(outcome, binding.name, thrown);
+      if (repairs) outcome.warnings!.push(listNotTaken(binding.name));
     }
   }
   const versions = await countAllVersions(control, chosen);
@@ -146,12 +173,12 @@ async function verifyOpened(
       currentFile,
     });
   };
-  const addResult = (result: StoredResult) => {
+  const addResult = (result: StoredResult, failures: Failures) => {
     outcome.filesVerified += result.files;
     outcome.bytesVerified += result.bytes;
-    outcome.damaged.push(...result.damaged);
-    outcome.missing.push(...result.missing);
-    outcome.unreadable.push(...result.unreadable);
+    failures.damaged.push(...result.damaged);
+    failures.missing.push(...result.missing);
+    failures.unreadable.push(...result.unreadable);
     outcome.extra.push(...result.extra);
     outcome.recordedOnly += result.recordedOnly;
     fromDisk += result.fromDisk;
@@ -160,6 +187,7 @@ async function verifyOpened(
   for (const binding of bindings) {
     const sound = new SharedArrayBuffer(binding.lines);
     const stopTicks = clock.every(TICK_MS, () => report(binding.name));
+    const found: Failures = { damaged: [], missing: [], unreadable: [] };
     try {
       const results = await allEnded(threads.map((thread, part) =>
         thread.call<StoredResult>(
@@ -174,14 +202,29 @@ async function verifyOpened(
           } satisfies StoredCheck,
         )
       ));
-      for (const result of results) addResult(result);
+      for (const result of results) addResult(result, found);
     } catch (thrown) {
-      addUncheckable(outcome, binding.name, thrown);
-      continue;
+      // A copy of which the folder itself is gone can be repaired as long as its list is there.
+      addUncheckable(found, binding.name, thrown);
+      if (!repairs) {
+        addFailures(outcome, found);
+        continue;
+      }
     } finally {
       stopTicks();
     }
     options.signal.throwIfAborted();
+    if (repairs) {
+      const job = { control, others: repairOthers, binding, sound, signal: options.signal };
+      const repair = await repairOrKeep({ ...job, onProgress: report }, found);
+      outcome.filesVerified += repair.files;
+      outcome.bytesVerified += repair.bytes;
+      fromDisk += repair.fromDisk;
+      fromCache += repair.fromCache;
+      outcome.repaired!.push(...repair.repaired);
+      outcome.warnings!.push(...repair.warnings);
+      addFailures(outcome, repair);
+    } else addFailures(outcome, found);
     if (isWritable) {
       await control.callFlush("stampVerified", {
         bindingKey: binding.key,
@@ -194,17 +237,67 @@ async function verifyOpened(
   for (const { key, name } of chosen) {
     const stopTicks = clock.every(TICK_MS, () => report(`${name}, earlier versions`));
     try {
-      for (const result of await checkVersionsOf(threads, key, progress)) addResult(result);
+      for (const result of await checkVersionsOf(threads, key, progress)) {
+        addResult(result, outcome);
+      }
     } finally {
       stopTicks();
     }
     options.signal.throwIfAborted();
   }
+  if (repairs) await renewChecksums(control, outcome);
   report("");
   outcome.verification = verificationKind(fromDisk, fromCache);
   if (outcome.filesVerified > 0) outcome.lastVerifiedAtMs = clock.nowMs();
   await control.call("close", undefined);
   return outcome;
+}
+
+type Failures = Pick<VerifyOutcome, "damaged" | "missing" | "unreadable">;
+
+function addFailures(outcome: VerifyOutcome, found: Failures): void {
+  outcome.damaged.push(...found.damaged);
+  outcome.missing.push(...found.missing);
+  outcome.unreadable.push(...found.unreadable);
+}
+
+/**
+ * Repairs a copy in which the check found `found`; what could not be read and was not looked at again stays named. A repair
+ * that cannot be done at all leaves what was found. @throws what concerns more than this copy
+ */
+async function repairOrKeep(job: RepairJob, found: Failures): Promise<RepairOutcome> {
+  const { name } = job.binding;
+  try {
+    const repair = await repairCopy(job);
+    const seen = new Set([...repair.repaired, ...repair.unreadable].map(({ path }) => path));
+    const stays = found.unreadable.filter(({ path }) => path !== name && !seen.has(path));
+    return { ...repair, unreadable: [...repair.unreadable, ...stays] };
+  } catch (thrown) {
+    const { code, message } = asBackupError(thrown);
+    const { control, signal } = job;
+    if (control.isClosed || signal.aborted || code === "destination_lost" || code === "internal") {
+      throw thrown;
+    }
+    const nothing = { files: 0, bytes: 0, fromDisk: 0, fromCache: 0, repaired: [] };
+    const failed: Failures = { ...found, damaged: [...found.damaged] };
+    failed.damaged.push({ path: name, code, message: `Not repaired: ${message}`, attempts: 1 });
+    return { ...nothing, ...failed, warnings: [] };
+  }
+}
+
+function listNotTaken(name: string): string {
+  return `${name} was not repaired: without its own list nobody knows what belongs there, ` +
+    "and the list of another destination may be of another time. Run its backup again";
+}
+
+/** SHA256SUMS may be what was damaged, so it is made anew; it cannot be while a list is damaged. */
+async function renewChecksums(control: ThreadClient, outcome: VerifyOutcome): Promise<void> {
+  try {
+    await control.callFlush("repairChecksums", undefined);
+  } catch (thrown) {
+    if (control.isClosed) throw thrown;
+    outcome.warnings!.push(`SHA256SUMS stays as it was: ${asBackupError(thrown).message}`);
+  }
 }
 
 /** All results, or the first error, in either case when nothing of it is under way any more. */
@@ -214,7 +307,7 @@ async function allEnded<T>(calls: Promise<T>[]): Promise<T[]> {
 }
 
 /** A copy of which nothing can be told but that; what concerns more than this copy is thrown on. */
-function addUncheckable(outcome: VerifyOutcome, name: string, thrown: unknown): void {
+function addUncheckable(outcome: Failures, name: string, thrown: unknown): void {
   const { code, message, hint } = asBackupError(thrown);
   const groups: Partial<Record<typeof code, FileFailure[]>> = {
     damaged: outcome.damaged,
@@ -236,11 +329,7 @@ async function openAll(
   options: VerifyOptions,
 ): Promise<boolean> {
   const { clock } = options;
-  const request: OpenRequest = {
-    wanted: [],
-    holder: `verify, process ${Deno.pid}`,
-    createdAt: new Date(clock.nowMs()).toISOString(),
-  };
+  const request = openRequest(clock);
   const deadlineMs = clock.monotonicMs() + options.waitMs;
   let isWritable: boolean | undefined;
   while (isWritable === undefined) {
@@ -254,11 +343,20 @@ async function openAll(
         await clock.sleep(Math.min(leftMs, BUSY_RETRY_MS), options.signal);
         continue;
       }
-      if (code !== "read_only" && code !== "permission") throw thrown;
+      const mayOnlyRead = (options.repairFrom ?? []).length === 0;
+      if (!mayOnlyRead || (code !== "read_only" && code !== "permission")) throw thrown;
       isWritable = false;
       await control.call("attach", request);
     }
   }
   await Promise.all(others.map((thread) => thread.call("attach", request)));
   return isWritable;
+}
+
+function openRequest(clock: Clock): OpenRequest {
+  return {
+    wanted: [],
+    holder: `verify, process ${Deno.pid}`,
+    createdAt: new Date(clock.nowMs()).toISOString(),
+  };
 }
