@@ -143,7 +143,11 @@ async function runListing(
   if (!json) {
     terminal.err(
       `Nothing recorded at ${visibleText(typed)} ${
-        what === "" ? "yet" : `is ${visibleText(what)}, or is in it`
+        what === ""
+          ? "yet"
+          : request.kind === "ls"
+          ? `is ${visibleText(what)}, or is in it`
+          : `matches ${visibleText(what)}`
       }.\n`,
     );
   }

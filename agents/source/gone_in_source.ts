@@ -2,6 +2,7 @@
  * What of a copy the source really does not have any more. Rule: only what is looked for and not found is gone; what an
  * exclude rule leaves out, what lies on another file system, and what cannot be looked at is not.
  */
+import { BackupError } from "../../protocol/base/errors.ts";
 import type { ThreadCells } from "../threads/thread_rpc.ts";
 import { CACHE_DIR_TAG_NAME, isCacheDirectoryTag } from "./cache_dir_tag.ts";
 import { utf8OfLatin1 } from "./entry_table.ts";
@@ -26,6 +27,14 @@ export interface GoneRequest {
   paths: string[];
   /** 1 for each path that is a folder in the copy. */
   folders: Uint8Array;
+  /** Which folder the source was when it was listed; undefined: not asked. */
+  listed?: SourceIdentity;
+}
+
+/** The inode of the top folder: what the listing has of it. */
+export interface SourceIdentity {
+  inodeLow: number;
+  inodeHigh: number;
 }
 
 const IGNORE_FILE_BYTES_MAX = 1 << 20;
@@ -40,12 +49,16 @@ interface Level {
   isCache: boolean;
 }
 
-/** 1 for each path that is gone. @throws {BackupError} when the source itself cannot be opened, or `cancelled` */
+/**
+ * 1 for each path that is gone. @throws {BackupError} when the source itself cannot be opened, `rejected` when another
+ * folder stands there than the one that was listed, or `cancelled`
+ */
 export function goneInSource(posix: Posix, request: GoneRequest, cells: ThreadCells): Uint8Array {
   const root = posix.openRoot(cName(request.path));
   if (root < 0) throw posixError(root, "read", request.path);
   const judge = new Judge(posix, root, request.options);
   try {
+    if (request.listed !== undefined) refuseOther(posix, root, request.path, request.listed);
     return Uint8Array.from(request.paths, (path, k) => {
       Atomics.add(cells.operations, 0, 1);
       if (Atomics.load(cells.cancelled, 0) !== 0) throw walkCancelled();
@@ -54,6 +67,24 @@ export function goneInSource(posix: Posix, request: GoneRequest, cells: ThreadCe
   } finally {
     judge.close();
   }
+}
+
+/** An empty mount point lacks everything, the ignore files too that would say what is to stay. */
+function refuseOther(
+  posix: Posix,
+  root: DirectoryHandle,
+  path: string,
+  listed: SourceIdentity,
+): void {
+  const now = newStat();
+  const found = posix.statDirectory(root, now);
+  if (found < 0) throw posixError(found, "read", path);
+  if (now.inodeLow === listed.inodeLow && now.inodeHigh === listed.inodeHigh) return;
+  throw new BackupError(
+    "rejected",
+    `Nothing was deleted: ${path} is another folder than the one that was copied`,
+    { path, hint: "Was its disk unmounted meanwhile? Mount it, and run the same command again" },
+  );
 }
 
 class Judge {

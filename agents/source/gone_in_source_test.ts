@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { inScratch } from "../../tests/support/small_tree.ts";
 import { EACCES, EIO } from "../platform/errno.ts";
 import { openPosix } from "../platform/open_posix.ts";
-import type { Posix } from "../platform/posix.ts";
+import { cName, newStat, type Posix } from "../platform/posix.ts";
 import { type ThreadCells, threadCells } from "../threads/thread_rpc.ts";
 import { goneInSource } from "./gone_in_source.ts";
 import type { WalkOptions } from "./walk.ts";
@@ -70,6 +70,30 @@ Deno.test("only what is looked for and not found is gone", () =>
         "z",
       ],
     );
+  }));
+
+Deno.test("a source that is another folder than the one listed, such as an empty mount point, is not judged", () =>
+  inScratch((root) => {
+    const source = join(root, "source");
+    fs.mkdirSync(source);
+    fs.writeFileSync(join(source, ".backupignore"), "kept\n");
+    const stat = newStat();
+    const handle = posix.openRoot(cName(source));
+    posix.statDirectory(handle, stat);
+    posix.closeDirectory(handle);
+    const judge = () =>
+      goneInSource(posix, {
+        path: source,
+        options: { excludes: [], ignoreFiles: true, excludeCaches: false, oneFileSystem: false },
+        paths: ["gone", "kept"],
+        folders: new Uint8Array(2),
+        listed: { inodeLow: stat.inodeLow, inodeHigh: stat.inodeHigh },
+      }, threadCells(new SharedArrayBuffer(24)));
+    assert.deepEqual([...judge()], [1, 0]);
+
+    fs.renameSync(source, join(root, "unmounted"));
+    fs.mkdirSync(source);
+    assert.throws(judge, { code: "rejected", message: /is another folder than the one/ });
   }));
 
 Deno.test("what a rule leaves out is not gone, whether the source has it or not", () =>

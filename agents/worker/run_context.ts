@@ -189,7 +189,7 @@ export class RunContext {
         options,
         source: {
           unreadable: scanned.counters.unreadable,
-          judge: (paths, folders) => this.#judgeGone(source.path, options, paths, folders),
+          judge: (paths, folders) => this.#judgeGone(source.path, scanned, options, paths, folders),
         },
       }, problems);
     });
@@ -423,6 +423,7 @@ export class RunContext {
 
   #judgeGone(
     path: string,
+    { table }: Scanned,
     options: MirrorOptions,
     paths: string[],
     folders: Uint8Array,
@@ -433,6 +434,10 @@ export class RunContext {
       options: { excludes, ignoreFiles, excludeCaches, oneFileSystem },
       paths,
       folders,
+      listed: {
+        inodeLow: new Uint32Array(table.columns.inodeLow)[0]!,
+        inodeHigh: new Uint32Array(table.columns.inodeHigh)[0]!,
+      },
     });
   }
 

@@ -329,7 +329,8 @@ class Removal {
     const name = cNameOfLatin1(lastName(path));
     const at = this.#copy.open(parentPath(path));
     const result = at < 0 ? at : posix.removeDirectory(at, name);
-    if (result === -ENOENT || result === -ENOTDIR) return;
+    if (result === -ENOENT || (at < 0 && result === -ENOTDIR)) return;
+    if (result === -ENOTDIR) return this.#keep(path, "is no folder there any more");
     if (result >= 0) {
       this.#changed.any = true;
       this.#deleted.folders++;

@@ -128,6 +128,37 @@ test("what was altered by hand stays with its line and is named, and so do the f
   assert.ok(!manifest(scene).includes('"path":"dir 1/file 5"'));
 });
 
+test("a link where a folder of the copy was is left alone and named, and so is what it leads to", async (scene) => {
+  const elsewhere = join(scene.destination, "elsewhere");
+  fs.renameSync(join(scene.copy, "dir 1"), elsewhere);
+  fs.symlinkSync("../elsewhere", join(scene.copy, "dir 1"));
+  gone(scene, "dir 1");
+  const lane = await scene.run("run-2");
+  assert.equal(fs.readdirSync(elsewhere).length, 6);
+  assert.equal(fs.readlinkSync(join(scene.copy, "dir 1")), "../elsewhere");
+  assert.match(lane.warnings.join(), /copy\/dir 1 is gone .* is no folder there any more/);
+});
+
+test("a source that is unmounted after it was listed takes its ignore file along, and nothing is deleted", async (scene) => {
+  fs.writeFileSync(join(scene.source, ".backupignore"), "file 3\n");
+  let isMounted = true;
+  const lane = await scene.run("run-2", { ...DELETE, ignoreFiles: true }, {
+    at: disk({
+      flushFileSystem(handle) {
+        if (isMounted) {
+          fs.renameSync(scene.source, `${scene.source}.unmounted`);
+          fs.mkdirSync(scene.source);
+        }
+        isMounted = false;
+        return posix.flushFileSystem(handle);
+      },
+    }),
+  });
+  assert.equal(isMounted, false);
+  assert.ok(there(scene, "dir 1/file 3"));
+  assert.match(JSON.stringify(lane), /Nothing was deleted: .* is another folder than the one/);
+});
+
 test("a stranger's file keeps its folder, which is named", async (scene) => {
   fs.writeFileSync(join(scene.copy, "dir 1/stranger"), "somebody's");
   gone(scene, "dir 1");
@@ -227,6 +258,26 @@ test("an empty source deletes nothing unless it is told", async (scene) => {
   assert.match(lane.error!.message, /the source is empty, and 12 files would be removed/);
   assert.ok(there(scene, "dir 0/file 0"));
   await scene.run("run-3", { ...DELETE, deleteAnyway: true });
+  assertSame(scene);
+});
+
+test("a folder that is empty now, like a mount point without its disk, deletes nothing unless it is told", async (scene) => {
+  fs.mkdirSync(join(scene.source, "disk/deep"), { recursive: true });
+  for (let k = 0; k < 10; k++) {
+    fs.writeFileSync(join(scene.source, `disk/${k % 2 ? "" : "deep/"}photo ${k}`), `${k}`);
+  }
+  await scene.run("run-2");
+  fs.rmSync(join(scene.source, "disk"), { recursive: true });
+  fs.mkdirSync(join(scene.source, "disk"));
+  for (const runId of ["run-3", "run-4"]) {
+    const lane = await scene.run(runId);
+    assert.match(
+      lane.error!.message,
+      /disk is empty now, and 10 files below it would be removed: is a disk not mounted there\?/,
+    );
+    assert.ok(there(scene, "disk/deep/photo 0") && there(scene, "disk/photo 9"));
+  }
+  await scene.run("run-5", { ...DELETE, deleteAnyway: true });
   assertSame(scene);
 });
 

@@ -40,6 +40,8 @@ export interface Doomed {
   /** In walk order, one byte a character. */
   paths: string[];
   files: number;
+  /** 1 for each of `paths` that is a file. */
+  isFile: Uint8Array;
   /** Found gone, and more than one run removes. */
   unnamed: number;
 }
@@ -96,11 +98,13 @@ export async function findDoomed(
       holding.add(above);
     }
   });
-  const doomed: Doomed = { paths: [], files: 0, unnamed };
+  const doomed: Doomed = { paths: [], files: 0, isFile: new Uint8Array(paths.length), unnamed };
   paths.forEach((path, k) => {
     if (isDoomed[k] !== 1 || (kinds[k] === GONE_FOLDER && holding.has(path))) return;
     doomed.paths.push(path);
-    if (kinds[k] === GONE_FILE) doomed.files++;
+    if (kinds[k] !== GONE_FILE) return;
+    doomed.files++;
+    doomed.isFile[doomed.paths.length - 1] = 1;
   });
   return doomed;
 }
@@ -111,11 +115,42 @@ export function guardReason(step: LastStep, doomed: Doomed): string | undefined 
   const { kind } = step.table.columns;
   let inSource = 0;
   for (let i = 0; i < step.table.count; i++) if (kind[i] !== KIND_DIRECTORY) inSource++;
+  const emptied = mostEmptied(step.table, doomed);
   return deletionGuard({
     filesGone: doomed.files + doomed.unnamed,
     filesBefore: step.filesBefore,
     inSource,
+    ...(emptied && {
+      emptied: { ...emptied, folder: `${step.name}/${utf8OfLatin1(emptied.folder)}` },
+    }),
   });
+}
+
+/** The folder of the source with nothing in it that would lose most files here; undefined when none would lose any. */
+function mostEmptied(
+  table: EntryTable,
+  { paths, isFile }: Doomed,
+): { folder: string; filesGone: number } | undefined {
+  const { kind, parent } = table.columns;
+  const holdsSomething = new Uint8Array(table.count);
+  for (let i = 1; i < table.count; i++) holdsSomething[parent[i]!] = 1;
+  const lost = new Map<string, number>();
+  for (let i = 1; i < table.count; i++) {
+    if (kind[i] === KIND_DIRECTORY && holdsSomething[i] === 0) lost.set(table.pathLatin1(i), 0);
+  }
+  let most: { folder: string; filesGone: number } | undefined;
+  paths.forEach((path, k) => {
+    if (isFile[k] === 0) return;
+    for (let folder = parentPath(path); folder !== ""; folder = parentPath(folder)) {
+      const before = lost.get(folder);
+      if (before === undefined) continue;
+      lost.set(folder, before + 1);
+      if (most === undefined || before + 1 > most.filesGone) {
+        most = { folder, filesGone: before + 1 };
+      }
+    }
+  });
+  return most;
 }
 
 /**

@@ -230,12 +230,33 @@ Deno.test("a restore never writes into what it reads from", () =>
     for (const target of [one, link, join(one, "copy"), join(one, "copy/dir")]) {
       await assert.rejects(restore(posix, { sources: [one], target }), { code: "usage" });
     }
+    // Copies of another destination are no place either.
+    const other = join(folder, "other");
+    fs.mkdirSync(join(other, ".backup-agent"), { recursive: true });
+    fs.writeFileSync(join(other, ".backup-agent/marker.json"), "{}");
+    await assert.rejects(restore(posix, { sources: [one], target: other }), {
+      code: "usage",
+      message: `${other} is a destination with copies of its own`,
+    });
     // Here the copy's name is that of the destination's own folder.
     const trap = join(folder, "trap");
     fs.mkdirSync(trap);
     fs.renameSync(one, join(trap, "copy"));
     const sources = [join(trap, "copy")];
     await assert.rejects(restore(posix, { sources, target: trap }), { code: "usage" });
+  }));
+
+Deno.test("a target that is a file, or below one, is a wrong command and says so", () =>
+  inScene(async ({ folder, one }) => {
+    const file = join(folder, "file");
+    fs.writeFileSync(file, "mine");
+    for (const target of [file, join(file, "below")]) {
+      await assert.rejects(restore(posix, { sources: [one], target }), {
+        code: "usage",
+        message: `${target} is no folder`,
+      });
+    }
+    assert.equal(fs.readFileSync(file, "utf8"), "mine");
   }));
 
 Deno.test("lists that no backup has written are refused by path, and nothing is made", () =>

@@ -4,7 +4,8 @@
  */
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import { ancestry, identityOf } from "../../../destinations/identity.ts";
-import { EEXIST, ENOENT, EXDEV, posixError } from "../../../platform/errno.ts";
+import { MARKER_FILE, OWN_DIRECTORY } from "../../../destinations/layout.ts";
+import { EEXIST, ENOENT, ENOTDIR, EXDEV, posixError } from "../../../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -51,6 +52,13 @@ export function refuseOwnSource(
   };
   const above = new Set(ancestry(posix, target));
   const root = posix.openRoot(cName(target));
+  if (root >= 0 && holdsCopies(posix, root)) {
+    posix.closeDirectory(root);
+    throw new BackupError("usage", `${target} is a destination with copies of its own`, {
+      path: target,
+      hint: "Restore into another folder, or into a new one inside it",
+    });
+  }
   const tops = root < 0 ? [] : names.flatMap((name) => {
     const handle = posix.openDirectory(root, cName(name));
     if (handle < 0) return [];
@@ -65,6 +73,15 @@ export function refuseOwnSource(
     const aboveSource = ancestry(posix, display);
     if (tops.some((top) => aboveSource.includes(top))) refuse(display);
   }
+}
+
+/** What is restored there would be written over copies. */
+function holdsCopies(posix: Posix, root: DirectoryHandle): boolean {
+  const own = posix.openDirectory(root, cName(OWN_DIRECTORY));
+  if (own < 0) return false;
+  const found = posix.statAt(own, cName(MARKER_FILE), newStat());
+  posix.closeDirectory(own);
+  return found === 0;
 }
 
 /** Makes the folder when only it is missing, clears what a crash left, and makes the stage `id`. */
@@ -136,6 +153,12 @@ export function openTarget(posix: Posix, path: string, id: string, part: number)
 function openOrMake(posix: Posix, path: string): DirectoryHandle {
   const root = posix.openRoot(cName(path));
   if (root !== -ENOENT) {
+    if (root === -ENOTDIR) {
+      throw new BackupError("usage", `${path} is no folder`, {
+        path,
+        hint: "Name a folder to restore into; it is made when only it is missing",
+      });
+    }
     if (root < 0) throw posixError(root, "open", path);
     return root;
   }

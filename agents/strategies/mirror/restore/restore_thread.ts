@@ -7,7 +7,7 @@ import { latin1OfUtf8, utf8OfLatin1 } from "../../../source/entry_table.ts";
 import { compareWalkOrder } from "../../../source/walk_order.ts";
 import type { Posix } from "../../../platform/posix.ts";
 import { cName } from "../../../platform/posix.ts";
-import { posixError } from "../../../platform/errno.ts";
+import { ENOENT, ENOTDIR, posixError } from "../../../platform/errno.ts";
 import type { Methods, ThreadCells } from "../../../threads/thread_rpc.ts";
 import type { ManifestLine } from "../manifest_file.ts";
 import { entryPathLatin1, type ManifestEntry } from "../manifest_line.ts";
@@ -177,6 +177,13 @@ class RestoreThread {
   #freeShare(copies: number): number {
     const { target } = this.#start;
     const parent = this.#posix.openRoot(cName(target.replace(/\/+[^/]*$/, "") || "/"));
+    if (parent === -ENOENT || parent === -ENOTDIR) {
+      const scratch = target.replace(/\/+[^/]*$/, "");
+      throw new BackupError("usage", `${scratch} is no folder to restore a sample to`, {
+        path: scratch,
+        hint: "Make it first, or name another folder with --scratch",
+      });
+    }
     if (parent < 0) throw posixError(parent, "open", target);
     const info = this.#posix.fileSystemInfo(parent);
     this.#posix.closeDirectory(parent);
