@@ -13,12 +13,14 @@ import { settingPath } from "../../protocol/cli/settings.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
+import { identityFiles } from "./identity_files.ts";
 
 /** What the command needs of the engine; see `DrillOptions` there. */
 export type Drill = (options: {
   path: string;
   samplePercent: number;
   scratch: string;
+  identityFiles: readonly string[];
   timeoutMs: number;
   waitMs: number;
   onProgress(progress: { filesDone: number; filesTotal: number }): void;
@@ -54,12 +56,13 @@ export function createDrillCommand(drill: Drill): Command {
       "recorded, and with the source where that is on this machine and unchanged. What was restored is removed; a dated " +
       "report stays in DEST/.backup-agent/drills.",
     ],
-    options: ["sample", "scratch", "timeout", "wait", "json", "quiet"],
+    options: ["sample", "scratch", "identity", "timeout", "wait", "json", "quiet"],
     examples: [{ says: "one file in twenty", words: "drill /mnt/ssd --sample 5%" }],
-    exitCodes: [0, 1, 2, 10, 11, 130],
+    exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: {
       0: "the whole sample was restored and is right",
       1: "failed: something of the sample is wrong (named in the report), or could not be tried",
+      12: "the whole sample is encrypted and no key given opens it (--identity)",
     },
     run: (call) => runDrill(call, drill),
   };
@@ -96,6 +99,7 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
       scratch: scratch.value === undefined
         ? surroundings.env("TMPDIR") ?? DEFAULT_SCRATCH
         : settingPath(scratch.value, scratch, surroundings),
+      identityFiles: identityFiles(call),
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => void (progress = next),
@@ -110,7 +114,7 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
     interrupts.close();
   }
   const { report, reportPath, warnings } = done;
-  const code = report.passed ? 0 : 1;
+  const code = drillExitCode(report);
   if (json) {
     const facts = { destination, report_path: reportPath, warnings };
     terminal.out(jsonLine({ message_type: "summary", ...facts, ...report }));
@@ -142,4 +146,10 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
     );
   }
   return code;
+}
+
+function drillExitCode({ passed, filesRestored, failures }: DrillDone["report"]): 0 | 1 | 12 {
+  if (passed) return 0;
+  const isLocked = failures.length > 0 && failures.every(({ code }) => code === "wrong_key");
+  return filesRestored === 0 && isLocked ? 12 : 1;
 }

@@ -6,6 +6,7 @@ import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { createLiveArea } from "../../protocol/cli/live_area.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { identityFiles } from "./identity_files.ts";
 import {
   renderPlan,
   renderRestoreLane,
@@ -30,6 +31,7 @@ export type RestoreFrom = (options: {
   overwrite: boolean;
   withGone: boolean;
   dryRun: boolean;
+  identityFiles: readonly string[];
   timeoutMs: number;
   waitMs: number;
   onProgress(progress: RestoreProgressView): void;
@@ -52,7 +54,7 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
       "owner and time, also those that stood there.",
     ],
     options: [
-      ...["from", "target", "overwrite", "withGone", "dryRun"] as const,
+      ...["from", "target", "overwrite", "withGone", "dryRun", "identity"] as const,
       ...["timeout", "wait", "json", "quiet", "verbose"] as const,
     ],
     examples: [
@@ -61,12 +63,17 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
         says: "one folder, from the second disk where the first is damaged",
         words: "restore --from /mnt/ssd --from /mnt/nas --target back Documents/letters",
       },
+      {
+        says: "an encrypted copy",
+        words: "restore --from /mnt/ssd --target back --identity ~/backup.key",
+      },
     ],
-    exitCodes: [0, 1, 2, 4, 10, 11, 130],
+    exitCodes: [0, 1, 2, 4, 10, 11, 12, 130],
     exitMeanings: {
       0: "everything asked for stands there, restored now or before",
       1: "failed: nothing was restored, or the target cannot be written any more",
       4: "some was restored, some was not (named in the report)",
+      12: "all files are encrypted and no key given opens them (--identity)",
     },
     run: (call) => runRestore(call, restoreFrom),
   };
@@ -108,6 +115,7 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
       overwrite: settings.get("overwrite").value,
       withGone: settings.get("withGone").value,
       dryRun,
+      identityFiles: identityFiles(call),
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => {

@@ -34,6 +34,7 @@ export interface RestoreDoneOutcome {
     folders: number;
     alreadyThere: number;
     failed: number;
+    locked: number;
     kept: number;
     taken: number;
   };
@@ -58,9 +59,10 @@ export interface RestoreView {
   elapsedMs: number;
 }
 
-/** 0: all is there; 4: some is; 1: nothing is. */
-export function restoreExitCode({ counts }: RestoreDoneOutcome): 0 | 1 | 4 {
+/** 0: all is there; 12: no file is, for want of its key; 4: some is; 1: nothing is. */
+export function restoreExitCode({ counts, planned }: RestoreDoneOutcome): 0 | 1 | 4 | 12 {
   if (counts.failed + counts.kept === 0) return 0;
+  if (planned.files > 0 && counts.locked === planned.files) return 12;
   return counts.files + counts.others + counts.alreadyThere > 0 ? 4 : 1;
 }
 
@@ -209,6 +211,7 @@ export function* restoreEndMessages(
     already_there: counts.alreadyThere,
     not_replaced: counts.kept,
     files_failed: counts.failed,
+    files_locked: counts.locked,
     gone_left_out: planned.gone,
     sockets_left_out: planned.sockets,
     taken_from_others: counts.taken,

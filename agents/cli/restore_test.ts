@@ -12,7 +12,7 @@ import { renderRestoreLane, type RestoreDoneOutcome } from "./restore_result.ts"
 const WHOLE: RestoreDoneOutcome = {
   counts: {
     ...{ files: 12, bytes: 3e6, others: 2, folders: 4 },
-    ...{ alreadyThere: 0, failed: 0, kept: 0, taken: 0 },
+    ...{ alreadyThere: 0, failed: 0, locked: 0, kept: 0, taken: 0 },
   },
   failures: [],
   kept: [],

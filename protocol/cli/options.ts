@@ -203,6 +203,14 @@ export const OPTIONS = {
     defaultValue: [],
     help: "File of such keys, one a line",
   }),
+  identity: option<string[]>({
+    flag: "identity",
+    placeholder: "FILE",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "File with the secret key of encrypted copies, as age-keygen -o writes it",
+  }),
   mhl: option<boolean>({
     flag: "mhl",
     schema: switchValue,

@@ -22,6 +22,8 @@ export interface DrillOptions {
   samplePercent: number;
   /** An existing folder, absolute; a folder of the drill's own is made in it and removed again. */
   scratch: string;
+  /** As for a restore. */
+  identityFiles?: readonly string[];
   /** Names that folder. */
   id: string;
   /** To know sources that are on this host; undefined = none are. */
@@ -60,6 +62,7 @@ export async function drill(
       overwrite: false,
       withGone: false,
       dryRun: false,
+      identityFiles: options.identityFiles ?? [],
       drill: { sample: { fraction: samplePercent / 100 }, hostId: options.hostId },
       id: options.id,
       timeoutMs: options.timeoutMs,

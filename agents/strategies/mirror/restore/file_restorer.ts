@@ -50,7 +50,12 @@ export type FileOutcome =
   | { kind: "there" }
   | { kind: "kept" }
   | { kind: "cancelled" }
-  | { kind: "source"; why: "damaged" | "missing" | "unreadable"; code: string; message: string }
+  | {
+    kind: "source";
+    why: "damaged" | "missing" | "unreadable" | "locked";
+    code: string;
+    message: string;
+  }
   | { kind: "target"; code: string; message: string };
 
 /** Told for each file that got its name, or did not. */
@@ -129,7 +134,8 @@ export class FileRestorer {
       content = open();
     } catch (thrown) {
       if (!(thrown instanceof BackupError)) throw thrown;
-      return { kind: "source", why: "unreadable", code: thrown.code, message: thrown.message };
+      return lockedBy(thrown) ??
+        { kind: "source", why: "unreadable", code: thrown.code, message: thrown.message };
     }
     if (typeof content === "number") return sourceFailure(content);
     try {
@@ -283,7 +289,7 @@ export class FileRestorer {
         got = content.read(buffer);
       } catch (thrown) {
         // Decoders throw; a file that is stored as it is has none.
-        if (thrown instanceof BackupError) return wrong("it cannot be decoded");
+        if (thrown instanceof BackupError) return lockedBy(thrown) ?? wrong("it cannot be decoded");
         throw thrown;
       }
       if (got < 0) return sourceFailure(got);
@@ -358,6 +364,11 @@ function isZero(block: Uint8Array): boolean {
 
 function wrong(message: string): FileOutcome {
   return { kind: "source", why: "damaged", code: "damaged", message };
+}
+
+/** When it is for want of a key that the content cannot be had. */
+function lockedBy({ code, message }: BackupError): FileOutcome | undefined {
+  return code === "wrong_key" ? { kind: "source", why: "locked", code, message } : undefined;
 }
 
 function sourceFailure(result: number): FileOutcome {

@@ -12,6 +12,8 @@ import {
   LINE_DAMAGED,
   LINE_FAILED,
   LINE_KEPT,
+  LINE_LINK,
+  LINE_LOCKED,
   LINE_MISSING,
   LINE_RESTORED,
   LINE_THERE,
@@ -136,10 +138,11 @@ export class FilesPass implements Published {
 
   /** The entry's own name; where that is a further name of a file, the first one has the same bytes. */
   #open(posix: Posix, chain: PathChain, path: string, stored: ManifestEntry) {
-    const content = openContent(posix, chain, path, stored);
+    const { top, identities } = this.#context;
+    const content = openContent(posix, chain, path, stored, identities);
     const first = linkedPath(stored);
     if (typeof content !== "number" || first === undefined) return content;
-    return openContent(posix, chain, fullPath(this.#context.top, first), stored);
+    return openContent(posix, chain, fullPath(top, first), stored, identities);
   }
 
   /** No destination that is left has it. */
@@ -155,6 +158,8 @@ export class FilesPass implements Published {
         ? "not_found"
         : status[line] === LINE_DAMAGED
         ? "damaged"
+        : status[line] === LINE_LOCKED
+        ? "wrong_key"
         : "io",
       `The copy at ${at} ${why}, and no other destination given has it`,
     );
@@ -208,6 +213,8 @@ export class FilesPass implements Published {
         ? LINE_DAMAGED
         : outcome.why === "missing"
         ? LINE_MISSING
+        : outcome.why === "locked"
+        ? LINE_LOCKED
         : LINE_UNREADABLE;
       return;
     }
@@ -215,13 +222,18 @@ export class FilesPass implements Published {
       ? `The copy at ${place} is damaged: ${outcome.message}`
       : outcome.why === "missing"
       ? `The copy at ${place} is missing`
+      : outcome.why === "locked"
+      ? `The copy at ${place} cannot be opened: ${outcome.message}`
       : `The copy at ${place} cannot be read: ${outcome.message}`;
     this.#fail(file, outcome.code, what);
   }
 
   #fail(file: WantedFile, code: string, message: string): void {
-    this.#context.status[file.line] = LINE_FAILED;
-    addFailure(this.#context.report, utf8OfLatin1(file.path), code, message);
+    const { status, report } = this.#context;
+    // Further names of a file are not among the files that were planned.
+    if (code === "wrong_key" && status[file.line] !== LINE_LINK) report.counts.locked++;
+    status[file.line] = LINE_FAILED;
+    addFailure(report, utf8OfLatin1(file.path), code, message);
     this.#count(file);
   }
 

@@ -5,6 +5,7 @@
 import { EEXIST, EINVAL, EOPNOTSUPP, EPERM } from "../../../platform/errno.ts";
 import { KIND_DIRECTORY, newStat, type Posix } from "../../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../../source/entry_table.ts";
+import type { Identity } from "../codec/age_keys.ts";
 import { entryPathLatin1, type ManifestEntry } from "../manifest_line.ts";
 import { metadataOf } from "./entry_metadata.ts";
 import type { FileRestorer } from "./file_restorer.ts";
@@ -21,6 +22,8 @@ export interface PassContext {
   /** The copy's name, one byte a character. */
   top: string;
   status: Uint8Array;
+  /** The keys given for what is encrypted. */
+  identities: readonly Identity[];
   tick(): void;
   stopped(): boolean;
 }

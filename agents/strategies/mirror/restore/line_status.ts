@@ -24,6 +24,8 @@ export const LINE_FAILED = 19;
 export const LINE_DAMAGED = 32;
 export const LINE_MISSING = 33;
 export const LINE_UNREADABLE = 34;
+/** It is encrypted, and no key that was given opens it. */
+export const LINE_LOCKED = 35;
 
 /** A file that the destinations before could not give. */
 export function needsAnother(status: number): boolean {
@@ -33,5 +35,6 @@ export function needsAnother(status: number): boolean {
 /** Why, as the end of "the copy at DEST …". */
 export function whyAnother(status: number): string {
   if (status === LINE_MISSING) return "is missing";
+  if (status === LINE_LOCKED) return "is encrypted and no key given opens it";
   return status === LINE_UNREADABLE ? "cannot be read" : "is damaged";
 }

@@ -6,7 +6,8 @@ import { Buffer } from "node:buffer";
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import type { Posix } from "../../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../../source/entry_table.ts";
-import { createDecoder, isCodec } from "../codec/codec.ts";
+import type { Identity } from "../codec/age_keys.ts";
+import { type Codec, createDecoder, encrypts, isCodec } from "../codec/codec.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
 import { type PathChain, splitPath } from "./path_chain.ts";
 
@@ -14,24 +15,25 @@ import { type PathChain, splitPath } from "./path_chain.ts";
 export interface Content {
   /**
    * The next bytes, at most what fits: how many, 0 at the end, or -errno.
-   * @throws {BackupError} `damaged` when what is stored cannot be decoded
+   * @throws {BackupError} `damaged` when what is stored cannot be decoded, `wrong_key` when no identity opens it
    */
   read(into: Uint8Array): number;
   close(): void;
 }
 
 /**
- * `path` is the entry's below the destination, one byte a character. -errno when there is nothing to read.
- * @throws {BackupError} `unsupported` when it is stored in a way this version cannot read
+ * `path` is the entry's below the destination, one byte a character; `identities` are tried one after the other. -errno
+ * when there is nothing to read.
+ * @throws {BackupError} `unsupported` when it is stored in a way this version cannot read, `wrong_key` without any key
  */
 export function openContent(
   posix: Posix,
   chain: PathChain,
   path: string,
   entry: ManifestEntry,
+  identities: readonly Identity[],
 ): Content | number {
-  const { codec } = entry;
-  if (codec !== undefined) requireReadable(codec);
+  const codec = entry.codec === undefined ? undefined : readableCodec(entry.codec, identities);
   const { folder, name } = splitPath(storedPath(path, entry));
   const at = chain.folder(folder);
   if (at < 0) return at;
@@ -39,20 +41,20 @@ export function openContent(
   if (fd < 0) return fd;
   return codec === undefined
     ? plainContent(posix, fd, entry.sizeBytes ?? 0)
-    : compressedContent(posix, fd, entry.sizeBytes ?? 0);
+    : decodedContent(posix, fd, { codec, identities, sizeBytes: entry.sizeBytes ?? 0 });
 }
 
 /** @throws {BackupError} */
-function requireReadable(codec: string): void {
-  if (codec === "zst") return;
-  if (isCodec(codec)) {
-    throw new BackupError("wrong_key", "It is encrypted, and a restore takes no keys yet", {
-      hint: "age -d -i KEY opens it; after that zstd -d what ends in .zst",
+function readableCodec(codec: string, identities: readonly Identity[]): Codec {
+  if (!isCodec(codec)) {
+    throw new BackupError("unsupported", `Stored as ${codec} by a newer version`, {
+      hint: "Use that version to restore it",
     });
   }
-  throw new BackupError("unsupported", `Stored as ${codec} by a newer version`, {
-    hint: "Use that version to restore it",
-  });
+  if (encrypts(codec) && identities.length === 0) {
+    throw new BackupError("wrong_key", "It is encrypted, and no key is given (--identity FILE)");
+  }
+  return codec;
 }
 
 /** Where its bytes are: in the same folder, under its own name or the one it is stored as. */
@@ -66,15 +68,19 @@ export function storedPath(path: string, entry: ManifestEntry): string {
 
 const STORED_PIECE_BYTES = 256 << 10;
 
-/** What it reads throws `damaged` for a stored file that is no whole frames, or becomes more or less than recorded. */
-function compressedContent(posix: Posix, fd: number, sizeBytes: number): Content {
+/** What it reads throws `damaged` for a stored file that is not whole, or becomes more or less than recorded. */
+function decodedContent(
+  posix: Posix,
+  fd: number,
+  how: { codec: Codec; identities: readonly Identity[]; sizeBytes: number },
+): Content {
   let failure = 0;
   const pieces = decoded();
   let piece: Uint8Array = new Uint8Array(0);
   posix.willNeed(fd, 0, AHEAD_BYTES);
 
   function* decoded(): Generator<Uint8Array, void, undefined> {
-    const decoder = createDecoder({ codec: "zst", sizeBytes });
+    const decoder = createDecoder(how);
     const buffer = new Uint8Array(STORED_PIECE_BYTES);
     for (let offset = 0;;) {
       const got = posix.readAt(fd, buffer, offset);

@@ -15,6 +15,8 @@ export interface RestoreCounts {
   /** Not folders: they stood there as they are recorded. */
   alreadyThere: number;
   failed: number;
+  /** Files, of those failed, that no key given opens. */
+  locked: number;
   /** Something else stands there, and `--overwrite` was not given. */
   kept: number;
   /** Taken from a later destination. */
@@ -39,6 +41,7 @@ export function newReport(): RestoreReport {
       folders: 0,
       alreadyThere: 0,
       failed: 0,
+      locked: 0,
       kept: 0,
       taken: 0,
     },

@@ -5,6 +5,7 @@ import type { Clock } from "../../../../protocol/base/clock.ts";
 import { ThreadClient } from "../../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../../threads/thread_watch.ts";
 import type { Inspected } from "./inspect_restored.ts";
+import { readIdentities } from "./read_identities.ts";
 import type { CopyPlan, Sample } from "./restore_plan.ts";
 import { addReport, newReport, notKeptWarnings, type RestoreReport } from "./restore_report.ts";
 import type { FilesRequest } from "./files_pass.ts";
@@ -21,6 +22,8 @@ export interface RestoreOptions {
   /** Also what the source had lost. */
   withGone: boolean;
   dryRun: boolean;
+  /** Files with the secret keys for what is encrypted, absolute; see `readIdentities`. */
+  identityFiles?: readonly string[];
   /**
    * A drill: of each copy a part of the files, chosen by chance, is restored into a new folder, read again there and
    * compared with the source where that is on this host, and the folder removed.
@@ -89,6 +92,8 @@ export async function restoreFrom(
     : Math.max(1, Math.min(options.threads ?? availableParallelism(), THREADS_MAX));
   try {
     signal.throwIfAborted();
+    const keys = await untilCancelled(readIdentities(options.identityFiles ?? []), options);
+    signal.throwIfAborted();
     for (let part = 0; part < parts; part++) {
       const start: RestoreThreadStart = {
         sources: [...options.sources],
@@ -97,13 +102,16 @@ export async function restoreFrom(
         part,
         parts,
         overwrite: options.overwrite,
+        identities: keys.identities.map((identity) => identity.secretText()),
         isScratch: options.drill !== undefined,
       };
       const thread = new ThreadClient(spawn("restore"), start);
       watch.add(thread, [...options.sources, options.target].join(" or "));
       threads.push(thread);
     }
-    return await untilCancelled(restoreWith(options, threads), options);
+    const outcome = await untilCancelled(restoreWith(options, threads), options);
+    outcome.warnings.unshift(...keys.warnings);
+    return outcome;
   } catch (thrown) {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
     throw thrown;

@@ -9,6 +9,7 @@ import type { Posix } from "../../../platform/posix.ts";
 import { cName } from "../../../platform/posix.ts";
 import { ENOENT, ENOTDIR, posixError } from "../../../platform/errno.ts";
 import type { Methods, ThreadCells } from "../../../threads/thread_rpc.ts";
+import { type Identity, parseIdentity } from "../codec/age_keys.ts";
 import type { ManifestLine } from "../manifest_file.ts";
 import { entryPathLatin1, type ManifestEntry } from "../manifest_line.ts";
 import { FileRestorer } from "./file_restorer.ts";
@@ -57,6 +58,8 @@ export interface RestoreThreadStart {
   part: number;
   parts: number;
   overwrite: boolean;
+  /** Secret keys as age writes them; never to be shown. */
+  identities?: string[];
   /** The target is this restore's own, and goes when it ends. */
   isScratch?: boolean;
 }
@@ -106,6 +109,7 @@ class RestoreThread {
   #sources: StoredLists[] = [];
   #stage: { close(): void } | undefined;
   #target: RestoreTarget | undefined;
+  readonly #keys: readonly Identity[];
   readonly #links = new Map<string, LinkPlan>();
   #nextListed: () => ListingPart = () => ({
     entries: [],
@@ -126,6 +130,7 @@ class RestoreThread {
     this.#cells = cells;
     this.#identity = identity;
     this.#random = random;
+    this.#keys = (start.identities ?? []).map(parseIdentity);
   }
 
   /** Only the first thread locks: the locks are the process's. A second call, after one that failed, begins anew. */
@@ -440,6 +445,7 @@ class RestoreThread {
       report,
       top: latin1OfUtf8(copy.name),
       status: new Uint8Array(copy.status),
+      identities: this.#keys,
       tick: () => this.#tick(),
       stopped: () => this.#stopped(),
     };
