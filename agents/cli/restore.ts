@@ -3,10 +3,9 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
-import { createLiveArea } from "../../protocol/cli/live_area.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
-import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { identityFiles } from "./identity_files.ts";
+import { showProgress } from "./progress_display.ts";
 import {
   renderPlan,
   renderRestoreLane,
@@ -19,9 +18,6 @@ import {
   restoreStatusMessage,
   type RestoreView,
 } from "./restore_result.ts";
-
-const REDRAW_MS = 250;
-const LINE_MS = 10_000;
 
 /** What the command needs of the engine; see `RestoreOptions` there. */
 export type RestoreFrom = (options: {
@@ -105,7 +101,11 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
   };
   // Before the first line is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(call.signals, () => {});
-  const show = quiet || dryRun ? { close() {} } : createProgress(call, view, json);
+  const show = quiet || dryRun ? { close() {} } : showProgress(call, {
+    lane: (columns, style) => renderRestoreLane(view, columns, style),
+    message: () => restoreStatusMessage(view),
+    line: () => restoreLine(view),
+  }, json);
   let outcome: RestoreDoneOutcome;
   try {
     outcome = await restoreFrom({
@@ -151,31 +151,4 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
     print(lines.join("\n") + "\n");
   }
   return code;
-}
-
-/** Shows the view now and on every tick: drawn in place, as JSON, or as a line every ten seconds. */
-function createProgress(
-  { terminal, clock }: CommandCall,
-  view: RestoreView,
-  json: boolean,
-): { close(): void } {
-  if (!json && terminal.isLive) {
-    const area = createLiveArea(terminal);
-    const draw = () =>
-      area.draw(renderRestoreLane(view, terminal.size().columns, terminal.errStyle));
-    draw();
-    const stop = clock.every(REDRAW_MS, draw);
-    return {
-      close() {
-        stop();
-        area.draw([]);
-        area.close();
-      },
-    };
-  }
-  const print = json
-    ? () => terminal.out(jsonLine(restoreStatusMessage(view)))
-    : () => terminal.err(`${visibleText(restoreLine(view))}\n`);
-  print();
-  return { close: clock.every(json ? REDRAW_MS : LINE_MS, print) };
 }

@@ -2,19 +2,15 @@
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import type { Style } from "../../protocol/cli/colours.ts";
 import {
-  clampFraction,
   formatBytes,
-  formatClock,
   formatCount,
   formatDuration,
   formatPercent,
   formatPlural,
-  formatRate,
 } from "../../protocol/cli/format.ts";
-import { composeLine, progressBar } from "../../protocol/cli/segments.ts";
 import { fitStart, visibleText } from "../../protocol/cli/visible_text.ts";
+import { etaMsOf, fractionOf, numbersLine } from "./progress_numbers.ts";
 
-const BAR_COLUMNS = 30;
 const NAMES_SHOWN = 20;
 
 export interface RestoreProgressView {
@@ -66,39 +62,14 @@ export function restoreExitCode({ counts, planned }: RestoreDoneOutcome): 0 | 1 
   return counts.files + counts.others + counts.alreadyThere > 0 ? 4 : 1;
 }
 
-function fractionOf({ progress }: RestoreView): number {
-  return progress.bytesTotal > 0
-    ? clampFraction(progress.bytesDone / progress.bytesTotal)
-    : clampFraction(progress.filesDone / Math.max(1, progress.filesTotal));
-}
-
-function etaMsOf(view: RestoreView): number | undefined {
-  const fraction = fractionOf(view);
-  return fraction > 0 ? view.elapsedMs / fraction - view.elapsedMs : undefined;
-}
-
 /** Two lines for a terminal: where to, then bar and numbers. */
 export function renderRestoreLane(view: RestoreView, columns: number, style: Style): string[] {
-  const { progress, elapsedMs } = view;
-  const fraction = fractionOf(view);
-  const etaMs = etaMsOf(view);
-  const bytesPerSecond = elapsedMs > 0 ? progress.bytesDone / (elapsedMs / 1000) : 0;
-  const bar = columns >= 2 * BAR_COLUMNS
-    ? progressBar({ copied: 1, verified: fraction }, BAR_COLUMNS, style) + "  "
-    : "";
-  const room = bar === "" ? columns : columns - BAR_COLUMNS - 2;
-  const facts = composeLine([
-    { text: formatPercent(fraction).padStart(4), weight: 9 },
-    {
-      text: `${formatCount(progress.filesDone)}/${formatCount(progress.filesTotal)} files`,
-      weight: 6,
-    },
-    { text: `${formatBytes(progress.bytesDone)}/${formatBytes(progress.bytesTotal)}`, weight: 4 },
-    { text: formatRate(bytesPerSecond), weight: 5 },
-    { text: `ETA ${etaMs === undefined ? "-" : formatClock(etaMs)}`, weight: 7 },
-  ], room);
+  const { progress } = view;
   const copy = progress.copy === "" ? "" : `/${progress.copy}`;
-  return [fitStart(`Restoring: ${visibleText(view.target + copy)}`, columns), bar + facts];
+  return [
+    fitStart(`Restoring: ${visibleText(view.target + copy)}`, columns),
+    numbersLine(view, columns, style),
+  ];
 }
 
 /** One line for a log. */

@@ -4,9 +4,8 @@ import { silentLog } from "../../protocol/base/log.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
-import { createLiveArea } from "../../protocol/cli/live_area.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
-import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { showProgress } from "./progress_display.ts";
 import { isSound, type VerifyDestination, type VerifyOutcome } from "./verify_port.ts";
 import {
   renderVerifyLane,
@@ -16,9 +15,6 @@ import {
   verifyStatusMessage,
   type VerifyView,
 } from "./verify_result.ts";
-
-const REDRAW_MS = 250;
-const LINE_MS = 10_000;
 
 /** The command over the engine's own check. */
 export function createVerifyCommand(verifyDestination: VerifyDestination): Command {
@@ -65,7 +61,11 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
   const view: VerifyView = { destination, progress, elapsedMs: 0 };
   // Before the first line is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(call.signals, () => {});
-  const show = quiet ? { close() {} } : createProgress(call, view, json);
+  const show = quiet ? { close() {} } : showProgress(call, {
+    lane: (columns, style) => renderVerifyLane(view, columns, style),
+    message: () => verifyStatusMessage(view),
+    line: () => verifyLine(view),
+  }, json);
   let outcome: VerifyOutcome;
   try {
     outcome = await verifyDestination({
@@ -109,31 +109,4 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
     );
   }
   return sound ? 0 : 1;
-}
-
-/** Shows the view now and on every tick: drawn in place, as JSON, or as a line every ten seconds. */
-function createProgress(
-  { terminal, clock }: CommandCall,
-  view: VerifyView,
-  json: boolean,
-): { close(): void } {
-  if (!json && terminal.isLive) {
-    const area = createLiveArea(terminal);
-    const draw = () =>
-      area.draw(renderVerifyLane(view, terminal.size().columns, terminal.errStyle));
-    draw();
-    const stop = clock.every(REDRAW_MS, draw);
-    return {
-      close() {
-        stop();
-        area.draw([]);
-        area.close();
-      },
-    };
-  }
-  const print = json
-    ? () => terminal.out(jsonLine(verifyStatusMessage(view)))
-    : () => terminal.err(`${visibleText(verifyLine(view))}\n`);
-  print();
-  return { close: clock.every(json ? REDRAW_MS : LINE_MS, print) };
 }

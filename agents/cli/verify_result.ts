@@ -2,20 +2,16 @@
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import type { Style } from "../../protocol/cli/colours.ts";
 import {
-  clampFraction,
   formatBytes,
-  formatClock,
   formatCount,
   formatDuration,
   formatPercent,
   formatPlural,
-  formatRate,
 } from "../../protocol/cli/format.ts";
-import { composeLine, progressBar } from "../../protocol/cli/segments.ts";
 import { fitStart, visibleText } from "../../protocol/cli/visible_text.ts";
 import { isSound, type VerifyOutcome, type VerifyProgress } from "./verify_port.ts";
+import { etaMsOf, fractionOf, numbersLine } from "./progress_numbers.ts";
 
-const BAR_COLUMNS = 30;
 const EXTRA_NAMES_SHOWN = 20;
 const REPAIR_HINT =
   "If another destination has the same copies, add --repair-from OTHER to put this one right.";
@@ -33,42 +29,12 @@ export interface VerifyView {
   elapsedMs: number;
 }
 
-export function verifyFraction({ progress }: VerifyView): number {
-  return progress.bytesTotal > 0
-    ? clampFraction(progress.bytesDone / progress.bytesTotal)
-    : clampFraction(progress.filesDone / Math.max(1, progress.filesTotal));
-}
-
-/** Time left at the pace so far; undefined while nothing is known. */
-export function verifyEtaMs(view: VerifyView): number | undefined {
-  const fraction = verifyFraction(view);
-  return fraction > 0 ? view.elapsedMs / fraction - view.elapsedMs : undefined;
-}
-
 /** Two lines for a terminal: bar and numbers, current file. */
 export function renderVerifyLane(view: VerifyView, columns: number, style: Style): string[] {
-  const { progress, elapsedMs } = view;
-  const fraction = verifyFraction(view);
-  const etaMs = verifyEtaMs(view);
-  const bytesPerSecond = elapsedMs > 0 ? progress.bytesDone / (elapsedMs / 1000) : 0;
-  const bar = columns >= 2 * BAR_COLUMNS
-    ? progressBar({ copied: 1, verified: fraction }, BAR_COLUMNS, style) + "  "
-    : "";
-  const room = bar === "" ? columns : columns - BAR_COLUMNS - 2;
-  const facts = composeLine([
-    { text: formatPercent(fraction).padStart(4), weight: 9 },
-    {
-      text: `${formatCount(progress.filesDone)}/${formatCount(progress.filesTotal)} files`,
-      weight: 6,
-    },
-    { text: `${formatBytes(progress.bytesDone)}/${formatBytes(progress.bytesTotal)}`, weight: 4 },
-    { text: formatRate(bytesPerSecond), weight: 5 },
-    { text: `ETA ${etaMs === undefined ? "-" : formatClock(etaMs)}`, weight: 7 },
-  ], room);
   return [
     fitStart(`Verifying: ${visibleText(view.destination)}`, columns),
-    bar + facts,
-    style.dim(fitStart(visibleText(progress.currentFile), columns)),
+    numbersLine(view, columns, style),
+    style.dim(fitStart(visibleText(view.progress.currentFile), columns)),
   ];
 }
 
@@ -76,7 +42,7 @@ export function renderVerifyLane(view: VerifyView, columns: number, style: Style
 export function verifyLine(view: VerifyView): string {
   const { progress } = view;
   if (progress.filesTotal === 0) return `${view.destination}: verify, reading what is recorded`;
-  return `${view.destination}: verify ${formatPercent(verifyFraction(view))}, ${
+  return `${view.destination}: verify ${formatPercent(fractionOf(view))}, ${
     formatCount(progress.filesDone)
   }/${formatPlural(progress.filesTotal, "file")}, ${formatBytes(progress.bytesDone)}/${
     formatBytes(progress.bytesTotal)
@@ -117,12 +83,12 @@ export function renderVerifyResult(
 /** The JSON line of the work so far, shaped as that of a backup. */
 export function verifyStatusMessage(view: VerifyView): Record<string, unknown> {
   const { progress } = view;
-  const etaMs = verifyEtaMs(view);
+  const etaMs = etaMsOf(view);
   return {
     message_type: "status",
     destination: view.destination,
     phase: "verify",
-    percent_done: verifyFraction(view),
+    percent_done: fractionOf(view),
     seconds_elapsed: seconds(view.elapsedMs),
     ...(etaMs === undefined ? {} : { seconds_remaining: seconds(etaMs) }),
     total_files: progress.filesTotal,

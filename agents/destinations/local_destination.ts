@@ -17,16 +17,9 @@ import { takeLock } from "./lock.ts";
 import { bindNames, isOccupied, type WantedBinding } from "./bindings.ts";
 import { type Binding, type Marker, readMarker } from "./marker.ts";
 import { foldsCase } from "./name_folding.ts";
+import { waysOfWriting } from "./ways_of_writing.ts";
 
 export { bindingConflict, type WantedBinding } from "./bindings.ts";
-
-/** File systems whose `syncfs` waits for data and reports errors (Linux ≥ 5.8), plus memory, where there is no disk. */
-const SYNCFS_TRUSTED: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs"]);
-/**
- * Local file systems of plain blocks: there, writing past the page cache costs a tenth of the processor time and leaves
- * other programs their cache. Elsewhere it is refused, slow (each write waits for the network), or turns compression off.
- */
-const DIRECT_WRITES_PAY: ReadonlySet<string> = new Set(["ext4", "xfs"]);
 
 export interface Inspection {
   exists: boolean;
@@ -213,8 +206,7 @@ export function openDestination(
       stage,
       marker,
       fileSystem,
-      batchFlush: SYNCFS_TRUSTED.has(fileSystem.type) && posix.name === "libc",
-      directWrites: DIRECT_WRITES_PAY.has(fileSystem.type),
+      ...waysOfWriting(posix, fileSystem.type),
       foldsCase: folds,
       warnings,
       close,

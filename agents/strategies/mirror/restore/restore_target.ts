@@ -5,6 +5,7 @@
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import { ancestry, identityOf } from "../../../destinations/identity.ts";
 import { MARKER_FILE, OWN_DIRECTORY } from "../../../destinations/layout.ts";
+import { waysOfWriting } from "../../../destinations/ways_of_writing.ts";
 import { EEXIST, ENOENT, ENOTDIR, EXDEV, posixError } from "../../../platform/errno.ts";
 import {
   cName,
@@ -16,9 +17,6 @@ import {
 import { cNameOfLatin1, removeTree } from "../tree_removal.ts";
 
 export const STAGE_PREFIX = ".backup-agent-restore-";
-/** See `local_destination.ts`: where one flush of the file system is as good as one a file. */
-const SYNCFS_TRUSTED: ReadonlySet<string> = new Set(["ext4", "xfs", "btrfs", "tmpfs"]);
-const DIRECT_WRITES_PAY: ReadonlySet<string> = new Set(["ext4", "xfs"]);
 const ACL_DEFAULT = "system.posix_acl_default";
 const ACL_ACCESS = "system.posix_acl_access";
 
@@ -140,8 +138,7 @@ export function openTarget(posix: Posix, path: string, id: string, part: number)
     display: path,
     root,
     stage,
-    batchFlush: SYNCFS_TRUSTED.has(type) && posix.name === "libc",
-    directWrites: DIRECT_WRITES_PAY.has(type),
+    ...waysOfWriting(posix, type),
     inheritsAcl: typeof posix.getXattr(root, cName("."), ACL_DEFAULT) !== "number",
     close() {
       posix.closeDirectory(stage);
