@@ -54,6 +54,10 @@ export function createWorker(
       switch (spec.op) {
         case "prepare":
           return await open(spec.runId).prepare(spec, context);
+        case "join":
+          throw new BackupError("rejected", `Run ${spec.runId} cannot be joined here`, {
+            retry: "elsewhere",
+          });
         case "scan":
           return await known(spec.runId).scan(spec, context);
         case "mirror":

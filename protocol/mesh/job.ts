@@ -7,10 +7,31 @@ import * as v from "valibot";
 const nonEmpty = v.pipe(v.string(), v.minLength(1));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** One directory to keep copies of. `path` is absolute on the host that owns it; `name` its top name at a destination. */
+/** How files are stored, when not as they are: compressed by zstd, encrypted by age. */
+export const Encoding = v.object({
+  codec: v.picklist(["zst", "age", "zst.age"]),
+  /** Public keys, `age1…`, of everyone who may read the copies; none where nothing is encrypted. */
+  recipients: v.array(nonEmpty),
+});
+export type Encoding = v.InferOutput<typeof Encoding>;
+
+/**
+ * One directory to keep copies of. `path` is absolute on the host that owns it, or relative to the agent's root with
+ * the label `root`; `name` is its top name at a destination.
+ */
 export const SourceSpec = v.object({
   path: nonEmpty,
   name: v.pipe(nonEmpty, v.check((n) => !n.includes("/") && n !== "." && n !== "..")),
+  /** The host whose directory it is; absent in a run that never leaves one process. */
+  hostId: v.exactOptional(nonEmpty),
+  /** The label of a root of an agent, on whatever host it is; wins over `hostId`. */
+  root: v.exactOptional(nonEmpty),
+  /** Capability ids beyond those of the whole job, e.g. `backup.sequential`: one agent, one file at a time. */
+  requires: v.exactOptional(v.array(nonEmpty)),
+  /** Names of sources of the same job that must have ended, well or not, before this one starts. */
+  after: v.exactOptional(v.array(nonEmpty)),
+  /** Instead of the job's encoding, for this source alone. */
+  encoding: v.exactOptional(Encoding),
 });
 export type SourceSpec = v.InferOutput<typeof SourceSpec>;
 
@@ -36,14 +57,6 @@ export type PriorityLevel = v.InferOutput<typeof PriorityLevel>;
 /** One exclude line with where it came from (`--exclude`, or the file and line number), for the report. */
 export const ExcludeRule = v.object({ pattern: nonEmpty, origin: nonEmpty });
 export type ExcludeRule = v.InferOutput<typeof ExcludeRule>;
-
-/** How files are stored, when not as they are: compressed by zstd, encrypted by age. */
-export const Encoding = v.object({
-  codec: v.picklist(["zst", "age", "zst.age"]),
-  /** Public keys, `age1…`, of everyone who may read the copies; none where nothing is encrypted. */
-  recipients: v.array(nonEmpty),
-});
-export type Encoding = v.InferOutput<typeof Encoding>;
 
 export const MirrorOptions = v.object({
   verify: v.picklist(["new", "all"]),

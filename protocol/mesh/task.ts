@@ -16,32 +16,78 @@ const count = v.pipe(v.number(), v.minValue(0));
 export const PrepareTask = v.object({
   op: v.literal("prepare"),
   runId: id,
+  /**
+   * Grows each time the run is prepared anew, after a crash of its coordinator or the loss of the agent that prepared
+   * it. From the second on, what an earlier one of the same run has published stays and is adopted. Absent: 1.
+   */
+  runEpoch: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   sources: v.array(SourceSpec),
   destinations: v.array(DestinationSpec),
   options: MirrorOptions,
 });
 
-/** Walks one source and keeps the list for the `mirror` task of the same source. */
+/**
+ * Makes a further agent part of a run that another has prepared: it opens the destinations beside that agent and
+ * shares the run's lock. Once per agent and run, before its first `mirror`; a second time changes nothing.
+ */
+export const JoinTask = v.object({
+  op: v.literal("join"),
+  runId: id,
+  runEpoch: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  sources: v.array(SourceSpec),
+  /** Those that take part, with the id each marker must have: elsewhere the same path may be another disk. */
+  destinations: v.array(v.object({ spec: DestinationSpec, destinationId: id })),
+  options: MirrorOptions,
+});
+
+/**
+ * A stretch of one source in walk order, from `from` up to and not including `to`; absent means the source's begin or
+ * end. The parts of a source cover it without gap or overlap, whatever appears in it later. `from` and `to` are raw
+ * path bytes below the source, in base64; only agents look into them.
+ */
+export const PartSpec = v.object({
+  /** Unique within the source and run, and a plain name: stage folder and list of the part are named for it. */
+  key: v.pipe(v.string(), v.regex(/^p[0-9]{1,6}$/)),
+  from: v.exactOptional(v.string()),
+  to: v.exactOptional(v.string()),
+  /** For people: the directories it is about, such as `photos/2024 … photos/2026`. */
+  label: v.string(),
+});
+export type PartSpec = v.InferOutput<typeof PartSpec>;
+
+/** Walks one source and keeps the list for a `mirror` task of the whole source on the same agent. */
 export const ScanTask = v.object({
   op: v.literal("scan"),
   runId: id,
   source: SourceSpec,
   options: MirrorOptions,
+  /** Says in the result how the source could be divided among agents, in at most so many parts. */
+  partsMax: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
 });
 
-/** Copies one source to every prepared destination of the run and verifies it there. */
+/**
+ * Copies one source, or a part of it, to prepared or joined destinations of the run and verifies it there. An agent
+ * that has not scanned the source walks it first.
+ */
 export const MirrorTask = v.object({
   op: v.literal("mirror"),
   runId: id,
   taskId: id,
   epoch: v.pipe(v.number(), v.integer(), v.minValue(1)),
   source: SourceSpec,
+  /** Absent: the whole source. */
+  part: v.exactOptional(PartSpec),
   /** Keys of prepared destinations that accepted this run. */
   destinations: v.array(v.string()),
   options: MirrorOptions,
+  /** The agent stops the attempt when so long has passed without its lease being renewed. Absent: no lease. */
+  leaseMs: v.exactOptional(v.pipe(v.number(), v.minValue(1))),
 });
 
-/** Closes one destination after all its tasks: SHA256SUMS, marker, lock. Sent also when tasks failed there. */
+/**
+ * Closes one destination after all its tasks, at the agent that prepared it: the lists of parts become one, times of
+ * folders, SHA256SUMS, marker, lock. Sent also when tasks failed there.
+ */
 export const FinishTask = v.object({
   op: v.literal("finish"),
   runId: id,
@@ -53,6 +99,7 @@ export const ReleaseTask = v.object({ op: v.literal("release"), runId: id });
 
 export const TaskSpec = v.variant("op", [
   PrepareTask,
+  JoinTask,
   ScanTask,
   MirrorTask,
   FinishTask,
@@ -60,6 +107,7 @@ export const TaskSpec = v.variant("op", [
 ]);
 export type TaskSpec = v.InferOutput<typeof TaskSpec>;
 export type PrepareTask = v.InferOutput<typeof PrepareTask>;
+export type JoinTask = v.InferOutput<typeof JoinTask>;
 export type ScanTask = v.InferOutput<typeof ScanTask>;
 export type MirrorTask = v.InferOutput<typeof MirrorTask>;
 export type FinishTask = v.InferOutput<typeof FinishTask>;
@@ -158,6 +206,10 @@ export const PrepareResult = v.object({
   op: v.literal("prepare"),
   destinations: v.array(PreparedDestination),
 });
+export const JoinResult = v.object({
+  op: v.literal("join"),
+  destinations: v.array(PreparedDestination),
+});
 export const ScanResult = v.object({
   op: v.literal("scan"),
   counters: ScanCounters,
@@ -166,6 +218,8 @@ export const ScanResult = v.object({
   unreadable: v.array(FileFailure),
   /** Things to know that lose nothing, such as an ignore rule that can never match. */
   warnings: v.array(v.string()),
+  /** With `partsMax`: how to divide it, in walk order; one part when it is small or cannot be divided. */
+  parts: v.exactOptional(v.array(v.object({ part: PartSpec, counters: ScanCounters }))),
 });
 export const MirrorResult = v.object({
   op: v.literal("mirror"),
@@ -182,6 +236,7 @@ export const ReleaseResult = v.object({ op: v.literal("release") });
 
 export const TaskResult = v.variant("op", [
   PrepareResult,
+  JoinResult,
   ScanResult,
   MirrorResult,
   FinishResult,
@@ -189,6 +244,7 @@ export const TaskResult = v.variant("op", [
 ]);
 export type TaskResult = v.InferOutput<typeof TaskResult>;
 export type PrepareResult = v.InferOutput<typeof PrepareResult>;
+export type JoinResult = v.InferOutput<typeof JoinResult>;
 export type ScanResult = v.InferOutput<typeof ScanResult>;
 export type MirrorResult = v.InferOutput<typeof MirrorResult>;
 export type FinishResult = v.InferOutput<typeof FinishResult>;

@@ -49,6 +49,10 @@ export function createFakeAgent(answers: Answers = {}): FakeAgent {
       op: "prepare",
       destinations: spec.destinations.map((d) => ({ destination: d.key, warnings: [] })),
     }),
+    join: (spec) => ({
+      op: "join",
+      destinations: spec.destinations.map((d) => ({ destination: d.spec.key, warnings: [] })),
+    }),
     scan: (spec) => scanOf(spec.source.name.length, 10),
     mirror: "by hand",
     finish: () => ({ op: "finish" }),
