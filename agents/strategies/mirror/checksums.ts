@@ -3,12 +3,12 @@
  * destination's folder. Rule: it is made from the manifests and replaced whole.
  */
 import { Buffer } from "node:buffer";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
 import { posixError } from "../../platform/errno.ts";
 import { cName, type Posix } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
 import { manifestName } from "./manifest_update.ts";
 import { storedContent, storedPathLatin1 } from "./stored_form.ts";
@@ -26,7 +26,7 @@ const ESCAPES: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "
 /** @throws {BackupError} when a manifest is damaged or the file cannot be written; the old one then stays */
 export function writeChecksums(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   tick: () => void,
 ): void {
   const display = `${destination.display}/.backup-agent/${CHECKSUMS_FILE}`;
@@ -49,6 +49,7 @@ export function writeChecksums(
         destination.manifests,
         name,
         `${destination.display}/.backup-agent/manifests/${name}`,
+        destination.keys,
       );
       if (manifest === undefined) continue;
       closeManifest = manifest.close;

@@ -3,7 +3,6 @@
  * as recorded goes, and the manifest loses exactly the lines of what does not stand any more – after a crash too, since the
  * next run finds what was written down and ends it the same way.
  */
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import {
   EEXIST,
   EISDIR,
@@ -21,6 +20,8 @@ import {
   type Posix,
 } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
+import { type CopyDestination, removeList } from "./list_keys.ts";
+import { writeWhole } from "./list_writer.ts";
 import { OldEntries } from "./diff.ts";
 import type { LaneTask } from "./lane_task.ts";
 import { LastDirectory } from "./last_directory.ts";
@@ -44,7 +45,6 @@ import {
   openVersions,
   replaceList,
   versionsDisplay,
-  writeWhole,
 } from "./version_lists.ts";
 
 /** What one run removes at most; the rest is for the next. */
@@ -64,7 +64,7 @@ export const GONE_FILE = 2;
 
 export interface Deletion {
   posix: Posix;
-  destination: OpenDestination;
+  destination: CopyDestination;
   /** Top name and marker key of the copy. */
   name: string;
   bindingKey: string;
@@ -201,8 +201,8 @@ export function settleDeletion(deletion: Omit<Deletion, "trust">): { versions: n
     ? listVersions(deletion, header, header.versionsAt, gone)
     : 0;
   dropLines(deletion, gone);
-  const removed = posix.unlink(destination.manifests, cName(intentName(bindingKey)));
-  if (removed < 0 && removed !== -ENOENT) {
+  const removed = removeList(posix, destination.manifests, intentName(bindingKey));
+  if (removed < 0) {
     throw posixError(removed, "remove", intentDisplay(deletion));
   }
   posix.flushDirectory(destination.manifests);
@@ -375,7 +375,7 @@ function listVersions(
   const into = posix.openDirectory(versions, cName(folder));
   const last = new LastDirectory(posix, into, false);
   try {
-    const before = openList(posix, versions, folder, display);
+    const before = openList(posix, versions, folder, display, destination.keys);
     const known = before === undefined ? [] : [...linesOf(before)];
     const paths = new Set(known.map(({ entry }) => entryPathLatin1(entry)));
     const intent = openIntent({ posix, destination, bindingKey });
@@ -386,6 +386,7 @@ function listVersions(
       versions,
       folder,
       display,
+      destination.keys,
       before?.header ?? header,
       (add) => {
         for (const { text } of known) add(text);
@@ -428,7 +429,8 @@ function dropLines(deletion: Omit<Deletion, "trust">, gone: ReadonlySet<string>)
   if (manifest === undefined) return;
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  writeWhole(posix, destination.manifests, name, display, manifest.header, (add) => {
+  const { manifests: at, keys } = destination;
+  writeWhole({ posix, at, name, display, keys }, manifest.header, (add) => {
     for (const { entry, text } of linesOf(manifest)) {
       tick();
       if (!gone.has(entryPathLatin1(entry))) add(text);
@@ -452,8 +454,14 @@ function writeIntent(deletion: Deletion, request: DeletionRequest): void {
     createdAt: request.createdAt,
     ...(request.versionsAt === undefined ? {} : { versionsAt: request.versionsAt }),
   };
-  const file = intentName(bindingKey);
-  writeWhole(posix, destination.manifests, file, intentDisplay(deletion), header, (add) => {
+  const place = {
+    posix,
+    at: destination.manifests,
+    name: intentName(bindingKey),
+    display: intentDisplay(deletion),
+    keys: destination.keys,
+  };
+  writeWhole(place, header, (add) => {
     for (const { entry, text } of linesOf(manifest)) {
       tick();
       if (wanted.has(entryPathLatin1(entry))) add(text);
@@ -469,6 +477,7 @@ function openIntent(
     at.destination.manifests,
     intentName(at.bindingKey),
     intentDisplay(at),
+    at.destination.keys,
   );
 }
 
@@ -485,7 +494,7 @@ function openCopyManifest(
 ): ReturnType<typeof openManifest> {
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  return openManifest(posix, destination.manifests, name, display);
+  return openManifest(posix, destination.manifests, name, display, destination.keys);
 }
 
 /** Beside the manifest: lines of what is being removed. */
@@ -497,7 +506,7 @@ function intentDisplay(at: Pick<Deletion, "destination" | "bindingKey">): string
   return `${at.destination.display}/.backup-agent/manifests/${intentName(at.bindingKey)}`;
 }
 
-function flush(posix: Posix, destination: OpenDestination): void {
+function flush(posix: Posix, destination: CopyDestination): void {
   if (!destination.batchFlush) return;
   const result = posix.flushFileSystem(destination.root);
   if (result < 0) throw posixError(result, "flush", destination.display);
@@ -505,7 +514,7 @@ function flush(posix: Posix, destination: OpenDestination): void {
 
 function removeUnused(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   folder: string,
 ): void {

@@ -1,9 +1,9 @@
 /** What a destination's thread does to the past of one copy: earlier versions, and what the source does not have any more. */
 import { asBackupError } from "../../../protocol/base/errors.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { posixError } from "../../platform/errno.ts";
 import type { DirectoryHandle, Posix } from "../../platform/posix.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import {
   type Deleted,
   deleteGone,
@@ -34,7 +34,7 @@ export class LaneHistory {
   /** What could not be put in order and does not stop a backup. */
   readonly warnings: string[] = [];
   readonly #posix: Posix;
-  readonly #destination: OpenDestination;
+  readonly #destination: CopyDestination;
   readonly #task: LaneTask;
   readonly #cells: ThreadCells;
   readonly #trust: TimeTrust;
@@ -42,7 +42,7 @@ export class LaneHistory {
 
   constructor(
     posix: Posix,
-    destination: OpenDestination,
+    destination: CopyDestination,
     task: LaneTask,
     cells: ThreadCells,
     trust: TimeTrust,
@@ -71,7 +71,13 @@ export class LaneHistory {
       versionsAt: folder,
     };
     const display = `${this.#destination.display}/.backup-agent/stage/${share.bindingKey}`;
-    const lines = new ReplacedLines(this.#posix, () => this.#task.stage(), header, display);
+    const lines = new ReplacedLines(
+      this.#posix,
+      () => this.#task.stage(),
+      this.#destination.keys,
+      header,
+      display,
+    );
     return { folder, lines };
   }
 

@@ -44,6 +44,7 @@ import {
   type WriteItem,
 } from "./lane_writer.ts";
 import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
+import { type CopyDestination, NO_LIST_KEYS } from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
@@ -243,7 +244,7 @@ class LaneThread {
   readonly #pacer: ReturnType<typeof createPacer>;
   readonly #identity: { uid: number; gid: number };
   readonly #tasks = new Map<string, LaneTask>();
-  #destination: (OpenDestination & { close(): void }) | undefined;
+  #destination: (CopyDestination & { close(): void }) | undefined;
   #writer: LaneWriter | undefined;
   #capabilities: Capabilities | undefined;
 
@@ -275,7 +276,7 @@ class LaneThread {
     this.#verifier = new FileVerifier(posix, cells, this.#pacer);
   }
 
-  get destination(): OpenDestination {
+  get destination(): CopyDestination {
     if (this.#destination === undefined) throw new TypeError("The destination is not open");
     return this.#destination;
   }
@@ -364,7 +365,7 @@ class LaneThread {
     const history = this.history(request.task, request.dryRun);
     // It may take lines out of the manifest.
     if (!request.dryRun) history.endInterruptedDeletion();
-    const old = openManifest(this.#posix, destination.manifests, name, display);
+    const old = openManifest(this.#posix, destination.manifests, name, display, destination.keys);
     const recorded = request.deletesGone === true ? countedLines(old) : undefined;
     try {
       const recovered = request.dryRun ? { journal: new Map() } : recover(
@@ -562,7 +563,7 @@ class LaneThread {
     const { destination } = this;
     const name = manifestName(task.share.bindingKey);
     const display = `${destination.display}/.backup-agent/manifests/${name}`;
-    const old = openManifest(this.#posix, destination.manifests, name, display);
+    const old = openManifest(this.#posix, destination.manifests, name, display, destination.keys);
     if (old === undefined) return NOTHING_RETIRED;
     try {
       return retireOldForms(this.#posix, this.writer, task, old.lines, () => this.#tick());
@@ -660,7 +661,7 @@ class LaneThread {
       destination.close();
       throw new BackupError("deadline", "The thread was given up");
     }
-    this.#destination = destination;
+    this.#destination = { ...destination, keys: NO_LIST_KEYS };
     this.#writer = new LaneWriter(
       this.#posix,
       destination,

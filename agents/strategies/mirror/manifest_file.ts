@@ -9,6 +9,8 @@ import { ENOENT, posixError } from "../../platform/errno.ts";
 import { Garbage } from "../../platform/garbage.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
+import type { ByteTransform } from "./codec/byte_transform.ts";
+import { type ListKeys, plainText, type ReadText, sealedName, sealedText } from "./list_keys.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
 
 export const MANIFEST_FORMAT = "backup-agent manifest";
@@ -54,14 +56,20 @@ export class ManifestLine {
   }
 }
 
-/** Reads a manifest line by line. `undefined` when there is none. */
+/**
+ * Reads a manifest line by line, encrypted or not. `undefined` when there is none.
+ * @throws {BackupError} `damaged`, `newer_version`, `wrong_key`
+ */
 export function openManifest(
   posix: Posix,
   at: DirectoryHandle,
   name: string,
   display: string,
+  keys: ListKeys,
 ): { header: ManifestHeader; lines: Iterator<ManifestLine>; close(): void } | undefined {
-  const fd = posix.openRead(at, cName(name));
+  let fd = posix.openRead(at, cName(sealedName(name)));
+  const isSealed = fd !== -ENOENT;
+  if (!isSealed) fd = posix.openRead(at, cName(name));
   if (fd === -ENOENT) return undefined;
   if (fd < 0) throw posixError(fd, "read", display);
   let closed = false;
@@ -70,7 +78,8 @@ export function openManifest(
     closed = true;
   };
   try {
-    const raw = rawLines(posix, fd, display);
+    const read = isSealed ? sealedText(posix, fd, display, keys) : plainText(posix, fd, display);
+    const raw = rawLines(read, display);
     const first = raw.next();
     if (first.done) throw damaged(display, "it is empty");
     const header = parseLine<ManifestHeader>(first.value.text, display);
@@ -123,17 +132,14 @@ interface RawLine {
   sha256Before(): string;
 }
 
-function* rawLines(posix: Posix, fd: number, display: string): Generator<RawLine> {
+function* rawLines(read: ReadText, display: string): Generator<RawLine> {
   const hash = createHash("sha256");
   const buffer = Buffer.alloc(READ_BYTES);
   const garbage = new Garbage();
   let carry = Buffer.alloc(0);
-  let offset = 0;
   for (;;) {
-    const got = posix.readAt(fd, buffer, offset);
-    if (got < 0) throw posixError(got, "read", display);
+    const got = read(buffer);
     if (got === 0) break;
-    offset += got;
     const chunk = carry.length === 0
       ? buffer.subarray(0, got)
       : Buffer.concat([carry, buffer.subarray(0, got)]);
@@ -179,18 +185,26 @@ function damaged(display: string, why: string): IntegrityError {
   });
 }
 
-/** Writes lines to a new file; the caller renames it when `finish` returned. */
+/** Writes lines to a new file, through `seal` if that is given; the caller renames it when `finish` returned. */
 export class ManifestWriter {
   readonly #posix: Posix;
   readonly #fd: number;
   readonly #display: string;
+  readonly #seal: ByteTransform | undefined;
   readonly #hash = createHash("sha256");
   readonly #garbage = new Garbage();
   #text = "";
   #entries = 0;
 
-  constructor(posix: Posix, fd: number, display: string, header: ManifestHeader) {
+  constructor(
+    posix: Posix,
+    fd: number,
+    display: string,
+    header: ManifestHeader,
+    seal?: ByteTransform,
+  ) {
     this.#posix = posix;
+    this.#seal = seal;
     this.#fd = fd;
     this.#display = display;
     this.#text = JSON.stringify(header) + "\n";
@@ -208,6 +222,7 @@ export class ManifestWriter {
     const sha256 = this.#hash.copy().digest("hex");
     this.#text = JSON.stringify({ end: true, entries: this.#entries, sha256 }) + "\n";
     this.#drain();
+    if (this.#seal !== undefined) this.#writeAll(this.#seal.end());
     const result = this.#posix.flushFile(this.#fd);
     if (result < 0) throw posixError(result, "flush", this.#display);
   }
@@ -217,7 +232,13 @@ export class ManifestWriter {
     this.#text = "";
     this.#garbage.made(4 * bytes.length);
     this.#hash.update(bytes);
-    const result = writeAll(this.#posix, this.#fd, bytes);
-    if (result < 0) throw posixError(result, "write", this.#display);
+    this.#writeAll(this.#seal === undefined ? [bytes] : this.#seal.push(bytes));
+  }
+
+  #writeAll(pieces: Iterable<Uint8Array>): void {
+    for (const piece of pieces) {
+      const result = writeAll(this.#posix, this.#fd, piece);
+      if (result < 0) throw posixError(result, "write", this.#display);
+    }
   }
 }

@@ -10,6 +10,7 @@ import { EIO } from "../../platform/errno.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { OldEntries } from "./diff.ts";
+import { NO_LIST_KEYS } from "./list_keys.ts";
 import {
   MANIFEST_FORMAT,
   MANIFEST_VERSION,
@@ -42,7 +43,7 @@ function write(at: DirectoryHandle, lines: string[], header = HEADER): void {
 
 /** Reads as a run does: alongside a table, so that every path is looked at. */
 function read(at: DirectoryHandle, port: Posix = posix): string[] {
-  const manifest = openManifest(port, at, NAME, NAME);
+  const manifest = openManifest(port, at, NAME, NAME, NO_LIST_KEYS);
   if (manifest === undefined) throw new Error("there is none");
   const lines: string[] = [];
   try {
@@ -110,11 +111,13 @@ Deno.test("a manifest with any one byte changed is damaged, or too new, but neve
 
 Deno.test("a newer format is refused and a missing manifest is none", () =>
   inFolder(posix, (at) => {
-    assert.equal(openManifest(posix, at, NAME, NAME), undefined);
+    assert.equal(openManifest(posix, at, NAME, NAME, NO_LIST_KEYS), undefined);
     write(at, [], { ...HEADER, version: MANIFEST_VERSION + 1 });
-    assert.throws(() => openManifest(posix, at, NAME, NAME), { code: "newer_version" });
+    assert.throws(() => openManifest(posix, at, NAME, NAME, NO_LIST_KEYS), {
+      code: "newer_version",
+    });
     write(at, [], { ...HEADER, format: "something else" });
-    assert.throws(() => openManifest(posix, at, NAME, NAME), { code: "damaged" });
+    assert.throws(() => openManifest(posix, at, NAME, NAME, NO_LIST_KEYS), { code: "damaged" });
   }));
 
 Deno.test("a disk error while reading is an error, and nothing stays open", () =>

@@ -3,10 +3,10 @@
  * stands at the destination – what failed keeps its earlier line, what the source lost or a rule now leaves out keeps its
  * line with the date.
  */
-import type { OpenDestination } from "../../destinations/local_destination.ts";
-import { posixError } from "../../platform/errno.ts";
-import { cName, KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
+import { KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
 import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
+import type { CopyDestination } from "./list_keys.ts";
+import { NewList } from "./list_writer.ts";
 import { OldEntries } from "./diff.ts";
 import {
   STATUS_FAILED,
@@ -23,7 +23,6 @@ import {
   MANIFEST_FORMAT,
   MANIFEST_VERSION,
   type ManifestLine,
-  ManifestWriter,
   openManifest,
 } from "./manifest_file.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
@@ -34,7 +33,7 @@ import type { ReplacedLines } from "./replaced_versions.ts";
 
 export interface ManifestUpdate {
   posix: Posix;
-  destination: OpenDestination;
+  destination: CopyDestination;
   task: LaneTask;
   /** Rows whose copied version is not the table's. */
   versions: ReadonlyMap<number, FileVersion>;
@@ -57,16 +56,11 @@ export function updateManifest(input: ManifestUpdate): void {
   const { share, table, status } = task;
   const name = manifestName(share.bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  const old = openManifest(posix, destination.manifests, name, display);
-  const temporary = cName(`${name}.new`);
-  posix.unlink(destination.manifests, temporary);
-  const fd = posix.createFile(destination.manifests, temporary);
-  if (fd < 0) {
-    old?.close();
-    throw posixError(fd, "create", display);
-  }
+  const old = openManifest(posix, destination.manifests, name, display, destination.keys);
+  const { manifests: at, keys } = destination;
+  let list: NewList | undefined;
   try {
-    const writer = new ManifestWriter(posix, fd, display, {
+    const writer = list = new NewList({ posix, at, name, display, keys }, {
       format: MANIFEST_FORMAT,
       version: MANIFEST_VERSION,
       name: share.name,
@@ -143,23 +137,13 @@ export function updateManifest(input: ManifestUpdate): void {
     input.replaced?.finish();
     writer.finish();
   } catch (thrown) {
-    posix.close(fd);
-    posix.unlink(destination.manifests, temporary);
+    list?.abandon();
     input.replaced?.close();
     throw thrown;
   } finally {
     old?.close();
   }
-  posix.setFileMode(fd, 0o644);
-  posix.close(fd);
-  const result = posix.rename(
-    destination.manifests,
-    temporary,
-    destination.manifests,
-    cName(name),
-  );
-  if (result < 0) throw posixError(result, "write", display);
-  posix.flushDirectory(destination.manifests);
+  list.commit();
 }
 
 /** Something of this run was put under the name, or the name made free of what stood there. */

@@ -4,7 +4,6 @@
  */
 import { Buffer } from "node:buffer";
 import { IntegrityError } from "../../../protocol/base/errors.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { ELOOP, ENOENT, ENOTDIR, errnoText } from "../../platform/errno.ts";
 import {
   cName,
@@ -21,6 +20,7 @@ import {
   type Stat,
 } from "../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
@@ -80,7 +80,7 @@ const TYPE_OF_KIND: Readonly<Record<number, string>> = {
 /** @throws {BackupError} `damaged` when the manifest is, or when a path in it leads out of the copy */
 export function findDamage(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   kept: Kept,
   request: FindRequest,
   tick: () => void,
@@ -208,13 +208,13 @@ export function symlinkTarget(entry: ManifestEntry): Buffer {
 /** Calls `use` for every line until it answers false. @throws {BackupError} when there is no manifest or it is damaged */
 export function eachLine(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   use: (entry: ManifestEntry, line: number) => boolean,
 ): void {
   const file = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${file}`;
-  const manifest = openManifest(posix, destination.manifests, file, display);
+  const manifest = openManifest(posix, destination.manifests, file, display, destination.keys);
   if (manifest === undefined) throw new IntegrityError(`${display} is not there`);
   try {
     for (let line = 0;; line++) {
@@ -236,7 +236,7 @@ interface FirstName {
 /** Paths that other lines are further names of. */
 function firstNamesOf(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   tick: () => void,
 ): Map<string, FirstName> {
@@ -251,7 +251,7 @@ function firstNamesOf(
 }
 
 function leadsOut(
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   entry: ManifestEntry,
 ): IntegrityError {

@@ -3,10 +3,10 @@
  * the bytes are right is decided by whoever receives them.
  */
 import { BackupError } from "../../../protocol/base/errors.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { posixError } from "../../platform/errno.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { entryPathLatin1 } from "./manifest_line.ts";
 import { eachLine, openFolder } from "./repair_find.ts";
 import { isConfined } from "./confined_path.ts";
@@ -47,7 +47,7 @@ const READ_PIECE_BYTES = 256 << 10;
 /** Copies of the same source come before copies that only have the same name. */
 export function locate(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   request: LocateRequest,
   tick: () => void,
 ): LocateResult {
@@ -92,12 +92,12 @@ export function locate(
 /** One file of another destination, read from its start to its end. */
 export class RepairSource {
   readonly #posix: Posix;
-  readonly #destination: () => OpenDestination;
+  readonly #destination: () => CopyDestination;
   readonly #tick: () => void;
   #fd = -1;
   #display = "";
 
-  constructor(posix: Posix, destination: () => OpenDestination, tick: () => void) {
+  constructor(posix: Posix, destination: () => CopyDestination, tick: () => void) {
     this.#posix = posix;
     this.#destination = destination;
     this.#tick = tick;

@@ -1,8 +1,8 @@
 /** What a destination's thread can be asked for a repair: as the one that is repaired, or as the other that is read. */
 import type { Binding } from "../../destinations/marker.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import type { Posix } from "../../platform/posix.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { writeChecksums } from "./checksums.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import { keptBy } from "./recorded_metadata.ts";
@@ -18,7 +18,7 @@ export interface RepairIdentity {
 /** `uid`: of this process. `destination` is asked at each call, since it is opened later. */
 export function repairMethods(
   posix: Posix,
-  destination: () => OpenDestination,
+  destination: () => CopyDestination,
   verifier: FileVerifier,
   cells: ThreadCells,
   uid: number,

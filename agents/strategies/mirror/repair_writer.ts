@@ -5,7 +5,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { DISPLACED_DIRECTORY } from "../../destinations/layout.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import {
   EACCES,
   EEXIST,
@@ -30,6 +29,7 @@ import {
 } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
 import { applyMetadata } from "./recorded_metadata.ts";
@@ -73,7 +73,7 @@ const HOLE_BYTES = 4096;
 
 export class RepairWriter {
   readonly #posix: Posix;
-  readonly #destination: () => OpenDestination;
+  readonly #destination: () => CopyDestination;
   readonly #verifier: FileVerifier;
   readonly #cells: ThreadCells;
   readonly #stat = newStat();
@@ -84,7 +84,7 @@ export class RepairWriter {
 
   constructor(
     posix: Posix,
-    destination: () => OpenDestination,
+    destination: () => CopyDestination,
     verifier: FileVerifier,
     cells: ThreadCells,
   ) {

@@ -4,9 +4,9 @@
  * good by the next run, whatever options it has.
  */
 import { IntegrityError } from "../../../protocol/base/errors.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { EEXIST, ENOENT, ENOTDIR, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
+import { type CopyDestination, type ListKeys, nameFor, removeList, sealFor } from "./list_keys.ts";
 import { LastDirectory } from "./last_directory.ts";
 import {
   type ManifestHeader,
@@ -40,6 +40,7 @@ export const REPLACED_FILE = "replaced.jsonl";
 export class ReplacedLines {
   readonly #posix: Posix;
   readonly #stage: () => DirectoryHandle;
+  readonly #keys: ListKeys;
   readonly #header: ManifestHeader;
   readonly #display: string;
   #fd = -1;
@@ -48,11 +49,13 @@ export class ReplacedLines {
   constructor(
     posix: Posix,
     stage: () => DirectoryHandle,
+    keys: ListKeys,
     header: ManifestHeader,
     display: string,
   ) {
     this.#posix = posix;
     this.#stage = stage;
+    this.#keys = keys;
     this.#header = header;
     this.#display = display;
   }
@@ -84,16 +87,23 @@ export class ReplacedLines {
     if (this.#writer !== undefined) return this.#writer;
     const stage = this.#stage();
     if (stage < 0) throw posixError(stage, "write to", this.#display);
-    this.#posix.unlink(stage, cName(REPLACED_FILE));
-    this.#fd = this.#posix.createFile(stage, cName(REPLACED_FILE));
+    const name = cName(nameFor(REPLACED_FILE, this.#keys));
+    this.#posix.unlink(stage, name);
+    this.#fd = this.#posix.createFile(stage, name);
     if (this.#fd < 0) throw posixError(this.#fd, "create", this.#display);
-    return this.#writer = new ManifestWriter(this.#posix, this.#fd, this.#display, this.#header);
+    return this.#writer = new ManifestWriter(
+      this.#posix,
+      this.#fd,
+      this.#display,
+      this.#header,
+      sealFor(this.#keys),
+    );
   }
 }
 
 export interface SettleContext {
   posix: Posix;
-  destination: OpenDestination;
+  destination: CopyDestination;
   bindingKey: string;
   trust: TimeTrust;
   /** One flush for all, where the destination allows that; else each folder is flushed by itself. */
@@ -115,6 +125,7 @@ export function settleReplaced(context: SettleContext, stage: DirectoryHandle): 
     stage,
     REPLACED_FILE,
     `${stageDisplay}/…/${REPLACED_FILE}`,
+    destination.keys,
   );
   if (pending === undefined) return 0;
   const { header } = pending;
@@ -151,7 +162,7 @@ export function settleReplaced(context: SettleContext, stage: DirectoryHandle): 
     const to = new LastDirectory(posix, into, true, flushes);
     open.push({ close: () => from?.close() }, { close: () => to.close() });
     const mover = new Mover(context, from, to, `${display}/${folder}`);
-    const count = replaceList(posix, versions, folder, display, header, (add) => {
+    const count = replaceList(posix, versions, folder, display, destination.keys, header, (add) => {
       for (const { entry, text } of linesOf(pending)) {
         context.tick();
         if (mover.move(entry)) add(text);
@@ -161,8 +172,8 @@ export function settleReplaced(context: SettleContext, stage: DirectoryHandle): 
       if (batchFlush) flushAll(posix, destination);
     });
     if (count === 0) posix.removeDirectory(versions, cName(folder));
-    const removed = posix.unlink(stage, cName(REPLACED_FILE));
-    if (removed < 0 && removed !== -ENOENT) {
+    const removed = removeList(posix, stage, REPLACED_FILE);
+    if (removed < 0) {
       throw posixError(removed, "remove", `${stageDisplay}/…/${REPLACED_FILE}`);
     }
     return count;
@@ -228,7 +239,7 @@ class Mover {
   }
 }
 
-function flushAll(posix: Posix, destination: OpenDestination): void {
+function flushAll(posix: Posix, destination: CopyDestination): void {
   const result = posix.flushFileSystem(destination.root);
   if (result < 0) throw posixError(result, "flush", destination.display);
 }

@@ -4,15 +4,17 @@
  */
 import { BackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { DirectoryCache } from "../../platform/directory_cache.ts";
 import { errnoCode, errnoText, posixError } from "../../platform/errno.ts";
 import { cName, KIND_DIRECTORY, KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import { type EntryTable, utf8OfLatin1 } from "../../source/entry_table.ts";
 import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
-import { ManifestWriter, openManifest } from "./manifest_file.ts";
+import { writeWhole } from "./list_writer.ts";
+import { openManifest } from "./manifest_file.ts";
+import { linesOf } from "./version_lists.ts";
 import { entryPathLatin1, lineOfRow, type ManifestEntry } from "./manifest_line.ts";
 import { manifestName } from "./manifest_update.ts";
 import { isMhlPath } from "./mhl/own_files.ts";
@@ -61,7 +63,7 @@ const EXTRA_NAMED_MAX = 10_000;
  */
 export function countStored(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   name: string,
   tick: () => void = () => {},
@@ -89,7 +91,7 @@ interface Waiting {
 /** Reads every `parts`-th batch of files back. Part 0 also reports what is missing and what is extra. */
 export function checkStored(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   verifier: FileVerifier,
   cells: ThreadCells,
   check: StoredCheck,
@@ -291,7 +293,7 @@ function differenceOf(
 /** Writes today's date to the lines of files that were found sound. */
 export function stampVerified(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   request: { bindingKey: string; name: string; sound: SharedArrayBuffer; verifiedAtMs: number },
   tick: () => void = () => {},
 ): void {
@@ -300,45 +302,25 @@ export function stampVerified(
   const sound = new Uint8Array(request.sound);
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  const temporary = cName(`${name}.new`);
-  posix.unlink(destination.manifests, temporary);
-  const fd = posix.createFile(destination.manifests, temporary);
-  if (fd < 0) throw posixError(fd, "create", display);
-  try {
-    const writer = new ManifestWriter(posix, fd, display, manifest.header);
-    for (let line = 0;; line++) {
-      const next = manifest.lines.next();
-      if (next.done) break;
+  const { manifests: at, keys } = destination;
+  writeWhole({ posix, at, name, display, keys }, manifest.header, (add) => {
+    let line = 0;
+    for (const { text, entry } of linesOf(manifest)) {
       tick();
-      const { text, entry } = next.value;
-      writer.add(
-        sound[line] === 1 ? JSON.stringify({ ...entry, verifiedAtMs }) : text,
-      );
+      add(sound[line++] === 1 ? JSON.stringify({ ...entry, verifiedAtMs }) : text);
     }
-    writer.finish();
-  } catch (thrown) {
-    posix.close(fd);
-    posix.unlink(destination.manifests, temporary);
-    throw thrown;
-  } finally {
-    manifest.close();
-  }
-  posix.setFileMode(fd, 0o644);
-  posix.close(fd);
-  const result = posix.rename(destination.manifests, temporary, destination.manifests, cName(name));
-  if (result < 0) throw posixError(result, "write", display);
-  posix.flushDirectory(destination.manifests);
+  });
 }
 
 function openStored(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   name: string,
 ): NonNullable<ReturnType<typeof openManifest>> {
   const file = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${file}`;
-  const manifest = openManifest(posix, destination.manifests, file, display);
+  const manifest = openManifest(posix, destination.manifests, file, display, destination.keys);
   if (manifest === undefined) {
     throw new BackupError(
       "not_found",

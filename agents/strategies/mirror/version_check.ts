@@ -2,11 +2,11 @@
 import { asBackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import { OWN_DIRECTORY, VERSIONS_DIRECTORY } from "../../destinations/layout.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { ENOENT, ENOTDIR, errnoCode, errnoText, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination, ListKeys } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import { LastDirectory } from "./last_directory.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
@@ -44,14 +44,14 @@ export interface VersionCheck {
 /** How much `checkVersions` will read. Lists that cannot be read count nothing here and are named there. */
 export function countVersions(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   tick: () => void,
 ): VersionTotals {
   const totals: VersionTotals = { files: 0, bytes: 0 };
   eachFolder(posix, destination, bindingKey, (versions, folder, display) => {
     try {
-      for (const entry of filesOf(posix, versions, folder, display)) {
+      for (const entry of filesOf(posix, versions, folder, display, destination.keys)) {
         tick();
         totals.files++;
         totals.bytes += storedSizeBytes(entry);
@@ -66,7 +66,7 @@ export function countVersions(
 /** @throws {BackupError} when `versions/` itself cannot be listed */
 export function checkVersions(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   verifier: FileVerifier,
   cells: ThreadCells,
   check: VersionCheck,
@@ -91,7 +91,7 @@ export function checkVersions(
     const root = posix.openDirectory(versions, cName(folder));
     const last = new LastDirectory(posix, root, false);
     try {
-      for (const entry of filesOf(posix, versions, folder, display)) {
+      for (const entry of filesOf(posix, versions, folder, display, destination.keys)) {
         if (isCancelled()) return;
         Atomics.add(cells.operations, 0, 1);
         if (number++ % parts !== part) continue;
@@ -160,8 +160,9 @@ function* filesOf(
   versions: DirectoryHandle,
   folder: string,
   display: string,
+  keys: ListKeys,
 ): Generator<ManifestEntry> {
-  const list = openList(posix, versions, folder, display);
+  const list = openList(posix, versions, folder, display, keys);
   if (list === undefined) return;
   for (const { entry } of linesOf(list)) {
     const isFile = entry.type === "file" && entry.sha256 !== undefined;
@@ -171,7 +172,7 @@ function* filesOf(
 
 function eachFolder(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   use: (versions: DirectoryHandle, folder: string, display: string) => void,
 ): void {

@@ -2,16 +2,12 @@
  * `versions/<key>/`: dated folders of earlier versions, each file under its own path, and beside each folder a list of the
  * manifest lines they had. Rule: a list names only what stands in its folder, and is replaced whole.
  */
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { VERSIONS_DIRECTORY } from "../../destinations/layout.ts";
 import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
-import {
-  type ManifestHeader,
-  type ManifestLine,
-  ManifestWriter,
-  openManifest,
-} from "./manifest_file.ts";
+import { type CopyDestination, type ListKeys, listName } from "./list_keys.ts";
+import { writeWhole } from "./list_writer.ts";
+import { type ManifestHeader, type ManifestLine, openManifest } from "./manifest_file.ts";
 
 /** `2026-11-24T02-51-09Z`, and `-2` …, see `freeFolder`. No colons: not every file system has them. */
 const FOLDER = /^(\d{4,6}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(?:-([1-9]\d{0,5}))?$/;
@@ -35,14 +31,14 @@ export function compareFolders(a: string, b: string): number {
 }
 
 /** How people find a list, or with a path a version. */
-export function versionsDisplay(destination: OpenDestination, bindingKey: string): string {
+export function versionsDisplay(destination: CopyDestination, bindingKey: string): string {
   return `${destination.display}/.backup-agent/${VERSIONS_DIRECTORY}/${bindingKey}`;
 }
 
 /** `versions/<key>`; -errno, -ENOENT when there is none and it is not to be made. The caller closes it. */
 export function openVersions(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   create: boolean,
 ): DirectoryHandle {
@@ -72,10 +68,13 @@ export function listedFolders(posix: Posix, versions: DirectoryHandle, display: 
   const names = posix.list(versions);
   if (typeof names === "number") throw posixError(names, "list", display);
   return names
+    .map(listName)
     .filter((name) => name.endsWith(LIST_SUFFIX))
     .map((name) => name.slice(0, -LIST_SUFFIX.length))
     .filter(isFolderName)
-    .sort(compareFolders);
+    .sort(compareFolders)
+    // A crash may have left a list in both of its forms.
+    .filter((name, i, all) => name !== all[i - 1]);
 }
 
 /**
@@ -84,7 +83,7 @@ export function listedFolders(posix: Posix, versions: DirectoryHandle, display: 
  */
 export function freeFolder(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   createdAt: string,
 ): string {
@@ -94,6 +93,7 @@ export function freeFolder(
   const names = posix.list(versions);
   posix.closeDirectory(versions);
   const newest = (typeof names === "number" ? [] : names)
+    .map(listName)
     .map((name) => name.endsWith(LIST_SUFFIX) ? name.slice(0, -LIST_SUFFIX.length) : name)
     .filter(isFolderName).sort(compareFolders).at(-1);
   if (newest === undefined || compareFolders(base, newest) > 0) return base;
@@ -107,9 +107,10 @@ export function openList(
   versions: DirectoryHandle,
   folder: string,
   display: string,
+  keys: ListKeys,
 ): ReturnType<typeof openManifest> {
   const name = folder + LIST_SUFFIX;
-  return openManifest(posix, versions, name, `${display}/${name}`);
+  return openManifest(posix, versions, name, `${display}/${name}`, keys);
 }
 
 /**
@@ -121,53 +122,19 @@ export function replaceList(
   versions: DirectoryHandle,
   folder: string,
   display: string,
+  keys: ListKeys,
   header: ManifestHeader,
   fill: (add: (text: string) => void) => void,
 ): number {
   const name = folder + LIST_SUFFIX;
   let lines = 0;
-  writeWhole(posix, versions, name, `${display}/${name}`, header, (add) =>
+  const place = { posix, at: versions, name, display: `${display}/${name}`, keys };
+  writeWhole(place, header, (add) =>
     fill((text) => {
       lines++;
       add(text);
     }), () => lines > 0);
   return lines;
-}
-
-/** Writes a list under a temporary name, flushes and renames it; `isWanted` false: nothing stands there afterwards. */
-export function writeWhole(
-  posix: Posix,
-  at: DirectoryHandle,
-  name: string,
-  display: string,
-  header: ManifestHeader,
-  fill: (add: (text: string) => void) => void,
-  isWanted: () => boolean = () => true,
-): void {
-  const temporary = cName(`${name}.new`);
-  posix.unlink(at, temporary);
-  const fd = posix.createFile(at, temporary);
-  if (fd < 0) throw posixError(fd, "create", display);
-  try {
-    const writer = new ManifestWriter(posix, fd, display, header);
-    fill((text) => writer.add(text));
-    writer.finish();
-  } catch (thrown) {
-    posix.close(fd);
-    posix.unlink(at, temporary);
-    throw thrown;
-  }
-  posix.setFileMode(fd, 0o644);
-  posix.close(fd);
-  let result: number;
-  if (isWanted()) result = posix.rename(at, temporary, at, cName(name));
-  else {
-    posix.unlink(at, temporary);
-    result = posix.unlink(at, cName(name));
-    if (result === -ENOENT) result = 0;
-  }
-  if (result < 0) throw posixError(result, "write", display);
-  posix.flushDirectory(at);
 }
 
 /** Every line of an open list; it is closed at the end or when the loop is left. */

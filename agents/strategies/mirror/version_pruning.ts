@@ -2,11 +2,11 @@
  * Removes earlier versions beyond the number that is kept of a path. Rule: newest first they are counted, and what is
  * removed is removed before its line, so that no file is left that nothing lists.
  */
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { asBackupError } from "../../../protocol/base/errors.ts";
 import { EISDIR, ENOENT, ENOTDIR, errnoText } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
+import type { CopyDestination, ListKeys } from "./list_keys.ts";
 import { LastDirectory } from "./last_directory.ts";
 import { entryPathLatin1 } from "./manifest_line.ts";
 import { isConfined, lastName, parentPath, storedPathLatin1 } from "./recorded_state.ts";
@@ -28,13 +28,14 @@ export interface Pruned {
 /** Keeps the newest `keepVersions` (≥ 1) of every path of one source. What cannot be removed is a warning, no failure. */
 export function pruneVersions(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   keepVersions: number,
   tick: () => void,
   isStopped: () => boolean,
 ): Pruned {
   const pruned: Pruned = { removed: 0, warnings: [] };
+  const { keys } = destination;
   const versions = openVersions(posix, destination, bindingKey, false);
   if (versions === -ENOENT) return pruned;
   const display = versionsDisplay(destination, bindingKey);
@@ -47,9 +48,9 @@ export function pruneVersions(
     for (const folder of listedFolders(posix, versions, display).reverse()) {
       if (isStopped()) break;
       try {
-        const doomed = beyond(posix, versions, folder, display, keepVersions, seen, tick);
+        const doomed = beyond(posix, versions, folder, display, keys, keepVersions, seen, tick);
         if (doomed.size === 0) continue;
-        pruned.removed += pruneFolder(posix, versions, folder, display, doomed, pruned, tick);
+        pruned.removed += pruneFolder(posix, versions, folder, display, keys, doomed, pruned, tick);
       } catch (thrown) {
         pruned.warnings.push(`Older versions stay: ${asBackupError(thrown).message}`);
       }
@@ -68,12 +69,13 @@ function beyond(
   versions: DirectoryHandle,
   folder: string,
   display: string,
+  keys: ListKeys,
   keepVersions: number,
   seen: Map<string, number>,
   tick: () => void,
 ): Set<string> {
   const doomed = new Set<string>();
-  const list = openList(posix, versions, folder, display);
+  const list = openList(posix, versions, folder, display, keys);
   if (list === undefined) return doomed;
   for (const { entry } of linesOf(list)) {
     tick();
@@ -90,18 +92,19 @@ function pruneFolder(
   versions: DirectoryHandle,
   folder: string,
   display: string,
+  keys: ListKeys,
   doomed: ReadonlySet<string>,
   pruned: Pruned,
   tick: () => void,
 ): number {
-  const list = openList(posix, versions, folder, display);
+  const list = openList(posix, versions, folder, display, keys);
   if (list === undefined) return 0;
   const root = posix.openDirectory(versions, cName(folder));
   const last = new LastDirectory(posix, root, false);
   const emptied = new Set<string>();
   let removed = 0;
   try {
-    const left = replaceList(posix, versions, folder, display, list.header, (add) => {
+    const left = replaceList(posix, versions, folder, display, keys, list.header, (add) => {
       for (const { entry, text } of linesOf(list)) {
         tick();
         const path = storedPathLatin1(entry);

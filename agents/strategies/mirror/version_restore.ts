@@ -4,7 +4,6 @@
  */
 import { createHash } from "node:crypto";
 import { BackupError, IntegrityError } from "../../../protocol/base/errors.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import {
   EEXIST,
   ENOENT,
@@ -18,6 +17,7 @@ import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform
 import { writeAll } from "../../platform/small_file.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 import { lastName, parentPath, storedPathLatin1 } from "./recorded_state.ts";
 import { cNameOfLatin1, openPath } from "./tree_removal.ts";
@@ -47,7 +47,7 @@ const NAME_BYTES_MAX = 255;
 /** @throws {BackupError} `not_found` without such a version, `damaged` when its bytes are not the recorded ones, … */
 export function restoreVersion(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   request: RestoreVersion,
   cells: ThreadCells,
 ): RestoredVersion {
@@ -98,7 +98,7 @@ export function restoreVersion(
 
 function openStored(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   request: RestoreVersion,
   entry: ManifestEntry,

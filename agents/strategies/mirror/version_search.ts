@@ -1,10 +1,10 @@
 /** Which earlier versions of a path a destination has. Rule: only what stands there is shown. */
 import { BackupError } from "../../../protocol/base/errors.ts";
 import type { Binding } from "../../destinations/marker.ts";
-import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { latin1OfUtf8, utf8OfLatin1 } from "../../source/entry_table.ts";
+import type { CopyDestination } from "./list_keys.ts";
 import { LastDirectory } from "./last_directory.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 import { isConfined, lastName, parentPath, storedPathLatin1 } from "./recorded_state.ts";
@@ -52,7 +52,7 @@ export const BELOW_MAX = 10_000;
 /** @throws {BackupError} `usage` when the path is in no copy of this destination, `damaged` when a list is */
 export function findVersions(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   request: FindVersions,
   tick: () => void,
 ): FoundVersions {
@@ -87,7 +87,7 @@ export function findVersions(
 /** The copy that a path names, and where in it. @throws {BackupError} `usage` */
 export function placeOf(
   { asked, absolute }: FindVersions,
-  destination: Pick<OpenDestination, "display" | "marker">,
+  destination: Pick<CopyDestination, "display" | "marker">,
 ): { binding: Binding; path: string } {
   const { display, marker } = destination;
   for (const binding of marker.bindings) {
@@ -120,7 +120,7 @@ export function placeOf(
 /** Every listed version of a copy, oldest first. @throws {BackupError} when a list cannot be read */
 export function eachVersion(
   posix: Posix,
-  destination: OpenDestination,
+  destination: CopyDestination,
   bindingKey: string,
   tick: () => void,
   use: (entry: ManifestEntry, folder: string, stands: () => boolean) => void,
@@ -131,7 +131,7 @@ export function eachVersion(
   if (versions < 0) throw posixError(versions, "open", display);
   try {
     for (const folder of listedFolders(posix, versions, display)) {
-      const list = openList(posix, versions, folder, display);
+      const list = openList(posix, versions, folder, display, destination.keys);
       if (list === undefined) continue;
       const root = posix.openDirectory(versions, cName(folder));
       const last = new LastDirectory(posix, root, false);

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import program from "../../../../deno.json" with { type: "json" };
-import type { OpenDestination } from "../../../destinations/local_destination.ts";
 import { EEXIST, posixError } from "../../../platform/errno.ts";
 import {
   cName,
@@ -24,6 +23,7 @@ import {
   STATUS_VERIFIED,
 } from "../entry_status.ts";
 import type { LaneTask } from "../lane_task.ts";
+import type { CopyDestination } from "../list_keys.ts";
 import { openManifest } from "../manifest_file.ts";
 import type { FileVersion, ManifestEntry } from "../manifest_line.ts";
 import { manifestName } from "../manifest_update.ts";
@@ -46,7 +46,7 @@ import { Xxh64 } from "./xxh64.ts";
 
 export interface Generation {
   posix: Posix;
-  destination: OpenDestination;
+  destination: CopyDestination;
   task: LaneTask;
   versions: ReadonlyMap<number, FileVersion>;
   verifiedAtMs: number;
@@ -319,7 +319,7 @@ function withOldEntries(input: Generation, use: (entries: OldEntries) => void): 
   const { posix, destination, task } = input;
   const name = manifestName(task.share.bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  const old = openManifest(posix, destination.manifests, name, display);
+  const old = openManifest(posix, destination.manifests, name, display, destination.keys);
   try {
     use(new OldEntries(old?.lines));
   } finally {

@@ -138,7 +138,7 @@ class RestoreThread {
     for (const source of this.#sources.splice(0)) source.close();
     for (const path of this.#start.sources) {
       this.#tick();
-      this.#sources.push(openStoredLists(this.#posix, path, this.#start.part === 0));
+      this.#sources.push(openStoredLists(this.#posix, path, this.#start.part === 0, this.#keys));
     }
   }
 

@@ -8,6 +8,8 @@ import { type Binding, type Marker, readMarker } from "../../../destinations/mar
 import { EAGAIN, ENOENT, posixError } from "../../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../../source/entry_table.ts";
+import type { Identity } from "../codec/age_keys.ts";
+import { type ListKeys, standingName } from "../list_keys.ts";
 import { openManifest } from "../manifest_file.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
 import { entryPathLatin1 } from "../manifest_line.ts";
@@ -22,6 +24,7 @@ export interface StoredLists {
   own: DirectoryHandle;
   manifests: DirectoryHandle;
   marker: Marker;
+  keys: ListKeys;
   close(): void;
 }
 
@@ -37,7 +40,12 @@ export interface StoredManifest extends NonNullable<ReturnType<typeof openManife
  * Opens for reading. `lock`: also keeps backups out until closed, as far as the place has locks.
  * @throws {BackupError} `destination_missing`, `destination_busy`, `newer_version`, `damaged`
  */
-export function openStoredLists(posix: Posix, path: string, lock: boolean): StoredLists {
+export function openStoredLists(
+  posix: Posix,
+  path: string,
+  lock: boolean,
+  identities: readonly Identity[] = [],
+): StoredLists {
   const handles: DirectoryHandle[] = [];
   const files: number[] = [];
   const close = () => {
@@ -66,7 +74,8 @@ export function openStoredLists(posix: Posix, path: string, lock: boolean): Stor
       posix.openDirectory(own, cName(MANIFESTS_DIRECTORY)),
       `${ownDisplay}/${MANIFESTS_DIRECTORY}`,
     );
-    return { display: path, root, own, manifests, marker, close };
+    const keys = { recipients: [], identities };
+    return { display: path, root, own, manifests, marker, keys, close };
   } catch (thrown) {
     close();
     throw thrown;
@@ -110,12 +119,13 @@ export function openStoredManifest(
   const display = `${at.display}/${OWN_DIRECTORY}/${MANIFESTS_DIRECTORY}/${file}`;
   const stat = newStat();
   const identify = (): ManifestIdentity => {
-    if (posix.statAt(at.manifests, cName(file), stat) < 0) return "";
+    const standing = standingName(posix, at.manifests, file);
+    if (posix.statAt(at.manifests, cName(standing), stat) < 0) return "";
     const { inodeHigh, inodeLow, sizeBytes, mtimeSec, mtimeNsec } = stat;
     return [inodeHigh, inodeLow, sizeBytes, mtimeSec, mtimeNsec].join(":");
   };
   const identity = identify();
-  const manifest = openManifest(posix, at.manifests, file, display);
+  const manifest = openManifest(posix, at.manifests, file, display, at.keys);
   if (manifest === undefined) {
     throw new BackupError(
       "not_found",
