@@ -15,12 +15,14 @@ import { a2aError, taskNotFound } from "./a2a_error.ts";
 import type { AgentExecutor } from "./executor.ts";
 import { bodyHashOf, idempotencyKeyOf } from "./idempotency.ts";
 import * as methods from "./methods.ts";
+import type { Message } from "./message.ts";
+import { type Accepted, asSender, onlyEvent, untilInput, untilSettled } from "./sender_stream.ts";
 import type { StreamEvent } from "./stream_event.ts";
 import type { Task } from "./task.ts";
 import { taskPage, withHistoryLength } from "./task_page.ts";
-import { isInterrupted, isTerminal } from "./task_state.ts";
+import { isSettled, isTerminal } from "./task_state.ts";
 import type { TaskStore } from "./task_store.ts";
-import { createTaskTable } from "./task_table.ts";
+import { agentMessage, createTaskTable } from "./task_table.ts";
 import { createTurns } from "./turns.ts";
 
 export interface A2AServerDeps {
@@ -32,6 +34,8 @@ export interface A2AServerDeps {
   inputModes: readonly string[];
   /** Own extension: its metadata carries `idempotencyKey` in requests and `cancelRequested` in tasks. */
   extensionUri: string;
+  /** Whether the card offers streaming; without it both streaming methods are -32004. Default true. */
+  streaming?: boolean | undefined;
 }
 
 export interface A2AServer {
@@ -53,11 +57,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
     return record.task;
   }
 
-  /** The task of a message and its events from the first one on. A resend joins the task that is already there. */
-  function accept(
-    params: methods.SendMessageParams,
-    context: CallContext,
-  ): EventStream<StreamEvent> {
+  /** What a message led to. A resend joins the task that is already there. */
+  function accept(params: methods.SendMessageParams, context: CallContext): Accepted {
     checkContent(params, deps.inputModes);
     if (params.message.taskId) return nextTurn(params, params.message.taskId, context);
     const { caller } = context;
@@ -66,7 +67,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
     const earlier = key === undefined ? undefined : store.findByKey(caller, key);
     if (earlier !== undefined) {
       if (earlier.idempotency?.bodyHash === idempotency?.bodyHash) {
-        return table.subscribe(earlier.task.id);
+        const { id, status } = earlier.task;
+        return { taskId: id, events: table.subscribe(id), isSettled: isSettled(status.state) };
       }
       throw invalidParams([
         { field: "message", description: "This idempotency key was used for another message" },
@@ -75,6 +77,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
     refuseWhenClosed();
     const { message } = params;
     const contextId = message.contextId || newId("run");
+    const answer = deps.executor.answer?.(message);
+    if (answer !== undefined) return { message: agentMessage(answer, contextId) };
     const { id } = table.create({
       caller,
       contextId,
@@ -82,29 +86,30 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
       ...(idempotency && { idempotency }),
     });
     const events = table.subscribe(id);
-    turns.start(id, contextId, message);
-    return events;
+    return { taskId: id, events, turn: turns.start(id, contextId, message), isSettled: false };
   }
 
   function nextTurn(
     { message }: methods.SendMessageParams,
     taskId: string,
     context: CallContext,
-  ): EventStream<StreamEvent> {
+  ): Accepted {
     const { contextId, status } = taskOf(taskId, context);
     if (message.contextId && message.contextId !== contextId) {
       throw invalidParams([
         { field: "message.contextId", description: "The task belongs to another context" },
       ]);
     }
-    if (!isInterrupted(status.state) || turns.isLive(taskId)) {
-      throw a2aError("UNSUPPORTED_OPERATION", "The task is not waiting for a message");
+    if (isTerminal(status.state)) {
+      throw a2aError("UNSUPPORTED_OPERATION", "The task has already ended", { taskId });
+    }
+    if (turns.isLive(taskId)) {
+      throw a2aError("UNSUPPORTED_OPERATION", "The task is not waiting for a message", { taskId });
     }
     refuseWhenClosed();
     table.addMessage(taskId, { ...message, contextId });
     const events = table.subscribe(taskId);
-    turns.start(taskId, contextId, message);
-    return events;
+    return { taskId, events, turn: turns.start(taskId, contextId, message), isSettled: false };
   }
 
   function refuseWhenClosed(): void {
@@ -114,27 +119,39 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
   async function sendMessage(
     params: methods.SendMessageParams,
     context: CallContext,
-  ): Promise<{ task: Task }> {
-    const events = accept(params, context);
-    const first = await events.next();
-    if (first.done || !("task" in first.value)) throw new Error("A stream began without its task");
-    const { historyLength, returnImmediately } = params.configuration ?? {};
-    if (returnImmediately) {
+  ): Promise<{ task: Task } | { message: Message }> {
+    const accepted = accept(params, context);
+    if ("message" in accepted) return accepted;
+    const { taskId, turn } = accepted;
+    const events = asSender(accepted);
+    try {
+      const first = await events.next();
+      if (first.done || !("task" in first.value)) {
+        throw new Error("A stream began without its task");
+      }
+      const { historyLength, returnImmediately } = params.configuration ?? {};
+      const { task } = first.value;
+      if (!returnImmediately && !accepted.isSettled) await untilSettled(events);
+      if (!returnImmediately && turn?.refusal) throw turn.refusal;
+      const latest = returnImmediately ? task : table.find(taskId) ?? task;
+      return { task: withHistoryLength(latest, historyLength) };
+    } finally {
       await events.return();
-      return { task: withHistoryLength(first.value.task, historyLength) };
     }
-    const { id } = first.value.task;
-    // A caller that goes away meanwhile costs one small reader until the task ends.
-    let task = first.value.task;
-    let isFollowUp = params.message.taskId !== undefined;
-    while (isFollowUp || !(isTerminal(task.status.state) || isInterrupted(task.status.state))) {
-      const step = await events.next();
-      if (step.done) break;
-      isFollowUp = false;
-      task = table.find(id) ?? task;
-    }
-    await events.return();
-    return { task: withHistoryLength(table.find(id) ?? task, historyLength) };
+  }
+
+  function sendStreaming(
+    params: methods.SendMessageParams,
+    context: CallContext,
+  ): EventStream<StreamEvent> {
+    requireStreaming();
+    const accepted = accept(params, context);
+    return "message" in accepted ? onlyEvent(accepted) : untilInput(asSender(accepted));
+  }
+
+  function requireStreaming(): void {
+    if (deps.streaming ?? true) return;
+    throw a2aError("UNSUPPORTED_OPERATION", "This agent does not stream");
   }
 
   async function cancelTask(taskId: string, context: CallContext): Promise<Task> {
@@ -153,10 +170,7 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
   return {
     bindings: [
       onCall(methods.SendMessage, sendMessage),
-      onStream(
-        methods.SendStreamingMessage,
-        (params, context) => untilInput(accept(params, context)),
-      ),
+      onStream(methods.SendStreamingMessage, sendStreaming),
       onCall(
         methods.GetTask,
         ({ id, historyLength }, context) => withHistoryLength(taskOf(id, context), historyLength),
@@ -164,6 +178,7 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
       onCall(methods.ListTasks, (params, { caller }) => taskPage(store, caller, params)),
       onCall(methods.CancelTask, ({ id }, context) => cancelTask(id, context)),
       onStream(methods.SubscribeToTask, ({ id }, context) => {
+        requireStreaming();
         if (isTerminal(taskOf(id, context).status.state)) {
           throw a2aError("UNSUPPORTED_OPERATION", "The task has already ended", { taskId: id });
         }
@@ -197,20 +212,4 @@ function checkContent(params: methods.SendMessageParams, inputModes: readonly st
       throw a2aError("CONTENT_TYPE_NOT_SUPPORTED", `This agent does not take ${bare}`);
     }
   }
-}
-
-/** A stream of a sent message also ends when the task waits for its caller. */
-function untilInput(events: EventStream<StreamEvent>): EventStream<StreamEvent> {
-  let isOver = false;
-  return {
-    async next() {
-      if (isOver) return await events.return();
-      const step = await events.next();
-      if (!step.done && "statusUpdate" in step.value) {
-        isOver = step.value.statusUpdate.status.state === "TASK_STATE_INPUT_REQUIRED";
-      }
-      return step;
-    },
-    return: () => events.return(),
-  };
 }

@@ -52,6 +52,11 @@ export function isInterrupted(state: TaskState): boolean {
   return state === "TASK_STATE_INPUT_REQUIRED" || state === "TASK_STATE_AUTH_REQUIRED";
 }
 
+/** Whether nothing more happens until somebody else acts. */
+export function isSettled(state: TaskState): boolean {
+  return isTerminal(state) || isInterrupted(state);
+}
+
 /** Checks one step. @throws {RangeError} when the table has no such step. */
 export function moveTaskState(from: TaskState, to: TaskState): TaskState {
   const next: readonly TaskState[] = NEXT_TASK_STATES[from];

@@ -5,8 +5,8 @@
 import type { Clock } from "../base/clock.ts";
 import { newId } from "../base/ids.ts";
 import { taskNotFound } from "./a2a_error.ts";
-import type { Message } from "./message.ts";
-import type { JsonObject } from "./proto_json.ts";
+import type { StatusDetail } from "./executor.ts";
+import type { Message, Part } from "./message.ts";
 import type { TaskUpdate } from "./stream_event.ts";
 import { createSubscription, type Subscription } from "./subscription.ts";
 import { type Artifact, type Task, type TaskStatus, withArtifact } from "./task.ts";
@@ -31,7 +31,7 @@ export interface TaskTable {
   status(
     taskId: string,
     state: TaskState,
-    detail?: { text?: string; metadata?: JsonObject },
+    detail?: StatusDetail,
   ): void;
   /** Dropped when the task has ended. */
   artifact(
@@ -81,12 +81,13 @@ export function createTaskTable({ store, clock }: { store: TaskStore; clock: Clo
       store.put({ ...record, task: withMessage(record.task, message) });
     },
 
-    status(taskId, state, { text, metadata } = {}) {
+    status(taskId, state, { text, parts, metadata } = {}) {
       const record = store.get(taskId);
       if (record === undefined || isTerminal(record.task.status.state)) return;
       const { task } = record;
       const { contextId } = task;
-      const message = text === undefined ? undefined : agentMessage(taskId, contextId, text);
+      const said = parts ?? (text === undefined ? undefined : [{ text }]);
+      const message = said && { ...agentMessage(said, contextId), taskId };
       const [status, updatedAtMs] = statusNow(moveTaskState(task.status.state, state), message);
       const next: Task = {
         ...(message === undefined ? task : withMessage(task, message)),
@@ -138,6 +139,6 @@ function withMessage(task: Task, message: Message): Task {
   return { ...task, history: [...task.history ?? [], message].slice(-HISTORY_MAX) };
 }
 
-function agentMessage(taskId: string, contextId: string, text: string): Message {
-  return { messageId: newId("msg"), role: "ROLE_AGENT", parts: [{ text }], taskId, contextId };
+export function agentMessage(parts: Part[], contextId: string): Message {
+  return { messageId: newId("msg"), role: "ROLE_AGENT", parts, contextId };
 }

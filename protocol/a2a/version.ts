@@ -1,4 +1,4 @@
-/** Which A2A a caller speaks. Rule: this agent speaks 1.0; the patch level never matters. */
+/** What a caller must speak. Rule: this agent speaks A2A 1.0, and the patch level never matters. */
 import type { CallContext } from "../rpc/method.ts";
 import { a2aError } from "./a2a_error.ts";
 
@@ -27,4 +27,16 @@ export function activatedExtensions(
 ): string[] {
   const asked = new Set((header ?? "").split(",").map((uri) => uri.trim()));
   return supported.filter((uri) => asked.has(uri));
+}
+
+/** @throws {RpcError} -32008 when the caller does not activate an extension that every call needs. */
+export function requireExtensions(context: CallContext, required: readonly string[]): void {
+  const active = activatedExtensions(context.header(EXTENSIONS_HEADER), required);
+  const missing = required.filter((uri) => !active.includes(uri));
+  if (missing.length === 0) return;
+  throw a2aError(
+    "EXTENSION_SUPPORT_REQUIRED",
+    `This agent needs an extension: send the header ${EXTENSIONS_HEADER}: ${missing.join(", ")}`,
+    { required: missing.join(", ") },
+  );
 }

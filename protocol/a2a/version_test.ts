@@ -1,7 +1,7 @@
 /** Which versions and extensions are accepted. */
 import assert from "node:assert/strict";
 import { RpcError } from "../rpc/rpc_error.ts";
-import { activatedExtensions, requireVersion } from "./version.ts";
+import { activatedExtensions, requireExtensions, requireVersion } from "./version.ts";
 
 function codeFor(version: string | undefined): number | "accepted" {
   try {
@@ -29,4 +29,13 @@ Deno.test("other versions, and requests that state none, are refused with -32009
 Deno.test("only extensions that are asked for and known are activated", () => {
   assert.deepEqual(activatedExtensions("urn:b , urn:a", ["urn:a", "urn:c"]), ["urn:a"]);
   assert.deepEqual(activatedExtensions(undefined, ["urn:a"]), []);
+});
+
+Deno.test("a call that does not activate a required extension is refused with -32008", () => {
+  const call = (asked: string | undefined) => () =>
+    requireExtensions({ caller: "me", header: () => asked }, ["urn:a", "urn:b"]);
+  call("urn:c, urn:b,urn:a")();
+  for (const asked of [undefined, "", "urn:a", "urn:abc"]) {
+    assert.throws(call(asked), (thrown) => thrown instanceof RpcError && thrown.code === -32008);
+  }
 });

@@ -31,6 +31,8 @@ export interface RunningProgram extends AsyncDisposable {
   pid: number;
   /** Resolves when the program has written `text` to stdout; rejects when it ends first. */
   saw(text: string): Promise<void>;
+  /** What it has written to stdout so far. */
+  out(): string;
   kill(signal: Deno.Signal): void;
   outcome: Promise<Outcome>;
 }
@@ -76,6 +78,7 @@ export function startProgram(
   return {
     pid: child.pid,
     saw: stdout.saw,
+    out: stdout.text,
     kill: (signal) => child.kill(signal),
     outcome,
     async [Symbol.asyncDispose]() {
