@@ -156,6 +156,9 @@ export class RunContext {
         retry: "elsewhere",
       });
     }
+    if (options.mhl === true && options.encoding !== undefined) {
+      throw new BackupError("usage", "ASC MHL describes plain copies, and these would be encoded");
+    }
     const stop = this.#onAbort(signal, () => {
       this.#abort.abort(new BackupError("cancelled", "Cancelled"));
       for (const lane of this.#lanes.values()) lane.cancel();

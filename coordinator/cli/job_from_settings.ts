@@ -28,12 +28,6 @@ export function jobFromSettings(
       "Leave out --mhl, or give the plain copies a destination and a run of their own",
     );
   }
-  if (encoding !== undefined && (get("delete").value || get("keepVersions").value > 0)) {
-    throw usage(
-      "--delete and --keep-versions work on plain copies only, and these would be encoded",
-      "Leave out --compress and --encrypt, or those two",
-    );
-  }
   if (get("deleteAnyway").value && !get("delete").value) {
     throw usage("--delete-anyway does nothing without --delete", "Give both, or neither");
   }

@@ -44,8 +44,6 @@ Deno.test("keys that are missing, wrong or secret are usage errors, and no secre
   const wrong: [string[], RegExp][] = [
     [["--encrypt"], /for whom/],
     [["--compress", "--mhl"], /--mhl describes plain copies/],
-    [["--compress", "--delete"], /--delete and --keep-versions/],
-    [["--compress", "--keep-versions", "2"], /--delete and --keep-versions/],
     [["--recipient", KEY], /--encrypt is not/],
     [["--encrypt", "--recipient", "age1qqqq"], /not a public key/],
     [["--encrypt", "--recipient", KEY.toUpperCase()], /not a public key/],
@@ -62,6 +60,12 @@ Deno.test("keys that are missing, wrong or secret are usage errors, and no secre
       return true;
     });
   }
+});
+
+Deno.test("history goes together with encoded copies", () => {
+  const words = ["/src", "--to", "/a", "--compress", "--delete", "--keep-versions", "2"];
+  const { deleteGone, keepVersions, encoding } = job(words).options;
+  assert.deepEqual([deleteGone, keepVersions, encoding?.codec], [true, 2, "zst"]);
 });
 
 Deno.test("words become a job with absolute paths and the keys as they were typed", () => {

@@ -24,6 +24,7 @@ import { type CopyDestination, removeList } from "./list_keys.ts";
 import { writeWhole } from "./list_writer.ts";
 import { OldEntries } from "./diff.ts";
 import type { LaneTask } from "./lane_task.ts";
+import { FoldersAsTheyWere } from "./folders_as_they_were.ts";
 import { LastDirectory } from "./last_directory.ts";
 import { type ManifestHeader, type ManifestLine, openManifest } from "./manifest_file.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
@@ -33,9 +34,9 @@ import {
   lastName,
   parentPath,
   standsAsRecorded,
-  storedPathLatin1,
   type TimeTrust,
 } from "./recorded_state.ts";
+import { storedPathLatin1 } from "./stored_form.ts";
 import { samePlaces } from "./same_place.ts";
 import { cNameOfLatin1 } from "./tree_removal.ts";
 import {
@@ -103,6 +104,8 @@ export function listGone(
   const manifest = openCopyManifest(deletion, share.bindingKey);
   if (manifest === undefined) return gone;
   const kinds: number[] = [];
+  /** By place in `gone.paths`. */
+  const storedAt: string[] = [];
   /** A path that is no folder any more, with a slash: what was below it was moved away when it was replaced. */
   let displacedBelow: string | undefined;
   const onGone = ({ entry }: ManifestLine, path: string) => {
@@ -112,6 +115,7 @@ export function listGone(
       return;
     }
     gone.paths.push(path);
+    storedAt.push(storedPathLatin1(entry));
     kinds.push(entry.type === "directory" ? GONE_FOLDER : entry.type === "file" ? GONE_FILE : 0);
   };
   try {
@@ -120,17 +124,19 @@ export function listGone(
       if ((i & 255) === 0) deletion.tick();
       const path = task.path(i);
       recorded.find(path, onGone);
-      if (table.columns.kind[i] !== KIND_DIRECTORY) displacedBelow = `${path}/`;
+      // A file that is stored under another name is in no folder's way: what was below it is still there.
+      const isInTheWay = table.columns.kind[i] !== KIND_DIRECTORY && task.storedPath(i) === path;
+      if (isInTheWay) displacedBelow = `${path}/`;
     }
     recorded.finish(onGone);
   } finally {
     manifest.close();
   }
   const { posix, destination, tick } = deletion;
-  const same = samePlaces(posix, destination, task, gone.paths, tick);
+  const same = samePlaces(posix, destination, task, storedAt, tick);
   return {
-    paths: gone.paths.filter((path) => !same.has(path)),
-    kinds: Uint8Array.from(kinds.filter((_, k) => !same.has(gone.paths[k]!))),
+    paths: gone.paths.filter((_, k) => !same.has(storedAt[k]!)),
+    kinds: Uint8Array.from(kinds.filter((_, k) => !same.has(storedAt[k]!))),
     unnamed: gone.unnamed,
   };
 }
@@ -175,7 +181,8 @@ export function deleteGone(
 
 /**
  * Ends a deletion that was written down: lists what was kept as a version, takes the lines of what does not stand any more
- * out of the manifest. Does nothing when there is none. Safe to repeat.
+ * out of the manifest, and with them the folders that have no line and nothing in them any more: an encoded file has their
+ * path. Does nothing when there is none. Safe to repeat.
  */
 export function settleDeletion(deletion: Omit<Deletion, "trust">): { versions: number } {
   const { posix, destination, bindingKey, tick } = deletion;
@@ -200,7 +207,8 @@ export function settleDeletion(deletion: Omit<Deletion, "trust">): { versions: n
   const versions = header.versionsAt !== undefined && isFolderName(header.versionsAt)
     ? listVersions(deletion, header, header.versionsAt, gone)
     : 0;
-  dropLines(deletion, gone);
+  const bare = dropLines(deletion, gone);
+  removeBare(deletion, bare);
   const removed = removeList(posix, destination.manifests, intentName(bindingKey));
   if (removed < 0) {
     throw posixError(removed, "remove", intentDisplay(deletion));
@@ -211,13 +219,10 @@ export function settleDeletion(deletion: Omit<Deletion, "trust">): { versions: n
 
 class Removal {
   readonly #deletion: Deletion;
-  readonly #copy: LastDirectory;
+  readonly #copy: FoldersAsTheyWere;
   readonly #versions: LastDirectory | undefined;
   readonly #versionsHandles: DirectoryHandle[] = [];
   readonly #deleted: Deleted;
-  /** Of the folder that is open: what it is given back when it is left. */
-  readonly #folder = newStat();
-  readonly #changed = { any: false };
   /** Folders that hold something that was kept. */
   readonly #holding = new Set<string>();
 
@@ -227,26 +232,9 @@ class Removal {
     versionsAt: string | undefined,
     deleted: Deleted,
   ) {
-    const { posix, destination } = deletion;
     this.#deletion = deletion;
     this.#deleted = deleted;
-    this.#copy = new LastDirectory(posix, copy, false, {
-      onOpened: (handle) => {
-        this.#changed.any = false;
-        posix.statDirectory(handle, this.#folder);
-        if ((this.#folder.mode & 0o300) !== 0o300) {
-          posix.setFileMode(handle, this.#folder.mode | 0o700);
-          this.#changed.any = true;
-        }
-      },
-      onLeaving: (handle) => {
-        if (!this.#changed.any) return;
-        // As the source has it: only what is in it changed.
-        posix.setFileMode(handle, this.#folder.mode);
-        posix.setFileTimes(handle, this.#folder.mtimeSec, this.#folder.mtimeNsec);
-        if (!destination.batchFlush) posix.flushDirectory(handle);
-      },
-    });
+    this.#copy = new FoldersAsTheyWere(deletion.posix, deletion.destination, copy);
     if (versionsAt !== undefined) this.#versions = this.#openVersions(versionsAt);
   }
 
@@ -311,7 +299,7 @@ class Removal {
       ? posix.unlink(at, name)
       : this.#moveToVersions(at, path, name);
     if (result < 0) return this.#keep(path, `cannot be removed: ${errnoText(-result)}`);
-    this.#changed.any = true;
+    this.#copy.markChanged();
     this.#deleted.entries++;
   }
 
@@ -332,7 +320,7 @@ class Removal {
     if (result === -ENOENT || (at < 0 && result === -ENOTDIR)) return;
     if (result === -ENOTDIR) return this.#keep(path, "is no folder there any more");
     if (result >= 0) {
-      this.#changed.any = true;
+      this.#copy.markChanged();
       this.#deleted.folders++;
       return;
     }
@@ -421,21 +409,54 @@ function standsIn(posix: Posix, root: LastDirectory, entry: ManifestEntry): bool
   return found !== -ENOENT && found !== -ENOTDIR;
 }
 
-/** Replaces the manifest with one that lacks these lines. */
-function dropLines(deletion: Omit<Deletion, "trust">, gone: ReadonlySet<string>): void {
-  if (gone.size === 0) return;
+/** Replaces the manifest with one that lacks these lines. Answers the folders above them that have no line. */
+function dropLines(
+  deletion: Omit<Deletion, "trust">,
+  gone: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const bare = new Set<string>();
+  for (const path of gone) {
+    for (let above = parentPath(path); above !== ""; above = parentPath(above)) {
+      if (bare.has(above)) break;
+      bare.add(above);
+    }
+  }
+  if (gone.size === 0) return bare;
   const { posix, destination, bindingKey, tick } = deletion;
   const manifest = openCopyManifest(deletion, bindingKey);
-  if (manifest === undefined) return;
+  if (manifest === undefined) return new Set();
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
   const { manifests: at, keys } = destination;
   writeWhole({ posix, at, name, display, keys }, manifest.header, (add) => {
     for (const { entry, text } of linesOf(manifest)) {
       tick();
-      if (!gone.has(entryPathLatin1(entry))) add(text);
+      const path = entryPathLatin1(entry);
+      if (entry.type === "directory") bare.delete(path);
+      if (!gone.has(path)) add(text);
     }
   });
+  return bare;
+}
+
+/** As far as they are empty. What cannot be removed stays, an empty folder more. */
+function removeBare(
+  { posix, destination, name }: Omit<Deletion, "trust">,
+  bare: ReadonlySet<string>,
+): void {
+  if (bare.size === 0) return;
+  const copy = posix.openDirectory(destination.root, cName(name));
+  if (copy < 0) return;
+  const folders = new FoldersAsTheyWere(posix, destination, copy);
+  for (const path of [...bare].sort((a, b) => b.length - a.length)) {
+    if (!isConfined(path)) continue;
+    const at = folders.open(parentPath(path));
+    if (at >= 0 && posix.removeDirectory(at, cNameOfLatin1(lastName(path))) >= 0) {
+      folders.markChanged();
+    }
+  }
+  folders.close();
+  posix.closeDirectory(copy);
 }
 
 function writeIntent(deletion: Deletion, request: DeletionRequest): void {

@@ -26,8 +26,26 @@ export function contentOf(path: string, codec: Codec, sizeBytes?: number): strin
 export function manifestOf(destination: string): ManifestEntry[] {
   const folder = join(destination, ".backup-agent/manifests");
   const [name] = fs.readdirSync(folder).filter((one) => one.endsWith(".jsonl"));
-  return fs.readFileSync(join(folder, name!), "utf8").trim().split("\n").slice(1, -1)
+  return linesOf(join(folder, name!));
+}
+
+function linesOf(list: string): ManifestEntry[] {
+  return fs.readFileSync(list, "utf8").trim().split("\n").slice(1, -1)
     .map((line) => JSON.parse(line) as ManifestEntry);
+}
+
+/**
+ * Each earlier version as its list says it is, by dated folder and the path of the source. Fails when a line's file is not
+ * as recorded, and when a file is there that no line has.
+ */
+export function recordedVersions(destination: string): Map<string, Tree> {
+  const root = join(destination, ".backup-agent/versions/s1");
+  const found = new Map<string, Tree>();
+  const names = fs.existsSync(root) ? fs.readdirSync(root).sort() : [];
+  for (const folder of names.filter((name) => !name.includes("."))) {
+    found.set(folder, recordedTree(linesOf(join(root, `${folder}.jsonl`)), join(root, folder)));
+  }
+  return found;
 }
 
 /**
@@ -35,10 +53,13 @@ export function manifestOf(destination: string): ManifestEntry[] {
  * a file is there that no line has.
  */
 export function recordedCopy(destination: string): Tree {
-  const root = join(destination, "copy");
+  return recordedTree(manifestOf(destination), join(destination, "copy"));
+}
+
+function recordedTree(lines: readonly ManifestEntry[], root: string): Tree {
   const stands = treeState(root);
   const found = new Map<string, EntryState>();
-  for (const entry of manifestOf(destination)) {
+  for (const entry of lines) {
     const folder = entry.path.includes("/")
       ? entry.path.slice(0, entry.path.lastIndexOf("/") + 1)
       : "";
@@ -62,7 +83,11 @@ export function recordedCopy(destination: string): Tree {
 
 /** The copy by the names of its files alone, whatever its manifest says; of two forms of one file, all states. */
 export function formsAt(destination: string): Map<string, EntryState[]> {
-  const root = join(destination, "copy");
+  return formsBelow(join(destination, "copy"));
+}
+
+/** The same of any folder of files under the names that our copies have. */
+export function formsBelow(root: string): Map<string, EntryState[]> {
   const found = new Map<string, EntryState[]>();
   if (!fs.existsSync(root)) return found;
   for (const [path, state] of treeState(root)) {

@@ -9,6 +9,7 @@ import {
   type DirectoryHandle,
   KIND_BLOCK_DEVICE,
   KIND_CHARACTER_DEVICE,
+  KIND_DIRECTORY,
   KIND_FIFO,
   KIND_FILE,
   KIND_SYMLINK,
@@ -22,6 +23,7 @@ import {
   STATUS_FAILED,
   STATUS_PUBLISHED,
   STATUS_REVERIFIED,
+  STATUS_UNFINISHED,
   STATUS_VERIFIED,
 } from "./entry_status.ts";
 import type { LaneTask } from "./lane_task.ts";
@@ -42,6 +44,12 @@ const TIME_TOLERANCE_MS = 2000;
 /** The copy that `entry` records of row `i` lies under another name than the row's copy gets now. */
 export function hasOldForm(task: LaneTask, i: number, entry: ManifestEntry): boolean {
   return entry.type !== "directory" && storedPathLatin1(entry) !== task.storedPath(i);
+}
+
+/** `entry` records a folder, and row `i` is a file that is stored beside it under another name. */
+export function isBareFolder(task: LaneTask, i: number, entry: ManifestEntry): boolean {
+  return entry.type === "directory" && task.table.columns.kind[i] !== KIND_DIRECTORY &&
+    task.storedPath(i) !== task.path(i);
 }
 
 /**
@@ -87,8 +95,18 @@ export function retireOldForms(
     if ((i & 255) === 0) tick();
     const line = entries.find(task.path(i), () => {});
     if (line === undefined) continue;
-    const isFile = table.columns.kind[i] === KIND_FILE;
     const isNew = status[i] === STATUS_VERIFIED || status[i] === STATUS_REVERIFIED;
+    if (isBareFolder(task, i, line.entry)) {
+      if (!isNew) continue;
+      tick();
+      // An empty one is of no use to anybody. What it holds has lines, or is somebody else's: then it stays.
+      const above = task.parentHandle(i);
+      if (above >= 0 && posix.removeDirectory(above, task.table.cName(i)) >= 0) {
+        status[table.columns.parent[i]!] = STATUS_UNFINISHED;
+      }
+      continue;
+    }
+    const isFile = table.columns.kind[i] === KIND_FILE;
     if (isFile ? !isNew : status[i] === STATUS_FAILED) continue;
     const { entry } = line;
     if (!hasOldForm(task, i, entry)) continue;
@@ -97,8 +115,9 @@ export function retireOldForms(
     tick();
     const name = storedCName(entry);
     // As when a file takes a link's own name: nothing of a link is kept.
+    const toPeople = table.columns.kind[i] === KIND_DIRECTORY;
     const result = entry.type === "file"
-      ? writer.retireForm(task, i, name, !isFile, done.warnings)
+      ? writer.retireForm(task, i, name, toPeople, done.warnings)
       : posix.unlink(task.parentHandle(i), name);
     if (result < 0) done.problems.push(goBack(posix, task, i, entry, result));
   }

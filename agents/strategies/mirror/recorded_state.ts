@@ -1,5 +1,5 @@
 /**
- * Whether what stands at a place is what a manifest line records, and where a line's entry lies. Rule: a path that comes
+ * Whether what stands at a place is what a manifest line records. Rule: a path that comes
  * from a list on a disk is confined before it is followed.
  */
 import { Buffer } from "node:buffer";
@@ -14,8 +14,8 @@ import {
   newStat,
   type Posix,
 } from "../../platform/posix.ts";
-import { latin1OfUtf8 } from "../../source/entry_table.ts";
-import { entryPathLatin1, type ManifestEntry, nanoseconds } from "./manifest_line.ts";
+import { type ManifestEntry, nanoseconds } from "./manifest_line.ts";
+import { storedContent } from "./stored_form.ts";
 
 /** How exactly a destination keeps times. */
 export interface TimeTrust {
@@ -40,24 +40,6 @@ export function isConfined(path: string): boolean {
     path.split("/").every((part) =>
       part !== "" && part !== "." && part !== ".." && !part.includes("\0")
     );
-}
-
-/** The path of what is stored for an entry, one byte a character: another name in the same folder where there is a codec. */
-export function storedPathLatin1(entry: ManifestEntry): string {
-  const path = entryPathLatin1(entry);
-  const name = entry.storedAsBase64 !== undefined
-    ? Buffer.from(entry.storedAsBase64, "base64").toString("latin1")
-    : entry.storedAs === undefined
-    ? undefined
-    : latin1OfUtf8(entry.storedAs);
-  if (name === undefined) return path;
-  const folder = parentPath(path);
-  return folder === "" ? name : `${folder}/${name}`;
-}
-
-/** Size of what is stored for a file. */
-export function storedSizeBytes(entry: ManifestEntry): number {
-  return entry.storedSizeBytes ?? entry.sizeBytes ?? 0;
 }
 
 /** The path of the folder that `path` lies in. */
@@ -95,7 +77,7 @@ export function standsAsRecorded(
     return isSame ? 1 : 0;
   }
   if (stat.kind !== KIND_FILE) return 1;
-  if (stat.sizeBytes !== storedSizeBytes(entry)) return 0;
+  if (stat.sizeBytes !== storedContent(entry).sizeBytes) return 0;
   const foundNs = nanoseconds(stat.mtimeSec, stat.mtimeNsec);
   if (foundNs === entry.mtimeNs) return 1;
   const apartMs = apart(foundNs, entry.mtimeNs) / 1e6;

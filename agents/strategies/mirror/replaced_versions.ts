@@ -20,9 +20,9 @@ import {
   lastName,
   parentPath,
   standsAsRecorded,
-  storedPathLatin1,
   type TimeTrust,
 } from "./recorded_state.ts";
+import { storedPathLatin1 } from "./stored_form.ts";
 import { KEPT_DIRECTORY } from "./recovery.ts";
 import { cNameOfLatin1 } from "./tree_removal.ts";
 import {

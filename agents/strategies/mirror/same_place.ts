@@ -1,6 +1,7 @@
 /**
- * Entries that changed only the case or the Unicode form of their name. Rule: where a destination takes the old name for the
- * new one, removing the old would remove what was just verified under the new: it is not removed.
+ * Entries that changed only the case or the Unicode form of their name, or that lie where an encoded file lies now. Rule:
+ * where a destination takes the old name for the new one, removing the old would remove what was just verified under the
+ * new: it is not removed.
  */
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { foldName } from "../../destinations/name_folding.ts";
@@ -11,7 +12,10 @@ import { LastDirectory } from "./last_directory.ts";
 import { lastName, parentPath } from "./recorded_state.ts";
 import { cNameOfLatin1 } from "./tree_removal.ts";
 
-/** Those of `gone` (one byte a character) that are, or may be, the same place as an entry that the source has. */
+/**
+ * Those of `gone` that are, or may be, the same place as an entry that the source has. Where both lie counts, so that two
+ * forms of one name are two places. Paths of what is stored, one byte a character.
+ */
 export function samePlaces(
   posix: Posix,
   destination: OpenDestination,
@@ -33,10 +37,10 @@ export function samePlaces(
   try {
     for (let i = 0; i < task.table.count; i++) {
       if ((i & 255) === 0) tick();
-      const path = task.path(i);
+      const path = task.storedPath(i);
       for (const other of byFolded.get(foldName(utf8OfLatin1(path))) ?? []) {
-        if (other === path) continue;
-        const isSame = destination.foldsCase || copy < 0 || isOneFile(posix, last, path, other);
+        const isSame = other === path || destination.foldsCase || copy < 0 ||
+          isOneFile(posix, last, path, other);
         if (isSame) same.add(other);
       }
     }

@@ -10,13 +10,8 @@ import type { CopyDestination, ListKeys } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import { LastDirectory } from "./last_directory.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
-import {
-  isConfined,
-  lastName,
-  parentPath,
-  storedPathLatin1,
-  storedSizeBytes,
-} from "./recorded_state.ts";
+import { isConfined, lastName, parentPath } from "./recorded_state.ts";
+import { storedContent, storedPathLatin1 } from "./stored_form.ts";
 import type { StoredResult } from "./stored_copy.ts";
 import { cNameOfLatin1 } from "./tree_removal.ts";
 import {
@@ -54,7 +49,7 @@ export function countVersions(
       for (const entry of filesOf(posix, versions, folder, display, destination.keys)) {
         tick();
         totals.files++;
-        totals.bytes += storedSizeBytes(entry);
+        totals.bytes += storedContent(entry).sizeBytes;
       }
     } catch {
       // Named by the check itself.
@@ -97,7 +92,7 @@ export function checkVersions(
         if (number++ % parts !== part) continue;
         checkOne(posix, verifier, root < 0 ? root : last, entry, shown, result);
         progress[0]! += 1;
-        progress[1]! += storedSizeBytes(entry);
+        progress[1]! += storedContent(entry).sizeBytes;
       }
     } catch (thrown) {
       if (part !== 0) return;
@@ -136,8 +131,7 @@ function checkOne(
     result.unreadable.push(named(display, errnoCode(-fd), errnoText(-fd)));
     return;
   }
-  const sizeBytes = storedSizeBytes(entry);
-  const sha256 = entry.storedSha256 ?? entry.sha256!;
+  const { sizeBytes, sha256 = "" } = storedContent(entry);
   const dropped = verifier.dropCache(fd, sizeBytes);
   const verdict = verifier.verify({ fd, sizeBytes, sha256 }, dropped);
   posix.close(fd);

@@ -9,7 +9,8 @@ import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { CopyDestination, ListKeys } from "./list_keys.ts";
 import { LastDirectory } from "./last_directory.ts";
 import { entryPathLatin1 } from "./manifest_line.ts";
-import { isConfined, lastName, parentPath, storedPathLatin1 } from "./recorded_state.ts";
+import { isConfined, lastName, parentPath } from "./recorded_state.ts";
+import { storedPathLatin1 } from "./stored_form.ts";
 import { cNameOfLatin1, openPath } from "./tree_removal.ts";
 import {
   linesOf,

@@ -7,7 +7,8 @@ import { latin1OfUtf8, utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { LastDirectory } from "./last_directory.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
-import { isConfined, lastName, parentPath, storedPathLatin1 } from "./recorded_state.ts";
+import { isConfined, lastName, parentPath } from "./recorded_state.ts";
+import { storedPathLatin1 } from "./stored_form.ts";
 import { cNameOfLatin1 } from "./tree_removal.ts";
 import {
   linesOf,
