@@ -4,6 +4,14 @@ import { defineMethod, defineStreamMethod } from "../rpc/method.ts";
 import { AgentCard } from "./agent_card.ts";
 import { Message } from "./message.ts";
 import { JsonObject, protoMessage, Timestamp } from "./proto_json.ts";
+import {
+  DeletePushConfigResult,
+  InlinePushConfig,
+  ListPushConfigsParams,
+  ListPushConfigsResult,
+  PushConfigName,
+  TaskPushNotificationConfig,
+} from "./push_config.ts";
 import { StreamEvent } from "./stream_event.ts";
 import { Task } from "./task.ts";
 import { TaskState } from "./task_state.ts";
@@ -22,7 +30,7 @@ export const SendMessageParams = protoMessage({
     acceptedOutputModes: v.exactOptional(v.array(v.string())),
     historyLength,
     returnImmediately: v.exactOptional(v.boolean()),
-    taskPushNotificationConfig: v.exactOptional(JsonObject),
+    taskPushNotificationConfig: v.exactOptional(InlinePushConfig),
   })),
   metadata: v.exactOptional(JsonObject),
   tenant: v.exactOptional(v.string()),
@@ -99,10 +107,26 @@ export const GetExtendedAgentCard = defineMethod({
   result: AgentCard,
 });
 
-/** Not offered by this agent; known so that callers get the right error. */
-export const PUSH_CONFIG_METHODS = [
-  "CreateTaskPushNotificationConfig",
-  "GetTaskPushNotificationConfig",
-  "ListTaskPushNotificationConfigs",
-  "DeleteTaskPushNotificationConfig",
-].map((name) => defineMethod({ name, params: v.unknown(), result: v.never() }));
+export const CreatePushConfig = defineMethod({
+  name: "CreateTaskPushNotificationConfig",
+  params: TaskPushNotificationConfig,
+  result: TaskPushNotificationConfig,
+});
+
+export const GetPushConfig = defineMethod({
+  name: "GetTaskPushNotificationConfig",
+  params: PushConfigName,
+  result: TaskPushNotificationConfig,
+});
+
+export const ListPushConfigs = defineMethod({
+  name: "ListTaskPushNotificationConfigs",
+  params: ListPushConfigsParams,
+  result: ListPushConfigsResult,
+});
+
+export const DeletePushConfig = defineMethod({
+  name: "DeleteTaskPushNotificationConfig",
+  params: PushConfigName,
+  result: DeletePushConfigResult,
+});

@@ -15,6 +15,9 @@ import { a2aError, taskNotFound } from "./a2a_error.ts";
 import type { AgentExecutor } from "./executor.ts";
 import { bodyHashOf, idempotencyKeyOf } from "./idempotency.ts";
 import * as methods from "./methods.ts";
+import { pushBindings, requirePush } from "./push_bindings.ts";
+import { createPushNotifications } from "./push_notifications.ts";
+import type { Webhooks } from "./webhooks.ts";
 import type { Message } from "./message.ts";
 import { type Accepted, asSender, onlyEvent, untilInput, untilSettled } from "./sender_stream.ts";
 import type { StreamEvent } from "./stream_event.ts";
@@ -36,6 +39,8 @@ export interface A2AServerDeps {
   extensionUri: string;
   /** Whether the card offers streaming; without it both streaming methods are -32004. Default true. */
   streaming?: boolean | undefined;
+  /** How callers are called back; without it everything about push notifications is -32003. */
+  webhooks?: Webhooks | undefined;
 }
 
 export interface A2AServer {
@@ -49,6 +54,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
   const { store, clock, extensionUri } = deps;
   const table = createTaskTable({ store, clock });
   const turns = createTurns({ ...deps, table });
+  const { webhooks } = deps;
+  const push = webhooks && createPushNotifications({ ...deps, table, webhooks });
   let isClosed = false;
 
   function taskOf(taskId: string, { caller }: CallContext): Task {
@@ -60,6 +67,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
   /** What a message led to. A resend joins the task that is already there. */
   function accept(params: methods.SendMessageParams, context: CallContext): Accepted {
     checkContent(params, deps.inputModes);
+    const pushConfig = params.configuration?.taskPushNotificationConfig;
+    if (pushConfig !== undefined) requirePush(push).check(pushConfig);
     if (params.message.taskId) return nextTurn(params, params.message.taskId, context);
     const { caller } = context;
     const key = idempotencyKeyOf(params, extensionUri);
@@ -86,11 +95,12 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
       ...(idempotency && { idempotency }),
     });
     const events = table.subscribe(id);
+    if (pushConfig !== undefined) push?.create(id, pushConfig);
     return { taskId: id, events, turn: turns.start(id, contextId, message), isSettled: false };
   }
 
   function nextTurn(
-    { message }: methods.SendMessageParams,
+    { message, configuration }: methods.SendMessageParams,
     taskId: string,
     context: CallContext,
   ): Accepted {
@@ -107,6 +117,8 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
       throw a2aError("UNSUPPORTED_OPERATION", "The task is not waiting for a message", { taskId });
     }
     refuseWhenClosed();
+    const pushConfig = configuration?.taskPushNotificationConfig;
+    if (pushConfig !== undefined) push?.create(taskId, pushConfig);
     table.addMessage(taskId, { ...message, contextId });
     const events = table.subscribe(taskId);
     return { taskId, events, turn: turns.start(taskId, contextId, message), isSettled: false };
@@ -187,22 +199,18 @@ export function createA2AServer(deps: A2AServerDeps): A2AServer {
       onCall(methods.GetExtendedAgentCard, () => {
         throw a2aError("UNSUPPORTED_OPERATION", "This agent has no extended card");
       }),
-      ...methods.PUSH_CONFIG_METHODS.map((method) => onCall(method, refusePush)),
+      ...pushBindings(push, taskOf),
     ],
     async close() {
       isClosed = true;
       await turns.close();
       table.endStreams();
+      await push?.close();
     },
   };
 }
 
-function refusePush(): never {
-  throw a2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", "This agent sends no push notifications");
-}
-
 function checkContent(params: methods.SendMessageParams, inputModes: readonly string[]): void {
-  if (params.configuration?.taskPushNotificationConfig !== undefined) refusePush();
   if (params.message.role !== "ROLE_USER") {
     throw invalidParams([{ field: "message.role", description: "Expected ROLE_USER" }]);
   }

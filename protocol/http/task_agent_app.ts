@@ -11,6 +11,7 @@ import type { TaskHandler } from "../mesh/task_port.ts";
 import { createDispatch } from "../rpc/dispatch.ts";
 import type { Binding } from "../rpc/method.ts";
 import { createAgentApp } from "./agent_app.ts";
+import { createWebhooks } from "./webhooks.ts";
 import { TASK_INPUT_MODES, taskAgentCard, type TaskAgentFacts } from "./task_agent_card.ts";
 
 export interface TaskAgentAppDeps {
@@ -26,6 +27,8 @@ export interface TaskAgentAppDeps {
   store?: TaskStore;
   /** Methods beyond A2A's, e.g. those of the mesh. */
   methods?: readonly Binding[];
+  /** Hosts that may be sent push notifications, as `createWebhooks` takes them. Default none: push is not offered. */
+  webhookHosts?: readonly string[];
 }
 
 export interface TaskAgentApp {
@@ -35,8 +38,12 @@ export interface TaskAgentApp {
 }
 
 export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
-  const { handler, clock, log, token } = deps;
-  const card = taskAgentCard(deps.card, token !== undefined);
+  const { handler, clock, log, token, webhookHosts = [] } = deps;
+  const webhooks = webhookHosts.length === 0 ? undefined : createWebhooks(webhookHosts);
+  const card = taskAgentCard(deps.card, {
+    hasToken: token !== undefined,
+    hasPush: webhooks !== undefined,
+  });
   const server = createA2AServer({
     executor: createTaskExecutor(handler),
     store: deps.store ?? createMemoryTaskStore(),
@@ -44,6 +51,7 @@ export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
     log,
     inputModes: TASK_INPUT_MODES,
     extensionUri: EXTENSION_URI,
+    webhooks,
   });
   const app = createAgentApp({
     card: () => card,

@@ -55,7 +55,10 @@ const SKILLS: Record<Capability, Omit<AgentSkill, "id">> = {
 const JSON_MEDIA_TYPE = "application/json";
 export const TASK_INPUT_MODES: readonly string[] = [JSON_MEDIA_TYPE];
 
-export function taskAgentCard(facts: TaskAgentFacts, hasToken: boolean): AgentCard {
+export function taskAgentCard(
+  facts: TaskAgentFacts,
+  { hasToken, hasPush }: { hasToken: boolean; hasPush: boolean },
+): AgentCard {
   const { agentId, capabilities } = facts;
   return {
     name: facts.name,
@@ -66,6 +69,7 @@ export function taskAgentCard(facts: TaskAgentFacts, hasToken: boolean): AgentCa
     ],
     capabilities: {
       streaming: true,
+      ...(hasPush && { pushNotifications: true }),
       extensions: [{
         uri: EXTENSION_URI,
         description: "Backup tasks with progress counters, idempotency keys and typed errors",

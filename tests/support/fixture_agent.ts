@@ -10,6 +10,7 @@ import { A2A_VERSION, requireExtensions, requireVersion } from "../../protocol/a
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import { createAgentApp } from "../../protocol/http/agent_app.ts";
+import { createWebhooks } from "../../protocol/http/webhooks.ts";
 import { EXTENSION_URI } from "../../protocol/mesh/task_over_a2a.ts";
 import { createDispatch } from "../../protocol/rpc/dispatch.ts";
 import { createScriptedExecutor, type ScriptTable } from "./scripted_executor.ts";
@@ -34,7 +35,7 @@ export interface FixtureAgent {
 }
 
 export function createFixtureAgent(options: FixtureOptions): FixtureAgent {
-  const { table, streaming, requiredExtension, clock, log } = options;
+  const { table, streaming, push, requiredExtension, clock, log } = options;
   const required = requiredExtension === undefined ? [] : [requiredExtension];
   const server = createA2AServer({
     executor: createScriptedExecutor(table, clock),
@@ -44,6 +45,8 @@ export function createFixtureAgent(options: FixtureOptions): FixtureAgent {
     inputModes: INPUT_MODES,
     extensionUri: EXTENSION_URI,
     streaming,
+    // Suites register public URLs that they never want called, and receive at loopback.
+    webhooks: push ? createWebhooks(["*", "loopback"]) : undefined,
   });
   const card = fixtureCard(options);
   const app = createAgentApp({
