@@ -6,8 +6,10 @@ import { Hono } from "hono";
 import type { AgentCard } from "../a2a/agent_card.ts";
 import { WELL_KNOWN_CARD_PATH } from "../a2a/client.ts";
 import type { Log } from "../base/log.ts";
+import { MESH_PROOF_PATH } from "../mesh/mesh_proof.ts";
 import { cardResponse } from "./card_response.ts";
 import { hasBearerToken } from "./bearer_auth.ts";
+import { meshProofResponse } from "./mesh_proof_response.ts";
 import { createRpcEndpoint, type RpcEndpointDeps } from "./rpc_endpoint.ts";
 
 export interface AgentAppDeps extends RpcEndpointDeps {
@@ -19,8 +21,8 @@ export interface AgentAppDeps extends RpcEndpointDeps {
 
 /**
  * GET /agent-card and /.well-known/agent-card.json (same bytes), GET /health (200 while the process serves),
- * GET /ready (200, or 503 with reasons; needs the token where one is set), POST /rpc and POST /. Every path works
- * with and without a trailing slash.
+ * GET /ready (200, or 503 with reasons; needs the token where one is set), GET /mesh-proof (where a token is set),
+ * POST /rpc and POST /. Every path works with and without a trailing slash.
  */
 export function createAgentApp(deps: AgentAppDeps): Hono {
   const { card, ready, log, token } = deps;
@@ -40,6 +42,9 @@ export function createAgentApp(deps: AgentAppDeps): Hono {
     const reasons = ready();
     return c.json({ ready: reasons.length === 0, reasons }, reasons.length === 0 ? 200 : 503);
   });
+  if (token !== undefined) {
+    app.get(MESH_PROOF_PATH, (c) => meshProofResponse(card(), token, c.req.query("nonce")));
+  }
   for (const path of ["/rpc", "/"]) {
     app.post(path, (c) => rpc(c.req.raw));
     app.all(path, (c) => c.json({ error: "Use POST" }, 405, { allow: "POST" }));

@@ -255,3 +255,13 @@ export const MoveLease = defineMethod({
   params: v.object({ taskId: id, epoch, fromAgent: id, toAgent: id }),
   result: v.object({ ...Acceptance.entries, epoch: v.exactOptional(epoch) }),
 });
+
+/**
+ * Coordinator → agent that it has found and that has proven to know the token: register here. Again: harmless. An
+ * agent that has another coordinator refuses.
+ */
+export const InviteAgent = defineMethod({
+  name: "mesh.InviteAgent",
+  params: v.object({ coordinatorUrl: v.pipe(v.string(), v.url(), v.maxLength(2_000)) }),
+  result: Acceptance,
+});
