@@ -6,7 +6,8 @@ import { formatBytes, formatCount, formatDate, formatPlural } from "../../protoc
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
-import type { FoundVersions, KeptVersion, VersionsPort } from "./versions_port.ts";
+import { identityFiles } from "./identity_files.ts";
+import type { FoundVersions, KeptVersion, RestoredVersion, VersionsPort } from "./versions_port.ts";
 
 const SHA256_SHOWN = 12;
 const LATEST = "latest";
@@ -23,17 +24,22 @@ export function createVersionsCommand(port: VersionsPort): Command {
     about: [
       "PATH is NAME/path as reports write it, or the path of the file in the source or in its copy. Versions are kept by " +
       "backups with --keep-versions; of a folder, the files below it that have some are listed. TIME is as listed, or " +
-      "latest. What is restored is compared with its recorded SHA-256 first, and nothing is written over.",
+      "latest. What is restored is decoded and compared with its recorded SHA-256 first, and nothing is written over.",
     ],
-    options: ["at", "restore", "target", "timeout", "json", "quiet"],
+    options: ["at", "restore", "target", "identity", "timeout", "json", "quiet"],
     examples: [
       { says: "which there are", words: "versions Documents/letter.odt --at /mnt/ssd" },
       {
         says: "one of them, beside today's",
         words: "versions Documents/letter.odt --at /mnt/ssd --restore latest --target old.odt",
       },
+      {
+        says: "of an encrypted copy",
+        words:
+          "versions Documents/a --at /mnt/ssd --restore latest --target a --identity ~/backup.key",
+      },
     ],
-    exitCodes: [0, 1, 2, 10, 130],
+    exitCodes: [0, 1, 2, 10, 12, 130],
     run: (call) => runVersions(call, port),
   };
 }
@@ -78,7 +84,9 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
       ...where,
       time: chosenTime(restore, found),
       target: typedPath(target, surroundings.folder),
+      identityFiles: identityFiles(call),
     });
+    if (!json) { for (const text of restored.warnings) terminal.err(`${visibleText(text)}\n`); }
     const size = formatBytes(restored.sizeBytes);
     if (json) terminal.out(jsonLine(restoredMessage(restored)));
     else if (!settings.get("quiet").value) {
@@ -86,6 +94,9 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
     }
     if (restored.isPlain && !json) {
       terminal.err("Its owner or mode could not be set: that needs root\n");
+    }
+    if (restored.lacksAttributes && !json) {
+      terminal.err("Extended attributes or ACLs that it had could not be set there\n");
     }
     return 0;
   } catch (thrown) {
@@ -172,15 +183,15 @@ function versionsMessage(found: FoundVersions): Record<string, unknown> {
   };
 }
 
-function restoredMessage(
-  restored: { path: string; sizeBytes: number; sha256: string; isPlain: boolean },
-): Record<string, unknown> {
+function restoredMessage(restored: RestoredVersion): Record<string, unknown> {
   return {
     message_type: "restored",
     path: restored.path,
     size: restored.sizeBytes,
-    sha256: restored.sha256,
+    ...(restored.sha256 === undefined ? {} : { sha256: restored.sha256 }),
     owner_and_mode_set: !restored.isPlain,
+    attributes_set: !restored.lacksAttributes,
+    warnings: restored.warnings,
   };
 }
 

@@ -27,9 +27,14 @@ export interface FoundVersions {
 export interface RestoredVersion {
   path: string;
   sizeBytes: number;
-  sha256: string;
+  /** Of a file. */
+  sha256?: string;
   /** Owner or mode could not be set. */
   isPlain: boolean;
+  /** Extended attributes or ACLs that it had could not be set. */
+  lacksAttributes: boolean;
+  /** About the key files. */
+  warnings: string[];
 }
 
 interface Where {
@@ -46,6 +51,11 @@ interface Where {
 export interface VersionsPort {
   /** @throws {BackupError} `destination_missing` without a marker, `usage` when the path is in no copy there */
   find(where: Where): Promise<FoundVersions>;
-  /** @throws {BackupError} `not_found`, `damaged`, `rejected` when the target is there already */
-  restore(where: Where & { time: string; target: string }): Promise<RestoredVersion>;
+  /**
+   * `identityFiles`: absolute paths of secret keys.
+   * @throws {BackupError} `not_found`, `damaged`, `wrong_key`, `rejected` when the target is there already
+   */
+  restore(
+    where: Where & { time: string; target: string; identityFiles: readonly string[] },
+  ): Promise<RestoredVersion>;
 }

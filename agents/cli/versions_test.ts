@@ -33,7 +33,14 @@ async function versions(words: string[], act: Partial<VersionsPort> = {}) {
     restore: (where) => {
       asked.push(where);
       const { target: path } = where;
-      return Promise.resolve({ path, sizeBytes: 12_000, sha256: "ab", isPlain: true });
+      return Promise.resolve({
+        path,
+        sizeBytes: 12_000,
+        sha256: "ab",
+        isPlain: true,
+        lacksAttributes: true,
+        warnings: ["Others may read it"],
+      });
     },
     ...act,
   };
@@ -74,7 +81,8 @@ Deno.test("--restore takes a time as listed, with colons, or latest", async () =
     assert.equal(run.code, 0, run.err);
     assert.equal(run.asked[0]!.time, "2026-11-24T02-51-09Z");
     assert.match(run.out, /restored and checked: 12 kB/);
-    assert.match(run.err, /owner or mode/);
+    assert.match(run.err, /owner or mode.*\nExtended attributes/);
+    assert.match(run.err, /^Others may read it\n/);
   }
   const never = await versions(["a", "--at", "/d", "--restore", "2025", "--target", "out"]);
   assert.equal(never.code, 1);

@@ -1,8 +1,8 @@
 /** Compressed and encrypted copies, made by the program. Rule: stock tools judge, and no secret is ever given to us. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { runProgram } from "../support/run_program.ts";
-import { createScene, destinationOf, type Scene } from "../support/scene.ts";
+import { createScene, destinationOf, parseLines, type Scene } from "../support/scene.ts";
 import { findProgram, needs } from "../support/tools.ts";
 import { noise } from "../support/fill_tree.ts";
 
@@ -86,6 +86,39 @@ encoded("--encrypt stores what only the recipients' keys open", async (scene) =>
   await checksumsHold(scene.one);
   assert.equal((await scene.run(["verify", scene.one])).code, 0);
 });
+
+encoded(
+  "an encrypted version is listed, opened by age, and restored with --identity",
+  async (scene) => {
+    const recipient = await makeKey(scene);
+    const words = ["source", "--to", scene.one, "--encrypt", "--recipient", recipient];
+    const history = ["--keep-versions", "2", "--delete"];
+    assert.equal((await scene.backup([...words, ...history])).code, 0);
+    writeFileSync(`${scene.source}/a.txt`, "another text");
+    rmSync(`${scene.source}/deep/b.bin`);
+    const second = await scene.backup([...words, "--compress", ...history]);
+    assert.equal(second.code, 0, second.out + second.err);
+    assert.deepEqual(readdirSync(`${scene.one}/source/deep`), []);
+
+    const versions = ["versions", "source/a.txt", "--at", scene.one];
+    const listed = await scene.run([...versions, "--json"]);
+    const [version] = parseLines(listed.out)[0]!["versions"] as Record<string, string>[];
+    const stored = `${scene.one}/${version!["stored_at"]}`;
+    assert.equal(
+      await must("age", "-d", "-i", `${scene.folder}/key`, stored),
+      "text\n".repeat(1000).trim(),
+    );
+    const restore = [...versions, "--restore", "latest", "--target", "back"];
+    const locked = await scene.run(restore);
+    assert.equal(locked.code, 12, locked.err);
+    assert.match(locked.err, /--identity/);
+    assert.ok(!existsSync(`${scene.folder}/back`));
+    const restored = await scene.run([...restore, "--identity", "key"]);
+    assert.equal(restored.code, 0, restored.err);
+    assert.equal(readFileSync(`${scene.folder}/back`, "utf8"), "text\n".repeat(1000));
+    assert.equal((await scene.run(["verify", scene.one])).code, 0);
+  },
+);
 
 encoded("a secret key given for a public one is refused and appears nowhere", async (scene) => {
   await makeKey(scene);

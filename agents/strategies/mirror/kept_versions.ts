@@ -4,6 +4,7 @@ import { BackupError } from "../../../protocol/base/errors.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import { readIdentities } from "./restore/read_identities.ts";
 import type { RestoredVersion, RestoreVersion } from "./version_restore.ts";
 import type { FindVersions, FoundVersions } from "./version_search.ts";
 
@@ -25,14 +26,22 @@ export function findKeptVersions(
   return atDestination(where, spawn, "findVersions", { asked, absolute } satisfies FindVersions);
 }
 
-/** @throws {BackupError} `not_found`, `damaged`, `rejected` when the target is there already */
-export function restoreKeptVersion(
-  where: VersionsWhere & { time: string; target: string },
+/** @throws {BackupError} `not_found`, `damaged`, `wrong_key`, `rejected` when the target is there already */
+export async function restoreKeptVersion(
+  where: VersionsWhere & { time: string; target: string; identityFiles: readonly string[] },
   spawn: (role: string) => Worker,
-): Promise<RestoredVersion> {
+): Promise<RestoredVersion & { warnings: string[] }> {
   const { asked, absolute, time, target } = where;
-  const request: RestoreVersion = { asked, absolute, time, target };
-  return atDestination(where, spawn, "restoreVersion", request);
+  const { identities, warnings } = await readIdentities(where.identityFiles);
+  const request: RestoreVersion = {
+    asked,
+    absolute,
+    time,
+    target,
+    identities: identities.map((identity) => identity.secretText()),
+  };
+  const restored = await atDestination<RestoredVersion>(where, spawn, "restoreVersion", request);
+  return { ...restored, warnings };
 }
 
 async function atDestination<R>(

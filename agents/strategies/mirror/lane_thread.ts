@@ -183,7 +183,7 @@ export function openLaneThread(
     findVersions: (request: FindVersions): FoundVersions =>
       findVersions(posix, lane.destination, request, () => Atomics.add(cells.operations, 0, 1)),
     restoreVersion: (request: RestoreVersion) =>
-      restoreVersion(posix, lane.destination, request, cells),
+      restoreVersion(posix, lane.destination, request, cells, identity),
     removeTask: (request: { task: string; clearStage: boolean }): void =>
       lane.removeTask(request.task, request.clearStage),
     bindings: () => lane.destination.marker.bindings.map(({ name, key }) => ({ name, key })),

@@ -1,11 +1,12 @@
 /**
- * Writes one earlier version to a new file. Rule: nothing is ever written over, and the name appears when the bytes are
- * there, flushed, and equal to what was recorded.
+ * Writes one earlier version to a new name. Rule: nothing is ever written over, and the name appears when the bytes are
+ * there, decoded, flushed, and equal to what was recorded, with all the metadata that can be set.
  */
 import { createHash } from "node:crypto";
 import { BackupError, IntegrityError } from "../../../protocol/base/errors.ts";
 import {
   EEXIST,
+  EIO,
   ENOENT,
   ENOSYS,
   ENOTDIR,
@@ -13,44 +14,71 @@ import {
   EPERM,
   posixError,
 } from "../../platform/errno.ts";
-import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
-import { writeAll } from "../../platform/small_file.ts";
+import {
+  cName,
+  type DirectoryHandle,
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
+  KIND_FIFO,
+  newStat,
+  type Posix,
+} from "../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import { parseIdentity } from "./codec/age_keys.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
-import { lastName, parentPath } from "./recorded_state.ts";
-import { storedPathLatin1 } from "./stored_form.ts";
-import { cNameOfLatin1, openPath } from "./tree_removal.ts";
+import { lastName } from "./recorded_state.ts";
+import { type EntryMetadata, metadataOf, MetadataSetter } from "./restore/entry_metadata.ts";
+import { type Content, openContent } from "./restore/open_content.ts";
+import { PathChain } from "./restore/path_chain.ts";
+import { targetBytes } from "./restore/stored_lists.ts";
+import { cNameOfLatin1 } from "./tree_removal.ts";
 import { openVersions } from "./version_lists.ts";
 import { eachVersion, type FindVersions, placeOf } from "./version_search.ts";
+import { runsOfData } from "./zero_blocks.ts";
 
 export interface RestoreVersion extends FindVersions {
   /** The dated folder's name. */
   time: string;
   /** Absolute: a folder that is there, or a new name in one. */
   target: string;
+  /** Secret keys, as text, that encrypted versions may be for; those of the destination's lists are tried too. */
+  identities?: readonly string[];
 }
 
 export interface RestoredVersion {
   /** Where it was written. */
   path: string;
   sizeBytes: number;
-  sha256: string;
+  /** Of a file. */
+  sha256?: string;
   /** Owner or mode could not be set. */
   isPlain: boolean;
+  /** Extended attributes or ACLs that it had could not be set. */
+  lacksAttributes: boolean;
 }
 
-const PIECE_BYTES = 1 << 20;
+const PIECE_BYTES = 256 << 10;
 const TEMPORARY_SUFFIX = ".backup-agent-new";
 const NAME_BYTES_MAX = 255;
+const NODES: Readonly<Record<string, number>> = {
+  fifo: KIND_FIFO,
+  character: KIND_CHARACTER_DEVICE,
+  block: KIND_BLOCK_DEVICE,
+};
 
-/** @throws {BackupError} `not_found` without such a version, `damaged` when its bytes are not the recorded ones, … */
+/**
+ * Decoded, with all that is recorded of it.
+ * @throws {BackupError} `not_found` without such a version, `damaged` when its bytes are not the recorded ones,
+ * `wrong_key` when it is encrypted and no key opens it, …
+ */
 export function restoreVersion(
   posix: Posix,
   destination: CopyDestination,
   request: RestoreVersion,
   cells: ThreadCells,
+  user: { uid: number; gid: number },
 ): RestoredVersion {
   const tick = () => Atomics.add(cells.operations, 0, 1);
   const { binding, path } = placeOf(request, destination);
@@ -65,53 +93,73 @@ export function restoreVersion(
     });
   }
   const entry = wanted;
-  if (entry.type !== "file" || entry.sha256 === undefined || entry.codec !== undefined) {
-    throw new BackupError(
-      "unsupported",
-      `Only plain files are written back, and this version is ${
-        entry.codec === undefined ? `a ${entry.type}` : `stored as ${entry.codec}`
-      }`,
-      {
-        path: request.asked,
-        hint:
-          `Take it from .backup-agent/versions/${binding.key}/${request.time} at the destination`,
-      },
-    );
+  const metadata = metadataOf(entry);
+  const isKnown = entry.type === "file"
+    ? entry.sha256 !== undefined
+    : entry.type === "symlink"
+    ? targetBytes(entry) !== undefined
+    : NODES[entry.type] !== undefined;
+  if (metadata === undefined || !isKnown) {
+    throw new BackupError("unsupported", `No such version can be restored: a ${entry.type}`, {
+      path: request.asked,
+      hint: `Look into .backup-agent/versions/${binding.key}/${request.time} at the destination`,
+    });
   }
-  const from = openStored(posix, destination, binding.key, request, entry);
+  const setter = new MetadataSetter(posix, user);
+  const job: Restoring = { posix, entry, metadata, setter, asked: request.asked, cells };
+  const target = openTarget(posix, request.target, lastName(path));
   try {
-    const target = openTarget(posix, request.target, lastName(path));
-    try {
-      const isPlain = writeNew(posix, from, target, entry, request.asked, cells);
-      return {
-        path: target.display,
-        sizeBytes: entry.sizeBytes ?? 0,
-        sha256: entry.sha256,
-        isPlain,
-      };
-    } finally {
-      posix.closeDirectory(target.at);
-    }
+    if (entry.type === "file") {
+      withContent(job, destination, binding.key, request, path, (content) => {
+        putNew(job, target, (temporary) => writeFile(job, target, temporary, content));
+      });
+    } else putNew(job, target, (temporary) => makeOther(job, target, temporary));
+    const { owners, modes, attributes } = setter.notKept;
+    return {
+      path: target.display,
+      sizeBytes: entry.sizeBytes ?? 0,
+      ...(entry.sha256 === undefined ? {} : { sha256: entry.sha256 }),
+      isPlain: owners + modes > 0,
+      lacksAttributes: attributes > 0,
+    };
   } finally {
-    posix.close(from);
+    posix.closeDirectory(target.at);
   }
 }
 
-function openStored(
-  posix: Posix,
+interface Restoring {
+  posix: Posix;
+  entry: ManifestEntry;
+  metadata: EntryMetadata;
+  setter: MetadataSetter;
+  asked: string;
+  cells: ThreadCells;
+}
+
+function withContent(
+  { posix, entry, asked }: Restoring,
   destination: CopyDestination,
   bindingKey: string,
-  request: RestoreVersion,
-  entry: ManifestEntry,
-): number {
-  const path = storedPathLatin1(entry);
+  { time, identities = [] }: RestoreVersion,
+  path: string,
+  use: (content: Content) => void,
+): void {
   const versions = openVersions(posix, destination, bindingKey, false);
-  const root = versions < 0 ? versions : posix.openDirectory(versions, cName(request.time));
-  const at = root < 0 ? root : openPath(posix, root, parentPath(path), false);
-  const fd = at < 0 ? at : posix.openRead(at, cNameOfLatin1(lastName(path)));
-  for (const handle of [at, root, versions]) if (handle >= 0) posix.closeDirectory(handle);
-  if (fd < 0) throw posixError(fd, "read", `${request.asked} of ${request.time}`);
-  return fd;
+  const root = versions < 0 ? versions : posix.openDirectory(versions, cName(time));
+  const chain = new PathChain(posix, root);
+  try {
+    const keys = [...identities.map(parseIdentity), ...destination.keys.identities];
+    const content = root < 0 ? root : openContent(posix, chain, path, entry, keys);
+    if (typeof content === "number") throw posixError(content, "read", `${asked} of ${time}`);
+    try {
+      use(content);
+    } finally {
+      content.close();
+    }
+  } finally {
+    chain.close();
+    for (const handle of [root, versions]) if (handle >= 0) posix.closeDirectory(handle);
+  }
 }
 
 interface Target {
@@ -134,39 +182,44 @@ function openTarget(posix: Posix, target: string, ownName: string): Target {
   return { at, name: latin1OfUtf8(target.slice(target.lastIndexOf("/") + 1)), display: target };
 }
 
-/** Answers whether owner or mode had to be left as they are. */
-function writeNew(
-  posix: Posix,
-  from: number,
+/** `make` makes it under the temporary name it is given, whole and with all its metadata. */
+function putNew(
+  { posix }: Restoring,
   target: Target,
-  entry: ManifestEntry,
-  asked: string,
-  cells: ThreadCells,
-): boolean {
+  make: (temporary: Uint8Array) => void,
+): void {
   const { at, display } = target;
   const name = cNameOfLatin1(target.name);
   const found = posix.statAt(at, name, newStat());
   if (found !== -ENOENT) throw found < 0 ? posixError(found, "look at", display) : taken(display);
   const short = target.name.slice(0, NAME_BYTES_MAX - TEMPORARY_SUFFIX.length - 1);
   const temporary = cNameOfLatin1(`.${short}${TEMPORARY_SUFFIX}`);
+  make(temporary);
+  try {
+    giveName(posix, at, temporary, name, display);
+  } catch (thrown) {
+    posix.unlink(at, temporary);
+    throw thrown;
+  }
+}
+
+function writeFile(
+  job: Restoring,
+  { at, display }: Target,
+  temporary: Uint8Array,
+  content: Content,
+): void {
+  const { posix, metadata, setter } = job;
   const fd = posix.createFile(at, temporary);
   if (fd < 0) throw posixError(fd, "create", display);
   let isOpen = true;
   try {
-    copyChecked(posix, from, fd, entry, asked, display, cells);
-    let isPlain = posix.setFileOwner(fd, entry.uid ?? -1, entry.gid ?? -1) < 0;
-    if (entry.mode !== undefined) isPlain = posix.setFileMode(fd, entry.mode) < 0 || isPlain;
-    if (entry.mtimeNs !== undefined && /^-?\d{1,30}$/.test(entry.mtimeNs)) {
-      const ns = BigInt(entry.mtimeNs);
-      const nsec = ((ns % BILLION) + BILLION) % BILLION;
-      posix.setFileTimes(fd, Number((ns - nsec) / BILLION), Number(nsec));
-    }
-    const flushed = posix.flushFile(fd);
+    copyChecked(job, content, fd, display);
+    const set = setter.setOpen(fd, metadata, true);
+    const flushed = set < 0 ? set : posix.flushFile(fd);
     isOpen = false;
     const closed = posix.close(fd);
     if (flushed < 0 || closed < 0) throw posixError(Math.min(flushed, closed), "write", display);
-    giveName(posix, at, temporary, name, display);
-    return isPlain;
   } catch (thrown) {
     if (isOpen) posix.close(fd);
     posix.unlink(at, temporary);
@@ -174,16 +227,28 @@ function writeNew(
   }
 }
 
-const BILLION = 1_000_000_000n;
+/** A symbolic link, FIFO or device node: its line is all there is to it. */
+function makeOther(
+  { posix, entry, metadata, setter }: Restoring,
+  { at, display }: Target,
+  temporary: Uint8Array,
+): void {
+  const isLink = entry.type === "symlink";
+  let result = isLink
+    ? posix.symlink(targetBytes(entry)!, at, temporary)
+    : posix.makeNode(at, temporary, NODES[entry.type]!, 0o600, entry.rdev ?? 0);
+  if (result < 0) throw posixError(result, "create", display);
+  result = setter.setAt(at, temporary, metadata, isLink);
+  if (result >= 0) return;
+  posix.unlink(at, temporary);
+  throw posixError(result, "create", display);
+}
 
 function copyChecked(
-  posix: Posix,
-  from: number,
+  { posix, entry, asked, cells }: Restoring,
+  from: Content,
   to: number,
-  entry: ManifestEntry,
-  asked: string,
   display: string,
-  cells: ThreadCells,
 ): void {
   const hash = createHash("sha256");
   const buffer = new Uint8Array(PIECE_BYTES);
@@ -192,17 +257,48 @@ function copyChecked(
   for (;;) {
     if (Atomics.load(cells.cancelled, 0) !== 0) throw new BackupError("cancelled", "Cancelled");
     Atomics.add(cells.operations, 0, 1);
-    const got = posix.readAt(from, buffer, offset);
+    const got = readDecoded(from, buffer, asked);
     if (got < 0) throw posixError(got, "read", asked);
-    if (got === 0 || offset > sizeBytes) break;
+    if (got === 0 || offset + got > sizeBytes) {
+      offset += got;
+      break;
+    }
     const piece = buffer.subarray(0, got);
     hash.update(piece);
-    const put = writeAll(posix, to, piece);
-    if (put < 0) throw posixError(put, "write", display);
+    const runs = entry.sparse === true ? runsOfData(piece, offset) : [{ start: 0, end: got }];
+    for (const { start, end } of runs) {
+      const put = writeAllAt(posix, to, piece.subarray(start, end), offset + start);
+      if (put < 0) throw posixError(put, "write", display);
+    }
     offset += got;
   }
-  if (offset === sizeBytes && hash.digest("hex") === entry.sha256) return;
-  throw new IntegrityError(`This version of ${asked} is damaged: it is not what was recorded`, {
+  if (offset !== sizeBytes || hash.digest("hex") !== entry.sha256) throw damaged(asked);
+  const cut = entry.sparse === true ? posix.truncate(to, sizeBytes) : 0;
+  if (cut < 0) throw posixError(cut, "write", display);
+}
+
+/** @throws {BackupError} `damaged` or `wrong_key` */
+function readDecoded(from: Content, buffer: Uint8Array, asked: string): number {
+  try {
+    return from.read(buffer);
+  } catch (thrown) {
+    if (!(thrown instanceof BackupError) || thrown.code !== "damaged") throw thrown;
+    throw damaged(asked);
+  }
+}
+
+function writeAllAt(posix: Posix, fd: number, bytes: Uint8Array, offset: number): number {
+  for (let done = 0; done < bytes.length;) {
+    const put = posix.writeAt(fd, bytes.subarray(done), offset + done);
+    if (put < 0) return put;
+    if (put === 0) return -EIO;
+    done += put;
+  }
+  return 0;
+}
+
+function damaged(asked: string): IntegrityError {
+  return new IntegrityError(`This version of ${asked} is damaged: it is not what was recorded`, {
     path: asked,
     hint: "Nothing was written; try another version or another destination",
   });

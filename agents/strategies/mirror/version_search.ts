@@ -68,7 +68,10 @@ export function findVersions(
   eachVersion(posix, destination, binding.key, tick, (entry, folder, stands) => {
     const at = entryPathLatin1(entry);
     if (at === path && entry.type !== "directory") {
-      if (stands()) found.versions.push(versionOf(entry, folder, binding.key));
+      // Of what could only be recorded the line is all there is, and enough.
+      if (entry.recordedOnly === true || stands()) {
+        found.versions.push(versionOf(entry, folder, binding.key));
+      }
     } else if (entry.type !== "directory" && (path === "" || at.startsWith(`${path}/`))) {
       const known = below.get(at);
       if (known === undefined) below.set(at, { versions: 1, newest: folder });
