@@ -8,12 +8,9 @@ import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { settingPath } from "../../protocol/cli/settings.ts";
 import { defaultStateDir } from "../../protocol/cli/surroundings.ts";
 import type { CreateEmbedded, EmbeddedRunner } from "./embedded.ts";
+import { createDisplay } from "./create_display.ts";
 import { firstProgress } from "./first_progress.ts";
 import { jobFromSettings } from "./job_from_settings.ts";
-import { createJsonDisplay } from "./json_display.ts";
-import { createLanesDisplay } from "./lanes_display.ts";
-import { createLinesDisplay } from "./lines_display.ts";
-import { createQuietDisplay } from "./quiet_display.ts";
 import type { RunDisplay } from "./run_display.ts";
 
 /** How long a cancelled run may take to end by itself. Whatever is cut off here is safe: nothing half done is visible. */
@@ -21,6 +18,39 @@ export const CANCEL_PATIENCE_MS = 2_000;
 
 /** How long threads get to end after the run. A disk that never answers holds its thread, and must not hold us. */
 const CLOSE_PATIENCE_MS = 2_000;
+
+/** What a backup can be told, whoever carries it out. */
+export const JOB_OPTIONS = [
+  "to",
+  "as",
+  "limit",
+  "exclude",
+  "excludeFile",
+  "excludeCaches",
+  "ignoreFiles",
+  "oneFileSystem",
+  "priority",
+  "order",
+  "verify",
+  "compress",
+  "encrypt",
+  "recipient",
+  "recipientsFile",
+  "mhl",
+  "delete",
+  "deleteAnyway",
+  "keepVersions",
+  "workers",
+  "attempts",
+  "timeout",
+  "buffer",
+  "wait",
+  "init",
+  "dryRun",
+  "json",
+  "quiet",
+  "verbose",
+] as const;
 
 /** The command; `createEmbedded` starts coordinator and worker when there is something to do. */
 export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
@@ -33,38 +63,7 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       "files under DEST/NAME, NAME being the source's own name. Files gone from the source are kept " +
       "unless --delete is given; --keep-versions keeps what was replaced or deleted, see the command versions.",
     ],
-    options: [
-      "to",
-      "as",
-      "limit",
-      "exclude",
-      "excludeFile",
-      "excludeCaches",
-      "ignoreFiles",
-      "oneFileSystem",
-      "priority",
-      "order",
-      "verify",
-      "compress",
-      "encrypt",
-      "recipient",
-      "recipientsFile",
-      "mhl",
-      "delete",
-      "deleteAnyway",
-      "keepVersions",
-      "workers",
-      "attempts",
-      "timeout",
-      "buffer",
-      "wait",
-      "init",
-      "dryRun",
-      "json",
-      "quiet",
-      "verbose",
-      "stateDir",
-    ],
+    options: [...JOB_OPTIONS, "stateDir"],
     examples: [
       {
         says: "two copies, both verified",
@@ -116,16 +115,6 @@ async function runBackup(call: CommandCall, createEmbedded: CreateEmbedded): Pro
   }
   display.report(report);
   return report.exitCode;
-}
-
-function createDisplay(call: CommandCall, first: ReturnType<typeof firstProgress>): RunDisplay {
-  const { terminal, clock, settings } = call;
-  const quiet = settings.get("quiet").value;
-  const verbose = settings.get("verbose").value;
-  if (settings.get("json").value) return createJsonDisplay(terminal, first, { quiet });
-  if (quiet) return createQuietDisplay(terminal);
-  if (terminal.isLive) return createLanesDisplay(terminal, clock, first, { verbose });
-  return createLinesDisplay(terminal, clock, first, { verbose });
 }
 
 /** The promise's result; after a cancel at most `CANCEL_PATIENCE_MS` later, then code `cancelled`. */

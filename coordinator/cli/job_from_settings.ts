@@ -1,5 +1,4 @@
 /** From words and settings to a `JobSpec`. Rule: every mistake that can be seen without touching a disk is found here. */
-import { basename } from "node:path";
 import * as v from "valibot";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { type DestinationSpec, JobSpec, type SourceSpec } from "../../protocol/mesh/job.ts";
@@ -9,20 +8,32 @@ import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts
 import type { RateLimit } from "../../protocol/cli/quantity.ts";
 import { encodingCapabilities, readEncoding } from "./read_encoding.ts";
 import { readExcludes } from "./read_excludes.ts";
+import { nameOfPlace, placeOfSource, withWishes } from "./source_wishes.ts";
 
 /** The folder at a destination that holds our own data; no copy may have its name. */
 const OWN_FOLDER = ".backup-agent";
 const OTHER_KIND = /^(?:restic|sftp|s3|rest|rclone|b2|https?|file):/i;
 
-/** The job a `backup` call asks for. @throws {BackupError} `usage` or `config`. */
+/**
+ * The job a `backup` call asks for, or with `hostId` the one for a mesh: its sources are bound to that host, may be named
+ * below an agent's root, and may have wishes of their own. @throws {BackupError} `usage` or `config`.
+ */
 export function jobFromSettings(
   positionals: readonly string[],
   settings: Settings,
   at: Surroundings,
+  hostId?: string,
 ): JobSpec {
   const get = settings.get;
-  const encoding = readEncoding(settings, at);
-  if (encoding !== undefined && get("mhl").value) {
+  const named = sourceSpecs(positionals, get("as").value, at, hostId);
+  const sources = hostId === undefined ? named : withWishes(named, settings, at);
+  const encoding = readEncoding(settings, at, {
+    compress: get("compress").value,
+    encrypt: get("encrypt").value,
+    mayIgnoreRecipients: sources.some((s) => (s.encoding?.recipients.length ?? 0) > 0),
+  });
+  const isEncoded = encoding !== undefined || sources.some((s) => s.encoding !== undefined);
+  if (isEncoded && get("mhl").value) {
     throw usage(
       "--mhl describes plain copies, and these would be stored compressed or encrypted",
       "Leave out --mhl, or give the plain copies a destination and a run of their own",
@@ -34,7 +45,7 @@ export function jobFromSettings(
   return v.parse(
     JobSpec,
     {
-      sources: sourceSpecs(positionals, get("as").value, at),
+      sources,
       destinations: destinationSpecs(positionals, settings, at),
       strategy: "mirror",
       options: {
@@ -67,9 +78,10 @@ function sourceSpecs(
   positionals: readonly string[],
   name: string | undefined,
   at: Surroundings,
+  hostId: string | undefined,
 ): SourceSpec[] {
   if (positionals.length === 0) {
-    throw usage("No SOURCE is given", "Name the folders to copy: backup SOURCE... --to DEST");
+    throw usage("No SOURCE is given", "Name the folders to copy: SOURCE... --to DEST");
   }
   if (name !== undefined && positionals.length > 1) {
     throw usage("--as names one copy, but there are several sources", "Run one backup a source");
@@ -80,8 +92,10 @@ function sourceSpecs(
   const byName = new Map<string, SourceSpec>();
   for (const text of positionals) {
     if (text === "") throw usage("A SOURCE is empty", "Is a variable in the command not set?");
-    const path = typedPath(text, at.folder);
-    const source = { path, name: name ?? basename(path) };
+    const place = hostId === undefined
+      ? { path: typedPath(text, at.folder) }
+      : placeOfSource(text, at, hostId);
+    const source = { ...place, name: name ?? nameOfPlace(place) };
     if (source.name === "") {
       throw usage(`${text} has no name of its own`, "Give the copy a name with --as NAME");
     }
@@ -99,10 +113,12 @@ function sourceSpecs(
 }
 
 function sameName(a: SourceSpec, b: SourceSpec): BackupError {
-  return a.path === b.path ? usage(`${a.path} is given twice`, "Name each source once") : usage(
-    `${a.path} and ${b.path} would both be copied to the name ${a.name}`,
-    "Back up one of them in a run of its own, with --as NAME",
-  );
+  return a.path === b.path && a.root === b.root
+    ? usage(`${a.path} is given twice`, "Name each source once")
+    : usage(
+      `${a.path} and ${b.path} would both be copied to the name ${a.name}`,
+      "Back up one of them in a run of its own, with --as NAME",
+    );
 }
 
 function destinationSpecs(

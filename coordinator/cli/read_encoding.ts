@@ -14,10 +14,25 @@ const KEY_BYTES = 32;
 const SHOWN_CHARACTERS = 8;
 const KEYGEN_HINT = "age-keygen -o KEY makes a pair of keys; keep KEY where the copies are not";
 
-/** Undefined when files are stored as they are. @throws {BackupError} `usage` */
-export function readEncoding(settings: Settings, at: Surroundings): Encoding | undefined {
-  const compress = settings.get("compress").value;
-  const encrypt = settings.get("encrypt").value;
+/** What is done to files before they are stored. */
+export interface Encodings {
+  compress: boolean;
+  encrypt: boolean;
+  /** Recipients that are of no use here are meant for something else. */
+  mayIgnoreRecipients?: boolean;
+}
+
+/**
+ * Undefined when files are stored as they are. `wanted`: instead of what the options --compress and --encrypt say.
+ * @throws {BackupError} `usage`
+ */
+export function readEncoding(
+  settings: Settings,
+  at: Surroundings,
+  wanted?: Encodings,
+): Encoding | undefined {
+  const compress = wanted?.compress ?? settings.get("compress").value;
+  const encrypt = wanted?.encrypt ?? settings.get("encrypt").value;
   const single = settings.get("recipient");
   const files = settings.get("recipientsFile");
   if (!encrypt) {
@@ -25,7 +40,7 @@ export function readEncoding(settings: Settings, at: Surroundings): Encoding | u
       value.length > 0 && source === "flag"
     );
     // Kept in a file or variable they may be meant for another call.
-    if (given !== undefined) {
+    if (given !== undefined && wanted?.mayIgnoreRecipients !== true) {
       throw usage("Recipients are given, but --encrypt is not", "Add --encrypt");
     }
     return compress ? { codec: "zst", recipients: [] } : undefined;

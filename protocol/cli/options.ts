@@ -18,6 +18,7 @@ import {
 } from "./value_schema.ts";
 import type { RateLimit } from "./quantity.ts";
 import * as v from "valibot";
+import { CLIENT_OPTIONS } from "./client_options.ts";
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_BUFFER_BYTES = 32 << 20;
@@ -346,6 +347,7 @@ export const OPTIONS = {
     defaultText: "$XDG_STATE_HOME/backup-agent",
     help: "Where runs and known destinations are remembered",
   }),
+  ...CLIENT_OPTIONS,
 } as const satisfies Record<string, Option>;
 
 export type OptionKey = keyof typeof OPTIONS;

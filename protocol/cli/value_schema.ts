@@ -101,6 +101,16 @@ export const priorityValue: v.GenericSchema<unknown, PriorityRule> = parsed(
   },
 );
 
+/** `NAME=TEXT`; the text may hold `=`. */
+export const namedValue: v.GenericSchema<unknown, { name: string; text: string }> = parsed(
+  "must be NAME=TEXT",
+  (raw) => {
+    const at = typeof raw === "string" ? raw.indexOf("=") : -1;
+    const text = typeof raw === "string" ? raw.slice(at + 1) : "";
+    return at > 0 && text !== "" ? { name: (raw as string).slice(0, at), text } : undefined;
+  },
+);
+
 /** A list; one value alone stands for a list of one. */
 export function listOf<T>(item: v.GenericSchema<unknown, T>): v.GenericSchema<unknown, T[]> {
   return v.pipe(

@@ -1,0 +1,108 @@
+/** One call of a command to its coordinator. Rule: whatever goes wrong says which coordinator it was and what to do. */
+import type * as v from "valibot";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { CommandCall } from "../../../protocol/cli/command.ts";
+import { settingPath } from "../../../protocol/cli/settings.ts";
+import { defaultStateDir } from "../../../protocol/cli/surroundings.ts";
+import type { RpcClient } from "../../../protocol/rpc/client.ts";
+import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
+import type { Method } from "../../../protocol/rpc/method.ts";
+import { RpcError } from "../../../protocol/rpc/rpc_error.ts";
+import type { MeshDoor } from "./mesh_door.ts";
+
+/** A coordinator that does not answer a question within this is not there. */
+export const ANSWER_WITHIN_MS = 30_000;
+
+/** The options that every command of this folder takes. */
+export const COORDINATOR_OPTIONS = ["coordinator", "tokenFile", "json", "stateDir"] as const;
+
+export interface CoordinatorLink {
+  readonly url: string;
+  readonly stateDir: string;
+  readonly client: RpcClient;
+  /** @throws {BackupError} for everything that can go wrong. */
+  ask<P extends v.GenericSchema, R extends v.GenericSchema>(
+    method: Method<P, R>,
+    params: v.InferOutput<P>,
+  ): Promise<v.InferOutput<R>>;
+}
+
+/** @throws {BackupError} `usage` when the address is none. */
+export function linkOf(
+  { settings, surroundings, clock }: CommandCall,
+  door: MeshDoor,
+): CoordinatorLink {
+  const path = (key: "stateDir" | "tokenFile"): string | undefined => {
+    const setting = settings.get(key);
+    if (setting.value === undefined) return undefined;
+    return settingPath(setting.value, setting, surroundings);
+  };
+  const url = endpointOf(settings.get("coordinator").value);
+  const stateDir = path("stateDir") ?? defaultStateDir(surroundings);
+  const client = door.connect({ url, stateDir, tokenFile: path("tokenFile") });
+  return {
+    url,
+    stateDir,
+    client,
+    async ask(method, params) {
+      const tooLate = new AbortController();
+      const over = new AbortController();
+      clock.sleep(ANSWER_WITHIN_MS, over.signal).then(() => tooLate.abort(), () => {});
+      try {
+        return await client.call(method, params, { signal: tooLate.signal });
+      } catch (thrown) {
+        if (tooLate.signal.aborted) {
+          throw new BackupError("deadline", `The coordinator at ${url} does not answer`, {
+            hint: "Look at its log; a stopped process keeps its port",
+            retry: "later",
+          });
+        }
+        throw explained(thrown, url);
+      } finally {
+        over.abort();
+      }
+    },
+  };
+}
+
+/** `host:port`, or a URL; calls go to its `/rpc` unless it has a path of its own. */
+export function endpointOf(text: string): string {
+  const withScheme = /^https?:\/\//i.test(text) ? text : `http://${text}`;
+  if (!URL.canParse(withScheme)) {
+    throw new BackupError("usage", `${text} is not the address of a coordinator`, {
+      hint: "Such as http://127.0.0.1:8800",
+    });
+  }
+  const url = new URL(withScheme);
+  if (url.pathname === "/") url.pathname = "/rpc";
+  return url.href;
+}
+
+/** The error as a person can use it. */
+export function explained(thrown: unknown, url: string): BackupError {
+  if (thrown instanceof RpcError) {
+    switch (thrown.code) {
+      case RPC_CODES.unauthenticated:
+        return new BackupError("permission", `The coordinator at ${url} does not know this token`, {
+          hint: "Run as the user who started it, or name its token with --token-file",
+        });
+      case RPC_CODES.invalidParams:
+        return new BackupError("usage", thrown.message);
+      case RPC_CODES.methodNotFound:
+        return new BackupError("protocol", `${url} is no coordinator, or an older one`, {
+          hint: "Name the coordinator with --coordinator URL",
+        });
+      case RPC_CODES.unavailable:
+        return new BackupError("rejected", thrown.message, { retry: "later" });
+      default:
+        return new BackupError("protocol", `The coordinator refused: ${thrown.message}`);
+    }
+  }
+  const error = asBackupError(thrown);
+  if (error.code !== "io") return error;
+  return new BackupError("io", `Cannot reach the coordinator at ${url}`, {
+    hint: "Start one with backup-agent --role coordinator, or name another with --coordinator URL",
+    retry: "later",
+    cause: error,
+  });
+}

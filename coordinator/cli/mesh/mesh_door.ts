@@ -1,0 +1,15 @@
+/**
+ * How a command reaches a mesh. Rule: commands know this port only; the entry module finds token and host id, so that
+ * neither is a word of any command line.
+ */
+import type { AgentCard } from "../../../protocol/a2a/agent_card.ts";
+import type { RpcClient } from "../../../protocol/rpc/client.ts";
+
+export interface MeshDoor {
+  /** Calls to the agent or coordinator at `url`, with this user's token where there is one. */
+  connect(peer: { url: string; stateDir: string; tokenFile: string | undefined }): RpcClient;
+  /** @throws {BackupError} `io` or `protocol`. */
+  fetchCard(url: string, signal: AbortSignal): Promise<AgentCard>;
+  /** Of this machine. */
+  hostId(stateDir: string): string;
+}

@@ -1,0 +1,112 @@
+/**
+ * `submit`: what `backup` does, by a coordinator's agents. Rule: it ends with the exit code of the run, so a script cannot
+ * tell the two apart.
+ */
+import { BackupError, ERROR_CODES, type ErrorCode } from "../../../protocol/base/errors.ts";
+import { newId } from "../../../protocol/base/ids.ts";
+import type { Command, CommandCall } from "../../../protocol/cli/command.ts";
+import { jsonLine } from "../../../protocol/cli/error_line.ts";
+import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
+import { CancelRun, SubmitJob } from "../../../protocol/mesh/methods.ts";
+import { JOB_OPTIONS } from "../backup.ts";
+import { createDisplay } from "../create_display.ts";
+import { firstProgress } from "../first_progress.ts";
+import { jobFromSettings } from "../job_from_settings.ts";
+import { COORDINATOR_OPTIONS, type CoordinatorLink, linkOf } from "./coordinator_call.ts";
+import { followRun, type RunEnd } from "./follow_run.ts";
+import type { MeshDoor } from "./mesh_door.ts";
+
+/** How long a cancelled run may take to say its end. */
+export const CANCEL_PATIENCE_MS = 5_000;
+
+export function createSubmitCommand(door: MeshDoor): Command {
+  return {
+    name: "submit",
+    summary: "Let a coordinator's agents copy folders and verify every copy",
+    synopsis: ["submit SOURCE... --to DEST [--to DEST ...] [OPTIONS]"],
+    about: [
+      "Takes what backup takes, and follows the run in the same way. SOURCE is a folder of this machine, or ROOT:PATH for " +
+      "one below a root that an agent was started with. Ctrl-C cancels the run; with --detach it goes on by itself, and " +
+      "run ID --follow shows it again.",
+      "--after, --sequential, --parallel and --requires name a source by the name of its copy.",
+    ],
+    options: [
+      ...JOB_OPTIONS,
+      "after",
+      "sequential",
+      "parallel",
+      "requires",
+      "detach",
+      ...COORDINATOR_OPTIONS.filter((key) => key !== "json"),
+    ],
+    examples: [
+      {
+        says: "two copies by whichever agents are idle",
+        words: "submit ~/Photos --to /mnt/ssd --to /mnt/nas",
+      },
+      {
+        says: "one after the other, one compressed",
+        words:
+          "submit ~/Documents ~/.ssh --to /mnt/nas --after .ssh=Documents --requires Documents=compress",
+      },
+    ],
+    exitCodes: [0, 1, 2, 3, 4, 10, 11, 12, 130],
+    run: (call) => submit(call, door),
+  };
+}
+
+async function submit(call: CommandCall, door: MeshDoor): Promise<number> {
+  const { settings, surroundings, terminal } = call;
+  const link = linkOf(call, door);
+  const job = jobFromSettings(call.positionals, settings, surroundings, door.hostId(link.stateDir));
+  // Sent again after a lost answer, the key makes sure that it is one run.
+  const { runId } = await link.ask(SubmitJob, { job, idempotencyKey: newId("msg") });
+  if (settings.get("detach").value) {
+    if (settings.get("json").value) {
+      terminal.out(jsonLine({ message_type: "submitted", run_id: runId }));
+    } else terminal.out(`${runId}\n`);
+    return 0;
+  }
+  return await showRun(call, link, runId, firstProgress(job), "cancels");
+}
+
+/** Shows a run to its end and returns its exit code. What Ctrl-C does to the run is the caller's choice. */
+export async function showRun(
+  call: CommandCall,
+  link: CoordinatorLink,
+  runId: string,
+  first: ReturnType<typeof firstProgress>,
+  interrupt: "cancels" | "leaves",
+): Promise<number> {
+  const { clock } = call;
+  const over = new AbortController();
+  const interrupts = watchInterrupts(call.signals, () => {
+    if (interrupt === "leaves") return over.abort(new BackupError("cancelled", "The run goes on"));
+    display.note("Cancelling; once more to stop at once");
+    link.ask(CancelRun, { runId }).catch((thrown) => over.abort(thrown));
+    clock.sleep(CANCEL_PATIENCE_MS, over.signal).then(
+      () =>
+        over.abort(
+          new BackupError("cancelled", "Cancelled; the coordinator has not told the end yet"),
+        ),
+      () => {},
+    );
+  });
+  const display = createDisplay(call, first);
+  let end: RunEnd;
+  try {
+    end = await followRun(link, runId, display, { clock, signal: over.signal });
+  } finally {
+    over.abort(new BackupError("cancelled", "Over"));
+    interrupts.close();
+    display.close();
+  }
+  if (end.report !== null) {
+    display.report(end.report);
+    return end.report.exitCode;
+  }
+  const { code, message, hint } = end.error ??
+    { code: "internal", message: `The run ${end.state}` };
+  const known = ERROR_CODES.find((c): c is ErrorCode => c === code) ?? "internal";
+  throw new BackupError(known, message, hint === undefined ? {} : { hint });
+}
