@@ -5,6 +5,7 @@ import { moveRun, moveTask, NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
 import {
   ENDED_RUNS_KEPT,
   type JobStore,
+  NOTES_MAX,
   type StoreChanges,
   type StoreReader,
 } from "./job_store.ts";
@@ -14,9 +15,15 @@ import type { Tables } from "./tables.ts";
 export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): JobStore {
   const reader: StoreReader = {
     run: (runId) => tables.getRun(runId),
+    runByKey: (key) => tables.getRunByKey(key),
     runs: (limit) => tables.listRuns(limit),
+    unfinishedRuns: (owner) => tables.listUnfinished(owner),
     task: (taskId) => tables.getTask(taskId),
     tasks: (runId) => tables.listTasks(runId),
+    results: (runId) => tables.listResults(runId),
+    scans: (runId) => tables.listScans(runId),
+    destinations: (runId) => tables.listDestinations(runId),
+    agents: () => tables.listAgents(),
     eventsAfter: (seq, limit, runId) => tables.eventsAfter(seq, limit, runId),
   };
   const changes = changesOver(tables, reader, clock);
@@ -66,20 +73,29 @@ function changesOver(
   return {
     ...reader,
     note,
-    insertRun({ runId, hostId, spec }) {
+    insertRun({ runId, hostId, spec, owner = "command", idempotencyKey = null }) {
       if (tables.getRun(runId) !== undefined) {
         throw new BackupError("rejected", `A run ${runId} exists already`);
+      }
+      if (idempotencyKey !== null && tables.getRunByKey(idempotencyKey) !== undefined) {
+        throw new BackupError("rejected", `A run with the key ${idempotencyKey} exists already`);
       }
       tables.dropEndedRuns(ENDED_RUNS_KEPT);
       const createdAtMs = clock.nowMs();
       const run: StoredRun = {
         runId,
         hostId,
+        owner,
+        idempotencyKey,
         state: "queued",
         spec,
         createdAtMs,
         endedAtMs: null,
         report: null,
+        runEpoch: 0,
+        homeAgentId: null,
+        isPaused: false,
+        notes: [],
       };
       tables.putRun(run);
       note({ kind: "run_state", runId, from: null, to: "queued" });
@@ -99,13 +115,51 @@ function changesOver(
       note({ kind: "run_state", runId, from: before.state, to: state });
       return run;
     },
-    insertTask(task) {
-      knownRun(task.runId);
-      if (tables.getTask(task.taskId) !== undefined) {
-        throw new BackupError("rejected", `A task ${task.taskId} exists already`);
+    rehomeRun(runId, agentId) {
+      const before = knownRun(runId);
+      const runEpoch = before.runEpoch + 1;
+      const run: StoredRun = { ...before, runEpoch, homeAgentId: agentId };
+      tables.putRun(run);
+      note({ kind: "run_home", runId, runEpoch, agentId });
+      return run;
+    },
+    pauseRun(runId, isPaused) {
+      tables.putRun({ ...knownRun(runId), isPaused });
+    },
+    noteRun(runId, text) {
+      const run = knownRun(runId);
+      if (run.notes.includes(text) || run.notes.length >= NOTES_MAX) return false;
+      tables.putRun({ ...run, notes: [...run.notes, text] });
+      note({ kind: "note", runId, text });
+      return true;
+    },
+    insertTask({ taskId, runId, source, part = null, requires, files = 0, sizeBytes }) {
+      knownRun(runId);
+      if (tables.getTask(taskId) !== undefined) {
+        throw new BackupError("rejected", `A task ${taskId} exists already`);
       }
-      const fresh = { ...task, state: "queued", epoch: 0, agentId: null, reason: null } as const;
-      return putTask(undefined, fresh);
+      return putTask(undefined, {
+        taskId,
+        runId,
+        source,
+        part,
+        requires: [...requires],
+        files,
+        sizeBytes,
+        state: "queued",
+        epoch: 0,
+        agentId: null,
+        reason: null,
+      });
+    },
+    planTask(taskId, { part = null, files, sizeBytes }) {
+      const before = knownTask(taskId);
+      if (before.state !== "queued" || before.epoch > 0) {
+        throw new BackupError("superseded", `Task ${taskId} has been begun and cannot be planned`);
+      }
+      const task: StoredTask = { ...before, part, files, sizeBytes };
+      tables.putTask(task);
+      return task;
     },
     assignTask(taskId, agentId) {
       const before = knownTask(taskId);
@@ -130,5 +184,17 @@ function changesOver(
       tables.putTask({ ...before, reason });
       note({ kind: "task_waits", runId: before.runId, taskId, reason });
     },
+    putResult: (taskId, result) => {
+      knownTask(taskId);
+      tables.putResult(taskId, result);
+    },
+    putScan: (runId, source, outcome) => tables.putScan(runId, source, outcome),
+    changeDestination(runId, destination, change) {
+      const before = tables.getDestination(runId, destination) ??
+        { destination, isCancelled: false, warnings: [], end: null };
+      tables.putDestination(runId, { ...before, ...change });
+    },
+    putAgent: (agent) => tables.putAgent(agent),
+    dropAgent: (agentId) => tables.dropAgent(agentId),
   };
 }

@@ -12,7 +12,8 @@ import {
 } from "../../protocol/mesh/job.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { createJobStore } from "./create_job_store.ts";
-import { ENDED_RUNS_KEPT, type JobStore } from "./job_store.ts";
+import { ENDED_RUNS_KEPT, type JobStore, NOTES_MAX } from "./job_store.ts";
+import type { StoredAgent } from "./records.ts";
 import type { Tables } from "./tables.ts";
 
 export const SPEC: JobSpec = {
@@ -61,18 +62,26 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.deepEqual(store.run("run-1"), {
       runId: "run-1",
       hostId: "host-1",
+      owner: "command",
+      idempotencyKey: null,
       state: "queued",
       spec: SPEC,
       createdAtMs: clock.nowMs(),
       endedAtMs: null,
       report: null,
+      runEpoch: 0,
+      homeAgentId: null,
+      isPaused: false,
+      notes: [],
     });
     assert.deepEqual(store.tasks("run-1").map((t) => t.taskId), ["task-1", "task-2"]);
     assert.deepEqual(store.task("task-1"), {
       taskId: "task-1",
       runId: "run-1",
       source: SOURCE,
+      part: null,
       requires: ["mirror"],
+      files: 0,
       sizeBytes: 7,
       state: "queued",
       epoch: 0,
@@ -202,6 +211,134 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.equal(store.task("task-1")!.reason, "No agent offers encrypt");
   });
 
+  test("a key is given once, and finds its run", (store) => {
+    const run = { hostId: "host-1", spec: SPEC, owner: "mesh", idempotencyKey: "key-1" } as const;
+    store.transact((tx) => tx.insertRun({ ...run, runId: "run-1" }));
+    assert.throws(() => store.transact((tx) => tx.insertRun({ ...run, runId: "run-2" })), {
+      code: "rejected",
+    });
+    assert.equal(store.runByKey("key-1")!.runId, "run-1");
+    assert.equal(store.runByKey("key-2"), undefined);
+    insert(store, "run-3", []);
+    insert(store, "run-4", []);
+  });
+
+  test("what an owner has to go on with is what it has not ended, oldest first", (store) => {
+    for (const runId of ["run-1", "run-2", "run-3"]) {
+      store.transact((tx) => tx.insertRun({ runId, hostId: "h", spec: SPEC, owner: "mesh" }));
+    }
+    insert(store, "run-of-a-command", []);
+    store.transact((tx) => tx.moveRun("run-2", "cancelled"));
+    assert.deepEqual(store.unfinishedRuns("mesh").map((r) => r.runId), ["run-1", "run-3"]);
+    assert.deepEqual(store.unfinishedRuns("command").map((r) => r.runId), ["run-of-a-command"]);
+  });
+
+  test("a run's homes are numbered, and its notes are said once each and have a limit", (store) => {
+    insert(store, "run-1", []);
+    store.transact((tx) => tx.rehomeRun("run-1", "agent-1"));
+    assert.equal(store.transact((tx) => tx.rehomeRun("run-1", "agent-2")).runEpoch, 2);
+    store.transact((tx) => tx.pauseRun("run-1", true));
+    assert.ok(store.transact((tx) => tx.noteRun("run-1", "No worker can be reached")));
+    assert.ok(!store.transact((tx) => tx.noteRun("run-1", "No worker can be reached")));
+    const { homeAgentId, runEpoch, isPaused, notes } = store.run("run-1")!;
+    assert.deepEqual([homeAgentId, runEpoch, isPaused], ["agent-2", 2, true]);
+    assert.deepEqual(notes, ["No worker can be reached"]);
+    for (let i = 0; i < NOTES_MAX + 5; i++) store.transact((tx) => tx.noteRun("run-1", `n${i}`));
+    assert.equal(store.run("run-1")!.notes.length, NOTES_MAX);
+  });
+
+  test("a task is planned until it is begun: its part, files and size", (store) => {
+    insert(store, "run-1", ["task-1"]);
+    const part = { key: "p1", from: "YQ==", label: "a … b" };
+    const plan = { part, files: 3, sizeBytes: 2 ** 45 };
+    store.transact((tx) => tx.planTask("task-1", plan));
+    const planned = store.task("task-1")!;
+    assert.deepEqual([planned.part, planned.files, planned.sizeBytes], [part, 3, 2 ** 45]);
+    store.transact((tx) => tx.assignTask("task-1", "agent-1"));
+    assert.throws(() => store.transact((tx) => tx.planTask("task-1", plan)), {
+      code: "superseded",
+    });
+  });
+
+  test("results, scans and what is known of destinations come back as they were stored", (store) => {
+    insert(store, "run-1", ["task-1", "task-2"]);
+    insert(store, "run-2", ["task-3"]);
+    const scan = {
+      kind: "scanned",
+      scan: {
+        op: "scan",
+        counters: { files: 1, directories: 0, others: 0, bytes: 5, unreadable: 0, excluded: 0 },
+        excluded: [],
+        unreadable: [],
+        warnings: [],
+      },
+    } as const;
+    const failed = { kind: "failed", error: { code: "io", message: "x", retry: "no" } } as const;
+    const result = { op: "mirror", lanes: [], unreadable: [], unreadableCount: 2 } as const;
+    store.transact((tx) => {
+      tx.putResult("task-2", { ...result, lanes: [], unreadable: [], unreadableCount: 1 });
+      tx.putResult("task-2", { ...result, lanes: [], unreadable: [] });
+      tx.putScan("run-1", "docs", failed);
+      tx.putScan("run-1", "docs", structuredClone(scan) as never);
+      tx.putScan("run-1", "pics", failed);
+      tx.changeDestination("run-1", "/mnt/a", { isCancelled: true });
+      tx.changeDestination("run-1", "/mnt/a", { warnings: ["Same disk"] });
+      const end = { destination: "/mnt/a", state: "cancelled", elapsedMs: 1.5 } as const;
+      tx.changeDestination("run-1", "/mnt/a", { end });
+    });
+    assert.deepEqual([...store.results("run-1")], [["task-2", result]]);
+    assert.deepEqual(store.results("run-2").size, 0);
+    assert.deepEqual(Object.fromEntries(store.scans("run-1")), { docs: scan, pics: failed });
+    assert.deepEqual(store.destinations("run-1"), [{
+      destination: "/mnt/a",
+      isCancelled: true,
+      warnings: ["Same disk"],
+      end: { destination: "/mnt/a", state: "cancelled", elapsedMs: 1.5 },
+    }]);
+    assert.deepEqual(store.destinations("run-2"), []);
+  });
+
+  test("agents keep the order of their first registration", (store) => {
+    for (const name of ["b", "a", "c"]) store.transact((tx) => tx.putAgent(agent(name)));
+    store.transact((tx) => tx.putAgent({ ...agent("b"), isDraining: true }));
+    store.transact((tx) => tx.dropAgent("c"));
+    const known = store.agents().map((a) => [a.agentId, a.isDraining]);
+    assert.deepEqual(known, [["b", true], ["a", false]]);
+    assert.deepEqual(store.agents()[1], agent("a"));
+  });
+
+  test("every kind of change is undone when its transaction throws", (store) => {
+    insert(store, "run-1", ["task-1"]);
+    store.transact((tx) => tx.putAgent(agent("a")));
+    const all = () => ({
+      runs: store.runs(9),
+      tasks: store.tasks("run-1"),
+      results: store.results("run-1"),
+      scans: store.scans("run-1"),
+      destinations: store.destinations("run-1"),
+      agents: store.agents(),
+      events: store.eventsAfter(0, 99),
+    });
+    const before = all();
+    assert.throws(() =>
+      store.transact((tx) => {
+        tx.insertRun({ runId: "run-2", hostId: "h", spec: SPEC, idempotencyKey: "k" });
+        tx.rehomeRun("run-1", "a");
+        tx.noteRun("run-1", "n");
+        tx.planTask("task-1", { files: 1, sizeBytes: 1 });
+        tx.putResult("task-1", { op: "mirror", lanes: [], unreadable: [], unreadableCount: 0 });
+        tx.putScan("run-1", "docs", {
+          kind: "failed",
+          error: { code: "io", message: "x", retry: "no" },
+        });
+        tx.changeDestination("run-1", "/mnt/a", { isCancelled: true });
+        tx.putAgent(agent("b"));
+        tx.dropAgent("a");
+        throw new Error("no");
+      }), /^Error: no$/);
+    assert.deepEqual(all(), before);
+  });
+
   test("the report stays with the run and the end has a time", (store, clock) => {
     insert(store, "run-1", []);
     store.transact((tx) => tx.moveRun("run-1", "planning"));
@@ -245,6 +382,26 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.throws(() => store.runs(1), TypeError);
     assert.throws(() => store.transact(() => 1), TypeError);
   });
+}
+
+function agent(agentId: string): StoredAgent {
+  return {
+    agentId,
+    name: `Agent ${agentId}`,
+    url: "http://127.0.0.1:8801/rpc",
+    version: "0.1.0",
+    facts: {
+      agentId,
+      bootId: "boot-1",
+      hostId: "host-1",
+      capabilities: ["mirror"],
+      roots: ["home"],
+      limits: { slots: 2 },
+      load: { score: 0.5, observedAtMs: 1 },
+      state: "ready",
+    },
+    isDraining: false,
+  };
 }
 
 function insert(store: JobStore, runId: string, taskIds: readonly string[]): void {

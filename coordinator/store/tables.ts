@@ -2,19 +2,45 @@
  * What a storage engine must offer to hold the job store: rows in, rows out, one transaction. Rule: engines know
  * nothing of states; `createJobStore` is the only caller.
  */
-import type { JobEvent, StoredEvent, StoredRun, StoredTask } from "./records.ts";
+import type { MirrorResult } from "../../protocol/mesh/task.ts";
+import type {
+  JobEvent,
+  RunOwner,
+  ScanOutcome,
+  StoredAgent,
+  StoredDestination,
+  StoredEvent,
+  StoredRun,
+  StoredTask,
+} from "./records.ts";
 
 export interface Tables {
   /** Runs `work` in one exclusive transaction, undone when it throws. */
   transact<T>(work: () => T): T;
   getRun(runId: string): StoredRun | undefined;
+  getRunByKey(idempotencyKey: string): StoredRun | undefined;
   listRuns(limit: number): StoredRun[];
+  /** Runs of an owner in a state that is no end, oldest first. */
+  listUnfinished(owner: RunOwner): StoredRun[];
   putRun(run: StoredRun): void;
-  /** Removes ended runs, with their tasks and events, but the newest `keep`. */
+  /** Removes ended runs, with all that belongs to them, but the newest `keep`. */
   dropEndedRuns(keep: number): void;
   getTask(taskId: string): StoredTask | undefined;
   listTasks(runId: string): StoredTask[];
   putTask(task: StoredTask): void;
+  putResult(taskId: string, result: MirrorResult): void;
+  /** By task id. */
+  listResults(runId: string): Map<string, MirrorResult>;
+  putScan(runId: string, source: string, outcome: ScanOutcome): void;
+  /** By source name. */
+  listScans(runId: string): Map<string, ScanOutcome>;
+  putDestination(runId: string, destination: StoredDestination): void;
+  getDestination(runId: string, destination: string): StoredDestination | undefined;
+  listDestinations(runId: string): StoredDestination[];
+  /** In the order of their first registration. */
+  listAgents(): StoredAgent[];
+  putAgent(agent: StoredAgent): void;
+  dropAgent(agentId: string): void;
   appendEvent(event: JobEvent, atMs: number): void;
   eventsAfter(seq: number, limit: number, runId: string | undefined): StoredEvent[];
   close(): void;

@@ -1,52 +1,114 @@
 /** Tables that live as long as the process. Rule: rows are copied in and out, so nobody holds what is stored. */
 import { NEXT_RUN_STATES } from "../../../protocol/mesh/job.ts";
-import type { StoredEvent, StoredRun, StoredTask } from "../records.ts";
+import type { MirrorResult } from "../../../protocol/mesh/task.ts";
+import type {
+  ScanOutcome,
+  StoredAgent,
+  StoredDestination,
+  StoredEvent,
+  StoredRun,
+  StoredTask,
+} from "../records.ts";
 import type { Tables } from "../tables.ts";
+import { createUndoLog, UndoMap } from "./undo_log.ts";
+
+interface OfRun<T> {
+  readonly runId: string;
+  readonly name: string;
+  readonly value: T;
+}
 
 export function createMemoryTables(): Tables {
-  let runs = new Map<string, StoredRun>();
-  let tasks = new Map<string, StoredTask>();
+  const log = createUndoLog();
+  const runs = new UndoMap<StoredRun>(log);
+  const tasks = new UndoMap<StoredTask>(log);
+  const tasksByRun = new Map<string, Set<string>>();
+  const results = new UndoMap<OfRun<MirrorResult>>(log);
+  const scans = new UndoMap<OfRun<ScanOutcome>>(log);
+  const destinations = new UndoMap<OfRun<StoredDestination>>(log);
+  const agents = new UndoMap<StoredAgent>(log);
   let events: StoredEvent[] = [];
   let lastSeq = 0;
   let closed = false;
 
-  function open<T>(read: () => T): T {
+  function open(): void {
     if (closed) throw new TypeError("Cannot use a closed job store");
-    return structuredClone(read());
   }
+
+  function read<T>(work: () => T): T {
+    open();
+    return work();
+  }
+
+  const isEnded = (run: StoredRun): boolean => NEXT_RUN_STATES[run.state].length === 0;
+  const keyOf = (runId: string, name: string): string => JSON.stringify([runId, name]);
+  const listed = <T>(map: UndoMap<OfRun<T>>, runId: string): Map<string, T> =>
+    read(() => new Map(map.filter((r) => r.runId === runId).map((r) => [r.name, r.value])));
 
   return {
     transact(work) {
-      if (closed) throw new TypeError("Cannot use a closed job store");
-      const before = { runs: new Map(runs), tasks: new Map(tasks), events: [...events], lastSeq };
-      try {
-        return work();
-      } catch (thrown) {
-        ({ runs, tasks, events, lastSeq } = before);
-        throw thrown;
-      }
+      open();
+      return log.transact(work);
     },
-    getRun: (runId) => open(() => runs.get(runId)),
-    listRuns: (limit) => open(() => [...runs.values()].reverse().slice(0, limit)),
-    putRun: (run) => void runs.set(run.runId, structuredClone(run)),
+    getRun: (runId) => read(() => runs.get(runId)),
+    getRunByKey: (key) => read(() => runs.filter((r) => r.idempotencyKey === key)[0]),
+    listRuns: (limit) => read(() => runs.filter(() => true).reverse().slice(0, limit)),
+    listUnfinished: (owner) => read(() => runs.filter((r) => r.owner === owner && !isEnded(r))),
+    putRun: (run) => runs.set(run.runId, run),
     dropEndedRuns(keep) {
-      const ended = [...runs.values()].filter((r) => NEXT_RUN_STATES[r.state].length === 0);
+      const ended = runs.filter(isEnded);
       const gone = new Set(ended.slice(0, Math.max(0, ended.length - keep)).map((r) => r.runId));
-      for (const runId of gone) runs.delete(runId);
-      for (const task of [...tasks.values()]) if (gone.has(task.runId)) tasks.delete(task.taskId);
+      if (gone.size === 0) return;
+      const isGone = (row: { runId: string }) => gone.has(row.runId);
+      for (const rows of [runs, tasks, results, scans, destinations]) rows.deleteWhere(isGone);
+      for (const runId of gone) {
+        const ids = tasksByRun.get(runId);
+        if (ids === undefined || !tasksByRun.delete(runId)) continue;
+        log.note(() => tasksByRun.set(runId, ids));
+      }
+      const before = events;
       events = events.filter((e) => !gone.has(e.event.runId));
+      log.note(() => events = before);
     },
-    getTask: (taskId) => open(() => tasks.get(taskId)),
-    listTasks: (runId) => open(() => [...tasks.values()].filter((t) => t.runId === runId)),
-    putTask: (task) => void tasks.set(task.taskId, structuredClone(task)),
+    getTask: (taskId) => read(() => tasks.get(taskId)),
+    listTasks: (runId) =>
+      read(() =>
+        [...tasksByRun.get(runId) ?? []].map((id) => tasks.get(id)).filter((t) => t !== undefined)
+      ),
+    putTask(task) {
+      const { runId, taskId } = task;
+      const ids = tasksByRun.get(runId);
+      if (ids === undefined) tasksByRun.set(runId, new Set([taskId]));
+      else ids.add(taskId);
+      tasks.set(taskId, task);
+    },
+    putResult(taskId, result) {
+      const { runId } = tasks.get(taskId)!;
+      results.set(taskId, { runId, name: taskId, value: result });
+    },
+    listResults: (runId) => listed(results, runId),
+    putScan: (runId, source, value) =>
+      scans.set(keyOf(runId, source), { runId, name: source, value }),
+    listScans: (runId) => listed(scans, runId),
+    putDestination: (runId, value) =>
+      destinations.set(keyOf(runId, value.destination), { runId, name: value.destination, value }),
+    getDestination: (runId, name) => read(() => destinations.get(keyOf(runId, name))?.value),
+    listDestinations: (runId) => [...listed(destinations, runId).values()],
+    listAgents: () => read(() => agents.filter(() => true)),
+    putAgent: (agent) => agents.set(agent.agentId, agent),
+    dropAgent: (agentId) => agents.deleteWhere((a) => a.agentId === agentId),
     appendEvent(event, atMs) {
       events.push({ seq: ++lastSeq, atMs, event: structuredClone(event) });
+      log.note(() => {
+        events.pop();
+        lastSeq--;
+      });
     },
     eventsAfter: (seq, limit, runId) =>
-      open(() =>
-        events.filter((e) => e.seq > seq && (runId === undefined || e.event.runId === runId))
-          .slice(0, limit)
-      ),
+      read(() => {
+        const isOfRun = (e: StoredEvent) => runId === undefined || e.event.runId === runId;
+        return structuredClone(events.filter((e) => e.seq > seq && isOfRun(e)).slice(0, limit));
+      }),
     close: () => void (closed = true),
   };
 }

@@ -1,4 +1,5 @@
 /** The schema's history. Rule: entry N brings version N to N + 1; an entry that was released never changes. */
 import jobs from "./sql/001_jobs.sql" with { type: "text" };
+import mesh from "./sql/002_mesh.sql" with { type: "text" };
 
-export const MIGRATIONS: readonly string[] = [jobs];
+export const MIGRATIONS: readonly string[] = [jobs, mesh];

@@ -1,6 +1,10 @@
-/** Opens the database file and brings its schema up to date. Rule: a file written by a newer version is not touched. */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+/**
+ * Opens the database file and brings its schema up to date. Rule: a file written by a newer version is not
+ * touched, and an older one is backed up before it is changed.
+ */
+import { closeSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { BackupError } from "../../../protocol/base/errors.ts";
 
@@ -28,11 +32,26 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     }
     // With WAL, NORMAL loses at most the last transactions in a power cut and never damages the file.
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    if (version > 0 && version < migrations.length) backUp(db, path, version);
     if (version < migrations.length) migrate(db, migrations);
     return db;
   } catch (thrown) {
     db.close();
     throw thrown;
+  }
+}
+
+/** The file as it was, beside it: whoever goes back to the older program finds what that can read. */
+function backUp(db: DatabaseSync, path: string, version: number): void {
+  const fresh = `${path}.v${version}.tmp-${process.pid}`;
+  rmSync(fresh, { force: true });
+  closeSync(openSync(fresh, "a", 0o600));
+  try {
+    db.prepare("VACUUM INTO ?").run(fresh);
+    // Another process may have migrated meanwhile; what it left to be backed up is in its backup.
+    if (userVersion(db) === version) renameSync(fresh, `${path}.v${version}.bak`);
+  } finally {
+    rmSync(fresh, { force: true });
   }
 }
 

@@ -2,7 +2,16 @@
 import type { SQLOutputValue } from "node:sqlite";
 import * as v from "valibot";
 import { BackupError } from "../../../protocol/base/errors.ts";
-import { JobEvent, type StoredEvent, StoredRun, StoredTask } from "../records.ts";
+import { MirrorResult } from "../../../protocol/mesh/task.ts";
+import {
+  JobEvent,
+  ScanOutcome,
+  StoredAgent,
+  StoredDestination,
+  type StoredEvent,
+  StoredRun,
+  StoredTask,
+} from "../records.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -10,11 +19,17 @@ export function runOf(row: Row): StoredRun {
   return checked(StoredRun, "run", row["run_id"], () => ({
     runId: row["run_id"],
     hostId: row["host_id"],
+    owner: row["owner"],
+    idempotencyKey: row["idempotency_key"],
     state: row["state"],
     spec: json(row["spec"]),
     createdAtMs: row["created_at_ms"],
     endedAtMs: row["ended_at_ms"],
-    report: row["report"] === null ? null : json(row["report"]),
+    report: jsonOrNull(row["report"]),
+    runEpoch: row["run_epoch"],
+    homeAgentId: row["home_agent_id"],
+    isPaused: row["paused"] === 1,
+    notes: json(row["notes"]),
   }));
 }
 
@@ -23,7 +38,9 @@ export function taskOf(row: Row): StoredTask {
     taskId: row["task_id"],
     runId: row["run_id"],
     source: json(row["source"]),
+    part: jsonOrNull(row["part"]),
     requires: json(row["requires"]),
+    files: row["files"],
     sizeBytes: row["size_bytes"],
     state: row["state"],
     epoch: row["epoch"],
@@ -38,6 +55,33 @@ export function eventOf(row: Row): StoredEvent {
     atMs: Number(row["at_ms"]),
     event: checked(JobEvent, "event", row["seq"], () => json(row["event"])),
   };
+}
+
+export function resultOf(row: Row): [string, MirrorResult] {
+  const taskId = String(row["task_id"]);
+  return [taskId, checked(MirrorResult, "result of task", taskId, () => json(row["result"]))];
+}
+
+export function scanOf(row: Row): [string, ScanOutcome] {
+  const source = String(row["source"]);
+  return [source, checked(ScanOutcome, "scan of", source, () => json(row["outcome"]))];
+}
+
+export function destinationOf(row: Row): StoredDestination {
+  return checked(StoredDestination, "destination", row["destination"], () => ({
+    destination: row["destination"],
+    isCancelled: row["is_cancelled"] === 1,
+    warnings: json(row["warnings"]),
+    end: jsonOrNull(row["ending"]),
+  }));
+}
+
+export function agentOf(row: Row): StoredAgent {
+  return checked(StoredAgent, "agent", row["agent_id"], () => json(row["agent"]));
+}
+
+function jsonOrNull(text: SQLOutputValue | undefined): unknown {
+  return text === null ? null : json(text);
 }
 
 function json(text: SQLOutputValue | undefined): unknown {

@@ -7,42 +7,77 @@ import { NEXT_RUN_STATES, RUN_STATES } from "../../../protocol/mesh/job.ts";
 import type { Tables } from "../tables.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { openDatabase } from "./open_database.ts";
-import { eventOf, runOf, taskOf } from "./rows.ts";
+import {
+  agentOf,
+  destinationOf,
+  eventOf,
+  resultOf,
+  type Row,
+  runOf,
+  scanOf,
+  taskOf,
+} from "./rows.ts";
 import { withSqliteErrors } from "./sqlite_errors.ts";
 
 const ENDED = RUN_STATES.filter((s) => NEXT_RUN_STATES[s].length === 0);
 
+const ENDED_LIST = ENDED.map((s) => `'${s}'`).join(", ");
+
 const SQL = {
   getRun: "SELECT * FROM runs WHERE run_id = ?",
+  getRunByKey: "SELECT * FROM runs WHERE idempotency_key = ?",
   listRuns: "SELECT * FROM runs ORDER BY created_no DESC LIMIT ?",
-  putRun: `INSERT INTO runs (run_id, host_id, state, spec, created_at_ms, ended_at_ms, report)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+  listUnfinished: `SELECT * FROM runs WHERE owner = ? AND state NOT IN (${ENDED_LIST})
+    ORDER BY created_no`,
+  putRun: `INSERT INTO runs (run_id, host_id, state, spec, created_at_ms, ended_at_ms, report,
+      owner, run_epoch, home_agent_id, paused, idempotency_key, notes)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (run_id) DO UPDATE SET
-      state = excluded.state, ended_at_ms = excluded.ended_at_ms, report = excluded.report`,
+      state = excluded.state, ended_at_ms = excluded.ended_at_ms, report = excluded.report,
+      run_epoch = excluded.run_epoch, home_agent_id = excluded.home_agent_id,
+      paused = excluded.paused, notes = excluded.notes`,
   dropEndedRuns: `DELETE FROM runs WHERE created_no IN (
-    SELECT created_no FROM runs WHERE state IN (${ENDED.map((s) => `'${s}'`).join(", ")})
+    SELECT created_no FROM runs WHERE state IN (${ENDED_LIST})
     ORDER BY created_no DESC LIMIT -1 OFFSET ?)`,
   getTask: "SELECT * FROM tasks WHERE task_id = ?",
   listTasks: "SELECT * FROM tasks WHERE run_id = ? ORDER BY created_no",
   putTask: `INSERT INTO tasks
-    (task_id, run_id, source, requires, size_bytes, state, epoch, agent_id, reason)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (task_id, run_id, source, requires, size_bytes, state, epoch, agent_id, reason, part, files)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (task_id) DO UPDATE SET
-      state = excluded.state, epoch = excluded.epoch, agent_id = excluded.agent_id,
-      reason = excluded.reason`,
+      size_bytes = excluded.size_bytes, state = excluded.state, epoch = excluded.epoch,
+      agent_id = excluded.agent_id, reason = excluded.reason, part = excluded.part,
+      files = excluded.files`,
+  putResult: `INSERT INTO task_results (task_id, result) VALUES (?, ?)
+    ON CONFLICT (task_id) DO UPDATE SET result = excluded.result`,
+  listResults: `SELECT r.* FROM task_results r JOIN tasks t ON t.task_id = r.task_id
+    WHERE t.run_id = ?`,
+  putScan: `INSERT INTO scans (run_id, source, outcome) VALUES (?, ?, ?)
+    ON CONFLICT (run_id, source) DO UPDATE SET outcome = excluded.outcome`,
+  listScans: "SELECT * FROM scans WHERE run_id = ?",
+  putDestination: `INSERT INTO destinations (run_id, destination, is_cancelled, warnings, ending)
+    VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (run_id, destination) DO UPDATE SET
+      is_cancelled = excluded.is_cancelled, warnings = excluded.warnings, ending = excluded.ending`,
+  getDestination: "SELECT * FROM destinations WHERE run_id = ? AND destination = ?",
+  listDestinations: "SELECT * FROM destinations WHERE run_id = ?",
+  putAgent: `INSERT INTO agents (agent_id, agent) VALUES (?, ?)
+    ON CONFLICT (agent_id) DO UPDATE SET agent = excluded.agent`,
+  dropAgent: "DELETE FROM agents WHERE agent_id = ?",
+  listAgents: "SELECT * FROM agents ORDER BY registered_no",
   appendEvent: "INSERT INTO events (run_id, at_ms, event) VALUES (?, ?, ?)",
   events: "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
   eventsOfRun: "SELECT * FROM events WHERE seq > ? AND run_id = ? ORDER BY seq LIMIT ?",
 } as const;
 
-export function createSqliteTables(path: string): Tables {
+export function createSqliteTables(path: string, migrations = MIGRATIONS): Tables {
   let db: DatabaseSync | undefined;
   let closed = false;
   const statements = new Map<string, StatementSync>();
 
   function open(): DatabaseSync {
     if (closed) throw new TypeError("Cannot use a closed job store");
-    return db ??= withSqliteErrors(path, () => openDatabase(path, MIGRATIONS));
+    return db ??= withSqliteErrors(path, () => openDatabase(path, migrations));
   }
 
   function use<T>(sql: string, work: (statement: StatementSync) => T): T {
@@ -70,11 +105,17 @@ export function createSqliteTables(path: string): Tables {
     },
     getRun: (runId) => use(SQL.getRun, (s) => mapped(s.get(runId), runOf)),
     listRuns: (limit) => use(SQL.listRuns, (s) => s.all(limit).map(runOf)),
+    getRunByKey: (key) => use(SQL.getRunByKey, (s) => mapped(s.get(key), runOf)),
+    listUnfinished: (owner) => use(SQL.listUnfinished, (s) => s.all(owner).map(runOf)),
     putRun: (r) =>
       use(SQL.putRun, (s) => {
-        const spec = JSON.stringify(r.spec);
-        const report = r.report === null ? null : JSON.stringify(r.report);
-        s.run(r.runId, r.hostId, r.state, spec, r.createdAtMs, r.endedAtMs, report);
+        const { runId, hostId, state, createdAtMs, endedAtMs } = r;
+        const { owner, runEpoch, homeAgentId, idempotencyKey } = r;
+        s.run(
+          ...[runId, hostId, state, JSON.stringify(r.spec), createdAtMs, endedAtMs],
+          ...[jsonOrNull(r.report), owner, runEpoch, homeAgentId, r.isPaused ? 1 : 0],
+          ...[idempotencyKey, JSON.stringify(r.notes)],
+        );
       }),
     dropEndedRuns: (keep) => use(SQL.dropEndedRuns, (s) => void s.run(keep)),
     getTask: (taskId) => use(SQL.getTask, (s) => mapped(s.get(taskId), taskOf)),
@@ -83,9 +124,30 @@ export function createSqliteTables(path: string): Tables {
       use(SQL.putTask, (s) => {
         const source = JSON.stringify(t.source);
         const requires = JSON.stringify(t.requires);
-        const { taskId, runId, sizeBytes, state, epoch, agentId, reason } = t;
-        s.run(taskId, runId, source, requires, sizeBytes, state, epoch, agentId, reason);
+        const { taskId, runId, sizeBytes, state, epoch, agentId, reason, files } = t;
+        s.run(
+          ...[taskId, runId, source, requires, sizeBytes, state, epoch, agentId, reason],
+          ...[jsonOrNull(t.part), files],
+        );
       }),
+    putResult: (taskId, result) =>
+      use(SQL.putResult, (s) => void s.run(taskId, JSON.stringify(result))),
+    listResults: (runId) => use(SQL.listResults, (s) => mapOf(s.all(runId), resultOf)),
+    putScan: (runId, source, outcome) =>
+      use(SQL.putScan, (s) => void s.run(runId, source, JSON.stringify(outcome))),
+    listScans: (runId) => use(SQL.listScans, (s) => mapOf(s.all(runId), scanOf)),
+    putDestination: (runId, { destination, isCancelled, warnings, end }) =>
+      use(SQL.putDestination, (s) => {
+        s.run(
+          ...[runId, destination, isCancelled ? 1 : 0, JSON.stringify(warnings), jsonOrNull(end)],
+        );
+      }),
+    getDestination: (runId, destination) =>
+      use(SQL.getDestination, (s) => mapped(s.get(runId, destination), destinationOf)),
+    listDestinations: (runId) => use(SQL.listDestinations, (s) => s.all(runId).map(destinationOf)),
+    listAgents: () => use(SQL.listAgents, (s) => s.all().map(agentOf)),
+    putAgent: (agent) => use(SQL.putAgent, (s) => void s.run(agent.agentId, JSON.stringify(agent))),
+    dropAgent: (agentId) => use(SQL.dropAgent, (s) => void s.run(agentId)),
     appendEvent: (event, atMs) =>
       use(SQL.appendEvent, (s) => void s.run(event.runId, atMs, JSON.stringify(event))),
     eventsAfter: (seq, limit, runId) =>
@@ -103,4 +165,12 @@ export function createSqliteTables(path: string): Tables {
 
 function mapped<T, U>(value: T | undefined, map: (value: T) => U): U | undefined {
   return value === undefined ? undefined : map(value);
+}
+
+function mapOf<V>(rows: readonly Row[], entry: (row: Row) => [string, V]): Map<string, V> {
+  return new Map(rows.map(entry));
+}
+
+function jsonOrNull(value: unknown): string | null {
+  return value === null ? null : JSON.stringify(value);
 }

@@ -1,11 +1,12 @@
 /** The SQLite engine passes the suite of all job stores, and what only a file can do is tested here. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ManualClock } from "../../../tests/support/manual_clock.ts";
 import { createJobStore } from "../create_job_store.ts";
+import type { StoreChanges } from "../job_store.ts";
 import { jobStoreSuite, SPEC } from "../job_store_suite.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { openDatabase } from "./open_database.ts";
@@ -90,6 +91,56 @@ Deno.test("sqlite: an older file is brought up to date with its rows kept", () =
     ]);
     assert.equal(db.prepare("SELECT colour FROM runs").get()!["colour"], "red");
     db.close();
+  }));
+
+Deno.test("sqlite: an older file is backed up before it is changed, and the backup can be used", () =>
+  inFolder((path) => {
+    const [first] = MIGRATIONS;
+    const old = openDatabase(path, [first!]);
+    old.exec(`INSERT INTO runs (run_id, host_id, state, spec, created_at_ms)
+      VALUES ('run-1', 'h', 'queued', '${JSON.stringify(SPEC)}', 5)`);
+    old.close();
+    const store = storeAt(path);
+    const run = store.run("run-1")!;
+    assert.deepEqual([run.owner, run.runEpoch, run.notes, run.isPaused], ["command", 0, [], false]);
+    store.close();
+    const backup = `${path}.v1.bak`;
+    assert.equal(statSync(backup).mode & 0o777, 0o600);
+    const opened = openDatabase(backup, [first!]);
+    assert.equal(opened.prepare("SELECT count(*) n FROM runs").get()!["n"], 1);
+    assert.equal(opened.prepare("PRAGMA user_version").get()!["user_version"], 1);
+    opened.close();
+    assert.deepEqual(readdirSync(dirname(path)).filter((n) => n.includes("tmp")), []);
+  }));
+
+Deno.test("sqlite: a full disk is a clear error, loses nothing, and what is stored can be read", () =>
+  inFolder((path) => {
+    // The limit is one of the connection, and stands for the disk.
+    const full = [...MIGRATIONS, "PRAGMA max_page_count = 40"];
+    const open = () => createJobStore(createSqliteTables(path, full), new ManualClock());
+    const store = open();
+    store.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "h", spec: SPEC }));
+    const fill = (changes: StoreChanges) => {
+      changes.moveRun("run-1", "planning");
+      for (let i = 0; i < 500; i++) {
+        const source = { path: "x".repeat(900), name: "x" };
+        changes.insertTask({ taskId: `t${i}`, runId: "run-1", source, requires: [], sizeBytes: 1 });
+      }
+    };
+    assert.throws(() => store.transact(fill), {
+      code: "no_space",
+      path,
+      retry: "later",
+      message: /Cannot use the job store/,
+    });
+    assert.equal(store.run("run-1")!.state, "queued");
+    assert.deepEqual(store.tasks("run-1"), []);
+    store.close();
+    // It is opened again as the disk has room: a schema that is up to date sets no limit.
+    const roomy = open();
+    roomy.transact(fill);
+    assert.equal(roomy.tasks("run-1").length, 500);
+    roomy.close();
   }));
 
 Deno.test("sqlite: a migration that fails leaves the old version whole", () =>
