@@ -27,7 +27,7 @@ import { metadataOf } from "./entry_metadata.ts";
 import { fullPath, type PassContext } from "./folders_pass.ts";
 import { splitPath } from "./path_chain.ts";
 import { addFailure, addKept } from "./restore_report.ts";
-import { targetBytes } from "./stored_lists.ts";
+import { linkedPath, targetBytes } from "./stored_lists.ts";
 
 const KINDS: Readonly<Record<string, number>> = {
   symlink: KIND_SYMLINK,
@@ -36,26 +36,33 @@ const KINDS: Readonly<Record<string, number>> = {
   block: KIND_BLOCK_DEVICE,
 };
 
-/** Makes one symbolic link, FIFO or device node. */
+/** Makes one symbolic link, FIFO or device node; true when it stands there now as it is recorded. */
 export function makeOther(
   context: PassContext,
   path: string,
   entry: ManifestEntry,
   overwrite: boolean,
-): void {
+): boolean {
   const { posix, target, restorer, report } = context;
   const full = fullPath(context.top, path);
   const fail = (result: number) => {
     const { code, message } = restorer.targetFailure("make it", result);
     addFailure(report, utf8OfLatin1(full), code, message);
+    return false;
   };
   const { folder, name } = splitPath(full);
   const at = restorer.chain.folder(folder);
   if (at < 0) return fail(at);
   const kind = KINDS[entry.type]!;
   const standing = standsThere(context, at, name, entry, kind);
-  if (standing === "same") return void report.counts.alreadyThere++;
-  if (standing === "other" && !overwrite) return addKept(report, utf8OfLatin1(full));
+  if (standing === "same") {
+    report.counts.alreadyThere++;
+    return true;
+  }
+  if (standing === "other" && !overwrite) {
+    addKept(report, utf8OfLatin1(full));
+    return false;
+  }
   const staged = restorer.stagedName();
   const metadata = metadataOf(entry)!;
   let result = kind === KIND_SYMLINK
@@ -63,7 +70,7 @@ export function makeOther(
     : posix.makeNode(target.stage, staged, kind, 0o600, entry.rdev ?? 0);
   if (result < 0) {
     if (result !== -EPERM && result !== -ENOSYS && result !== -EOPNOTSUPP) return fail(result);
-    return addFailure(
+    addFailure(
       report,
       utf8OfLatin1(full),
       "permission",
@@ -71,13 +78,18 @@ export function makeOther(
         ? "This file system has no symbolic links"
         : "Only root can make it, and only where the file system can hold it",
     );
+    return false;
   }
   result = restorer.setter.setAt(target.stage, staged, metadata, kind === KIND_SYMLINK);
   if (result >= 0) result = restorer.moveIntoPlace(staged, at, name);
-  if (result >= 0) return void report.counts.others++;
+  if (result >= 0) {
+    report.counts.others++;
+    return true;
+  }
   posix.unlink(target.stage, staged);
-  if (result === -EEXIST) addKept(report, utf8OfLatin1(full));
-  else fail(result);
+  if (result !== -EEXIST) return fail(result);
+  addKept(report, utf8OfLatin1(full));
+  return false;
 }
 
 function standsThere(
@@ -105,6 +117,24 @@ function standsThere(
       target.every((byte, k) => byte === wanted[k])
     ? "same"
     : "other";
+}
+
+/**
+ * Further names of links and nodes become what they were in the source: one thing. `made` has, by the first name, one of its
+ * names that stands; without one, and where there are no such links, the name gets a thing of its own.
+ */
+export function makeNameOfOther(
+  context: PassContext,
+  path: string,
+  entry: ManifestEntry,
+  overwrite: boolean,
+  made: Map<string, string>,
+): void {
+  const first = linkedPath(entry) ?? path;
+  const stands = made.get(first);
+  if (stands !== undefined && makeLink(context, stands, path, overwrite) === "done") return;
+  const isGood = makeOther(context, path, entry, overwrite);
+  if (isGood && stands === undefined) made.set(first, path);
 }
 
 /**

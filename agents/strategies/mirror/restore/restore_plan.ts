@@ -48,6 +48,8 @@ export interface LinkPlan {
   firsts: Map<string, number>;
   /** Instead of a first name that was not chosen: the further name that is restored as a file. */
   stands: Map<string, { path: string; line: number }>;
+  /** First names of links and nodes that have several. */
+  others: Set<string>;
 }
 
 export interface Sample {
@@ -81,7 +83,7 @@ export function planCopy(
     ...{ status: new SharedArrayBuffer(0), files: 0, bytes: 0, folders: 0, links: 0, others: 0 },
     ...{ gone: 0, sockets: 0, unrestorable: [] },
   };
-  const links: LinkPlan = { firsts: new Map(), stands: new Map() };
+  const links: LinkPlan = { firsts: new Map(), stands: new Map(), others: new Set() };
   const { sample } = request;
   let bytes = new Uint8Array(1 << 12);
   let lines = 0;
@@ -119,6 +121,8 @@ export function planCopy(
         }
       } else if (["symlink", "fifo", "character", "block"].includes(entry.type)) {
         status = LINE_OTHER;
+        const first = linkedPath(entry);
+        if (first !== undefined) links.others.add(first);
       } else if (entry.type === "socket") {
         plan.sockets++;
         continue;

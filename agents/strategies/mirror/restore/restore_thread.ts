@@ -29,7 +29,7 @@ import {
 import { type Inspected, inspectRestored } from "./inspect_restored.ts";
 import { type ReportRequest, writeDrillReport } from "./drill_report.ts";
 import { createListing, type ListingPart, type ListingRequest } from "./listing.ts";
-import { makeLink, makeOther } from "./others_pass.ts";
+import { makeLink, makeNameOfOther, makeOther } from "./others_pass.ts";
 import { PathChain } from "./path_chain.ts";
 import { type CopyPlan, type LinkPlan, planCopy, type PlanRequest } from "./restore_plan.ts";
 import { addFailure, newReport, type RestoreReport } from "./restore_report.ts";
@@ -352,6 +352,7 @@ class RestoreThread {
         this.#start.sources,
       );
       const finisher = new FolderFinisher(context);
+      const madeOthers = new Map<string, string>();
       // Files that are done only matter where others are further names of them.
       const isWanted = (s: number) =>
         s === LINE_FOLDER || s === LINE_OTHER || s === LINE_LINK ||
@@ -366,8 +367,11 @@ class RestoreThread {
           finisher.leaveFor(full);
           if (entry.type === "file" && links.firsts.has(path)) links.firsts.set(path, line);
           if (status[line] === LINE_FOLDER) finisher.enter(full, entry);
-          else if (status[line] === LINE_OTHER) makeOther(context, path, entry, overwrite);
-          else if (status[line] === LINE_LINK) {
+          else if (status[line] === LINE_OTHER) {
+            if (entry.hardLinkTo === undefined && !links.others.has(path)) {
+              makeOther(context, path, entry, overwrite);
+            } else makeNameOfOther(context, path, entry, overwrite, madeOthers);
+          } else if (status[line] === LINE_LINK) {
             const first = linkedPath(entry)!;
             const stand = links.stands.get(first);
             const target = isGood(links.firsts.get(first))
