@@ -64,10 +64,18 @@ export function createWorkerAgent(
   const { app, close } = createTaskAgentApp({
     card: {
       name: "backup-agent worker",
-      agentId,
       version: options.version,
-      capabilities: [...WORKER_CAPABILITIES],
       url: options.url,
+      facts: {
+        agentId,
+        bootId: newId("boot"),
+        hostId,
+        capabilities: [...WORKER_CAPABILITIES],
+        roots: [],
+        limits: { slots: SLOTS },
+        load: { score: 0, observedAtMs: clock.nowMs() },
+        state: "ready",
+      },
     },
     handler: worker.handler,
     clock,

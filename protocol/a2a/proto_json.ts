@@ -11,9 +11,10 @@ export const JsonObject = v.custom<Record<string, unknown>>(
 );
 export type JsonObject = v.InferOutput<typeof JsonObject>;
 
-/** An ISO 8601 time. */
+/** A time as RFC 3339 has it, which is what ProtoJSON writes. */
 export const Timestamp = v.pipe(
   v.string(),
+  v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/, "Invalid timestamp"),
   v.check((text) => !Number.isNaN(Date.parse(text)), "Invalid timestamp"),
 );
 

@@ -288,6 +288,7 @@ const REFUSED: [what: string, method: string, params: unknown, code: number][] =
   ["a message to an unknown task", "SendMessage", message({ taskId: "x" }), -32001],
   ["a negative history length", "GetTask", { id: "x", historyLength: -1 }, -32602],
   ["a page of nothing", "ListTasks", { pageSize: 0 }, -32602],
+  ["a time that is none", "ListTasks", { statusTimestampAfter: "1" }, -32602],
   ["a foreign page token", "ListTasks", { pageToken: "?" }, -32602],
   ["a message from an agent", "SendMessage", message({ role: "ROLE_AGENT" }), -32602],
   [

@@ -1,9 +1,11 @@
 /** The agent over HTTP semantics, through `app.request`. */
 import assert from "node:assert/strict";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { sampleAgentFacts } from "../../tests/support/sample_agent_facts.ts";
 import { createA2AClient } from "../a2a/client.ts";
 import { silentLog } from "../base/log.ts";
-import { createTaskAgentApp, type TaskAgentApp } from "./task_agent_app.ts";
+import type { TaskHandler } from "../mesh/task_port.ts";
+import { createTaskAgentApp, type TaskAgentApp, type TaskAgentAppDeps } from "./task_agent_app.ts";
 
 const ORIGIN = "http://agent.test";
 const CALL = {
@@ -13,20 +15,31 @@ const CALL = {
   params: { id: "x" },
 };
 
-function agent(token?: string, reasons: string[] = []): TaskAgentApp {
+const MESSAGE = {
+  messageId: "m",
+  role: "ROLE_USER",
+  parts: [{ data: { op: "release", runId: "run-1" }, mediaType: "application/json" }],
+};
+
+function agent(
+  token?: string,
+  reasons: string[] = [],
+  more: Partial<TaskAgentAppDeps> = {},
+  handler: TaskHandler = () => Promise.resolve({ op: "release" }),
+): TaskAgentApp {
   return createTaskAgentApp({
     card: {
       name: "Test agent",
-      agentId: "agent-1",
       version: "0.1.0",
-      capabilities: ["mirror", "backup.verify"],
+      facts: sampleAgentFacts(),
       url: `${ORIGIN}/rpc`,
     },
-    handler: () => Promise.resolve({ op: "release" }),
+    handler,
     clock: new ManualClock(),
     log: silentLog,
     ready: () => reasons,
     token,
+    ...more,
   });
 }
 
@@ -147,4 +160,114 @@ Deno.test("with a token every call needs it", async () => {
     authorization: "bearer secret",
   });
   assert.deepEqual([status, code], [200, -32001]);
+});
+
+Deno.test("methods a path does not take are 405 and named by Allow; OPTIONS opens nothing to web pages", async () => {
+  const { app } = agent();
+  const reading = ["/agent-card", "/.well-known/agent-card.json", "/health", "/ready"];
+  for (const path of reading) {
+    const head = await app.request(path, { method: "HEAD" });
+    assert.deepEqual([head.status, await head.text()], [200, ""], path);
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      const response = await app.request(path, { method });
+      const allow = response.headers.get("allow");
+      assert.deepEqual([response.status, allow], [405, "GET, HEAD, OPTIONS"], path);
+    }
+  }
+  for (const path of ["/rpc", "/"]) {
+    for (const method of ["GET", "HEAD", "PUT", "PATCH"]) {
+      const response = await app.request(path, { method });
+      assert.deepEqual([response.status, response.headers.get("allow")], [405, "POST, OPTIONS"]);
+    }
+  }
+  for (const path of [...reading, "/rpc", "/"]) {
+    const headers = { origin: "http://evil.example", "access-control-request-method": "POST" };
+    const response = await app.request(path, { method: "OPTIONS", headers });
+    assert.equal(response.status, 204);
+    assert(response.headers.has("allow"));
+    assert(![...response.headers.keys()].some((name) => name.startsWith("access-control-")));
+  }
+});
+
+Deno.test("foreign names and pages are refused where it matters, and the card stays public", async () => {
+  const peer = agent("secret", [], { hosts: ["nas.lan"] });
+  const authorization = "Bearer secret";
+  const text = JSON.stringify(CALL);
+  const rebound = { host: "evil.example", authorization };
+  const [byName, nameCode] = await post(peer, text, rebound);
+  assert.deepEqual([byName, nameCode], [421, -32091]);
+  const foreign = { host: "nas.lan", origin: "http://evil.example" };
+  const [byPage, pageCode] = await post(peer, text, foreign);
+  assert.deepEqual([byPage, pageCode], [403, -32091]);
+  assert.equal((await peer.app.request("/ready", { headers: rebound })).status, 421);
+  const [own] = await post(peer, text, { host: "nas.lan:8801", authorization });
+  assert.equal(own, 200);
+  for (const path of ["/agent-card", "/health"]) {
+    assert.equal((await peer.app.request(path, { headers: foreign })).status, 200);
+  }
+});
+
+Deno.test("limits of an agent are answered with 503 and 429, and end with their cause", async () => {
+  const gate = Promise.withResolvers<void>();
+  const limits = { callsMax: 1, streamsMax: 1, callsPerSecond: 1, callsBurst: 2 };
+  const clock = new ManualClock();
+  const peer = agent(undefined, [], { limits, clock }, async () => {
+    await gate.promise;
+    return { op: "release" };
+  });
+  const send = (method: string) =>
+    post(peer, JSON.stringify({ jsonrpc: "2.0", id: 7, method, params: { message: MESSAGE } }));
+  const blocked = send("SendMessage");
+  const [busy, busyCode, response] = await post(peer, JSON.stringify(CALL));
+  assert.deepEqual([busy, busyCode, response.headers.get("retry-after")], [503, -32093, "1"]);
+  gate.resolve();
+  assert.equal((await blocked)[0], 200);
+
+  const stream = await peer.app.request("/rpc", {
+    method: "POST",
+    headers: { "content-type": "application/json", "a2a-version": "1.0" },
+    body: JSON.stringify({
+      ...CALL,
+      method: "SendStreamingMessage",
+      params: { message: MESSAGE },
+    }),
+  });
+  assert.equal((await send("SendStreamingMessage"))[0], 503);
+  await stream.text();
+  const again = await peer.app.request("/rpc", {
+    method: "POST",
+    headers: { "content-type": "application/json", "a2a-version": "1.0" },
+    body: JSON.stringify({ ...CALL, method: "SendStreamingMessage", params: { message: MESSAGE } }),
+  });
+  assert.equal(again.headers.get("content-type"), "text/event-stream");
+  await again.body!.cancel();
+
+  const fromSocket = (hostname: string) =>
+    peer.app.request(
+      "/rpc",
+      { method: "POST", headers: { "content-type": "application/json" }, body: "{" },
+      { remoteAddr: { hostname } },
+    );
+  assert.equal((await fromSocket("10.0.0.1")).status, 200);
+  assert.equal((await fromSocket("10.0.0.1")).status, 200);
+  const tooFast = await fromSocket("10.0.0.1");
+  const { code } = (await tooFast.json()).error;
+  assert.deepEqual([tooFast.status, code, tooFast.headers.get("retry-after")], [429, -32094, "1"]);
+  assert.equal((await fromSocket("10.0.0.2")).status, 200);
+  await clock.advance(1_000);
+  assert.equal((await fromSocket("10.0.0.1")).status, 200);
+});
+
+Deno.test("an encoded body is refused as another content type", async () => {
+  const gzip = { "content-encoding": "gzip" };
+  const [status, code] = await post(agent(), JSON.stringify(CALL), gzip);
+  assert.deepEqual([status, code], [400, -32005]);
+});
+
+Deno.test("an agent that closes answers 503", async () => {
+  const peer = agent();
+  await peer.close();
+  const text = JSON.stringify({ ...CALL, method: "SendMessage", params: { message: MESSAGE } });
+  const [status, code, response] = await post(peer, text);
+  assert.deepEqual([status, code, response.headers.get("retry-after")], [503, -32093, "1"]);
 });

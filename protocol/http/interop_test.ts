@@ -16,6 +16,7 @@ import {
   createAuthenticatingFetchWithRetry,
   JsonRpcTransportFactory,
 } from "@a2a-js/sdk/client";
+import { sampleAgentFacts } from "../../tests/support/sample_agent_facts.ts";
 import { systemClock } from "../base/clock.ts";
 import { BackupError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
@@ -50,9 +51,8 @@ function serve(token?: string): Served {
   const agent = createTaskAgentApp({
     card: {
       name: "Interop agent",
-      agentId: "agent-1",
       version: "0.1.0",
-      capabilities: ["mirror"],
+      facts: sampleAgentFacts({ capabilities: ["mirror"] }),
       url: `${origin}/rpc`,
     },
     handler,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { isMeshProof } from "../mesh/mesh_proof.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { sampleAgentFacts } from "../../tests/support/sample_agent_facts.ts";
 import { silentLog } from "../base/log.ts";
 import { createTaskAgentApp } from "./task_agent_app.ts";
 
@@ -8,7 +9,7 @@ const URL = "http://agent.test/rpc";
 
 function agent(token?: string) {
   return createTaskAgentApp({
-    card: { name: "A", agentId: "agent-1", version: "1", capabilities: ["mirror"], url: URL },
+    card: { name: "A", version: "1", url: URL, facts: sampleAgentFacts() },
     handler: () => Promise.resolve({ op: "release" }),
     clock: new ManualClock(),
     log: silentLog,

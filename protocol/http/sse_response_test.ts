@@ -79,7 +79,36 @@ Deno.test("nothing is taken from the stream before the reader asks", async () =>
   const clock = new ManualClock();
   const response = sseResponse(events, clock, {});
   for (let n = 0; n < 10; n++) push(success(1, n));
-  await clock.advance(60_000);
+  await clock.advance(45_000);
   assert.equal(pending(), 10);
   await response.body!.cancel();
+});
+
+Deno.test("a peer that does not read for a minute is given up, before and after its first event", async () => {
+  for (const eventsRead of [0, 1]) {
+    const { events, push, returned } = source();
+    const clock = new ManualClock();
+    let closed = 0;
+    const reader = sseResponse(events, clock, {}, () => closed++).body!.getReader();
+    push(success(1, 1));
+    push(success(1, 2));
+    for (let i = 0; i < eventsRead; i++) await reader.read();
+    await clock.advance(45_000);
+    assert.deepEqual([closed, returned()], [0, 0]);
+    await clock.advance(30_000);
+    assert.deepEqual([closed, returned()], [1, 1]);
+    await assert.rejects(reader.read(), /does not read/);
+  }
+});
+
+Deno.test("the end of a stream is told once, however it comes", async () => {
+  for (const end of ["events", "peer"]) {
+    const { events, push } = source();
+    let closed = 0;
+    const { body } = sseResponse(events, new ManualClock(), {}, () => closed++);
+    if (end === "events") push(undefined);
+    else await body!.cancel();
+    await new Response(end === "events" ? body : null).text();
+    assert.equal(closed, 1, end);
+  }
 });

@@ -1,5 +1,6 @@
 /** A whole task agent in one call: card, A2A server, executor, Hono app. */
 import type { Hono } from "hono";
+import type { AgentCard } from "../a2a/agent_card.ts";
 import { createMemoryTaskStore } from "../a2a/memory_task_store.ts";
 import { createA2AServer } from "../a2a/server.ts";
 import type { TaskStore } from "../a2a/task_store.ts";
@@ -11,16 +12,22 @@ import type { TaskHandler } from "../mesh/task_port.ts";
 import { createDispatch } from "../rpc/dispatch.ts";
 import type { Binding } from "../rpc/method.ts";
 import { createAgentApp } from "./agent_app.ts";
+import type { RpcLimits } from "./rpc_endpoint.ts";
 import { createWebhooks } from "./webhooks.ts";
 import { TASK_INPUT_MODES, taskAgentCard, type TaskAgentFacts } from "./task_agent_card.ts";
 
 export interface TaskAgentAppDeps {
-  card: TaskAgentFacts;
+  /** A function is asked at each request of the card, which changes with what it returns; it must be cheap. */
+  card: TaskAgentFacts | (() => TaskAgentFacts);
   handler: TaskHandler;
   clock: Clock;
   log: Log;
   /** Bearer token that every call needs; the card and /health stay public. */
   token?: string | undefined;
+  /** Beside those of loopback, as `createGate` takes them; undefined: not checked, as in one process. */
+  hosts?: readonly string[] | undefined;
+  origins?: readonly string[] | undefined;
+  limits?: Partial<RpcLimits> | undefined;
   /** Reasons to refuse work, for /ready. */
   ready?: () => readonly string[];
   /** Default: in memory. */
@@ -40,10 +47,7 @@ export interface TaskAgentApp {
 export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
   const { handler, clock, log, token, webhookHosts = [] } = deps;
   const webhooks = webhookHosts.length === 0 ? undefined : createWebhooks(webhookHosts);
-  const card = taskAgentCard(deps.card, {
-    hasToken: token !== undefined,
-    hasPush: webhooks !== undefined,
-  });
+  const offers = { hasToken: token !== undefined, hasPush: webhooks !== undefined };
   const server = createA2AServer({
     executor: createTaskExecutor(handler),
     store: deps.store ?? createMemoryTaskStore(),
@@ -54,7 +58,7 @@ export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
     webhooks,
   });
   const app = createAgentApp({
-    card: () => card,
+    card: cardOf(deps.card, (facts) => taskAgentCard(facts, offers)),
     ready: deps.ready ?? (() => []),
     dispatch: createDispatch([...server.bindings, ...deps.methods ?? []], {
       before: requireVersion,
@@ -64,6 +68,22 @@ export function createTaskAgentApp(deps: TaskAgentAppDeps): TaskAgentApp {
     log,
     extensions: [EXTENSION_URI],
     token,
+    hosts: deps.hosts,
+    origins: deps.origins,
+    limits: deps.limits,
   });
   return { app, close: () => server.close() };
+}
+
+/** The card of the facts as they are; the same facts are the same card. */
+function cardOf(
+  source: TaskAgentFacts | (() => TaskAgentFacts),
+  make: (facts: TaskAgentFacts) => AgentCard,
+): () => AgentCard {
+  let latest: { facts: TaskAgentFacts; card: AgentCard } | undefined;
+  return () => {
+    const facts = typeof source === "function" ? source() : source;
+    if (latest?.facts !== facts) latest = { facts, card: make(facts) };
+    return latest.card;
+  };
 }

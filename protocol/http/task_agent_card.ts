@@ -1,20 +1,20 @@
 /** The card of an agent that runs mesh tasks. Rule: skills are capability ids, so matching is set inclusion. */
 import type { AgentCard, AgentSkill } from "../a2a/agent_card.ts";
 import { A2A_VERSION } from "../a2a/version.ts";
-import type { Capability } from "../mesh/capability.ts";
+import type { AgentFacts } from "../mesh/agent_facts.ts";
+import { type Capability, capabilityId } from "../mesh/capability.ts";
 import { EXTENSION_URI } from "../mesh/task_over_a2a.ts";
 
-/** Static facts only: what changes with load belongs into heartbeats. */
+/** What a card is made of. */
 export interface TaskAgentFacts {
   /** For people. */
   name: string;
-  /** Stable over restarts. */
-  agentId: string;
   /** Of the program. */
   version: string;
-  capabilities: readonly Capability[];
   /** Absolute JSON-RPC endpoint as peers reach it. */
   url: string;
+  /** Public, as the card is: it holds labels of roots, never paths. */
+  facts: AgentFacts;
 }
 
 const SKILLS: Record<Capability, Omit<AgentSkill, "id">> = {
@@ -56,16 +56,15 @@ const JSON_MEDIA_TYPE = "application/json";
 export const TASK_INPUT_MODES: readonly string[] = [JSON_MEDIA_TYPE];
 
 export function taskAgentCard(
-  facts: TaskAgentFacts,
+  { name, version, url, facts }: TaskAgentFacts,
   { hasToken, hasPush }: { hasToken: boolean; hasPush: boolean },
 ): AgentCard {
-  const { agentId, capabilities } = facts;
   return {
-    name: facts.name,
+    name,
     description: "Backs up directories to several destinations at once and verifies every copy",
-    version: facts.version,
+    version,
     supportedInterfaces: [
-      { url: facts.url, protocolBinding: "JSONRPC", protocolVersion: A2A_VERSION },
+      { url, protocolBinding: "JSONRPC", protocolVersion: A2A_VERSION },
     ],
     capabilities: {
       streaming: true,
@@ -73,12 +72,13 @@ export function taskAgentCard(
       extensions: [{
         uri: EXTENSION_URI,
         description: "Backup tasks with progress counters, idempotency keys and typed errors",
-        params: { agentId, capabilities: [...capabilities] },
+        params: { ...facts },
       }],
     },
     defaultInputModes: [...TASK_INPUT_MODES],
     defaultOutputModes: [JSON_MEDIA_TYPE],
-    skills: capabilities.map((id) => ({ id, ...SKILLS[id] })),
+    skills: facts.capabilities.map((id) => capabilityId(id)).filter((id) => id !== undefined)
+      .map((id) => ({ id, ...SKILLS[id] })),
     ...(hasToken && {
       securitySchemes: { bearer: { httpAuthSecurityScheme: { scheme: "Bearer" } } },
       securityRequirements: [{ schemes: { bearer: {} } }],

@@ -1,6 +1,7 @@
 /** Both ends of a task joined by `app.fetch`, as the embedded run joins them. */
 import assert from "node:assert/strict";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { sampleAgentFacts } from "../../tests/support/sample_agent_facts.ts";
 import { BackupError, IntegrityError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
 import { createTaskAgentApp, type TaskAgentApp } from "../http/task_agent_app.ts";
@@ -46,9 +47,8 @@ function agent(handler: TaskHandler, clock = new ManualClock()): TaskAgentApp {
   return createTaskAgentApp({
     card: {
       name: "Test agent",
-      agentId: "agent-1",
       version: "0.1.0",
-      capabilities: ["mirror", "backup.verify"],
+      facts: sampleAgentFacts(),
       url: URL,
     },
     handler,

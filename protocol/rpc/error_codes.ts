@@ -8,8 +8,14 @@ export const RPC_CODES = {
   internal: -32603,
   /** Ours, next to HTTP 401. */
   unauthenticated: -32090,
+  /** Ours, next to HTTP 403 and 421: not from that page, not under that name. */
+  forbidden: -32091,
   /** Ours, next to HTTP 413. */
   bodyTooLarge: -32092,
-  /** Ours: a limit on live tasks is reached, or the agent is closing; the same call may succeed later. */
+  /** Ours, next to HTTP 503: a limit is reached, or the agent is closing; the same call may succeed later. */
   unavailable: -32093,
+  /** Ours, next to HTTP 429: this caller is too fast. */
+  tooManyCalls: -32094,
+  /** Ours, next to HTTP 408: the request did not arrive in time. */
+  tooSlow: -32095,
 } as const;

@@ -85,7 +85,8 @@ export function onStream<P extends v.GenericSchema, E extends v.GenericSchema>(
 }
 
 function parseParams<P extends v.GenericSchema>(schema: P, params: unknown): v.InferOutput<P> {
-  const parsed = v.safeParse(schema, params ?? {});
+  // The first fault is enough: a list of a million wrong items would make a million issues.
+  const parsed = v.safeParse(schema, params ?? {}, { abortEarly: true });
   if (!parsed.success) throw invalidParams(violationsOf(parsed.issues, "params"));
   return parsed.output;
 }

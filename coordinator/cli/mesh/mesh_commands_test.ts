@@ -4,6 +4,7 @@ import { BackupError } from "../../../protocol/base/errors.ts";
 import { silentLog } from "../../../protocol/base/log.ts";
 import { fakeSignals, fakeSurroundings, fakeTerminal } from "../../../protocol/cli/fake_world.ts";
 import { runProgram } from "../../../protocol/cli/program.ts";
+import { createGate } from "../../../protocol/http/gate.ts";
 import { createRpcEndpoint } from "../../../protocol/http/rpc_endpoint.ts";
 import type { JobSpec } from "../../../protocol/mesh/job.ts";
 import * as mesh from "../../../protocol/mesh/methods.ts";
@@ -167,7 +168,8 @@ function start(
     dispatch: createDispatch(bindings, { log: silentLog }),
     clock: systemClock,
     extensions: [],
-    token: TOKEN,
+    gate: createGate({ clock: systemClock, token: TOKEN }),
+    caller: "mesh",
   });
   const terminal = fakeTerminal({ isLive });
   const clock = new ManualClock();
