@@ -96,6 +96,23 @@ export function bindNames(
   return next;
 }
 
+/** For a further agent of a run. @throws {BackupError} `rejected` unless every name is bound to what is wanted */
+export function keepBindings(
+  bindings: readonly Binding[],
+  wanted: readonly WantedBinding[],
+  path: string,
+): void {
+  for (const one of wanted) {
+    const isBound = bindings.some(({ name }) => name === one.name);
+    const why = isBound
+      ? bindingConflict(bindings, one, false, path)
+      : `${path}/${one.name} is not prepared`;
+    if (why !== undefined) {
+      throw new BackupError("rejected", why, { path: `${path}/${one.name}`, retry: "elsewhere" });
+    }
+  }
+}
+
 /** Another name that a folding file system takes for the same. */
 function isAlike(a: string, b: string): boolean {
   return a !== b && foldName(a) === foldName(b);

@@ -3,6 +3,8 @@
 export const OWN_DIRECTORY = ".backup-agent";
 export const MARKER_FILE = "marker.json";
 export const LOCK_FILE = "lock";
+/** Held by every agent of the run that uses the destination; its text is the run. */
+export const RUN_LOCK_FILE = "run";
 export const MANIFESTS_DIRECTORY = "manifests";
 export const STAGE_DIRECTORY = "stage";
 export const DISPLACED_DIRECTORY = "displaced";

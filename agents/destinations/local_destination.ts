@@ -13,8 +13,8 @@ import {
 } from "../platform/posix.ts";
 import { ancestry, childIdentity, type Identity, identityOf } from "./identity.ts";
 import { MANIFESTS_DIRECTORY, MARKER_FILE, OWN_DIRECTORY, STAGE_DIRECTORY } from "./layout.ts";
-import { takeLock } from "./lock.ts";
-import { bindNames, isOccupied, type WantedBinding } from "./bindings.ts";
+import { type RunMembership, takeRunLock } from "./run_lock.ts";
+import { bindNames, isOccupied, keepBindings, type WantedBinding } from "./bindings.ts";
 import { type Binding, type Marker, readMarker } from "./marker.ts";
 import { foldsCase } from "./name_folding.ts";
 import { waysOfWriting } from "./ways_of_writing.ts";
@@ -147,9 +147,11 @@ export function checkStillThere(posix: Posix, path: string, destination: OpenDes
 /**
  * Opens, creating the leaf folder and `.backup-agent` when they are not there, takes the lock and binds the names.
  * `shared`: another thread of this process holds the lock already, or nothing will be written. Then only what exists is
- * opened, nothing is created, locked or bound, and with `expectedId` it must be that very destination.
+ * opened, nothing is created, locked or bound, and with `expectedId` it must be that very destination. The same for a
+ * further agent of a run (`run.joins`), which takes its share of the run's lock, and for which the names must be bound.
  * @throws {BackupError} `destination_busy` when another run holds it, `usage` on a name conflict, `read_only`, …; when
- * shared, `destination_missing`, or `destination_lost` when one was expected
+ * shared or joining, `destination_missing`, or `destination_lost` when one was expected; `rejected` for a name that is not
+ * bound
  */
 export function openDestination(
   posix: Posix,
@@ -159,31 +161,34 @@ export function openDestination(
   createdAt: string,
   shared = false,
   expectedId?: string,
+  run?: RunMembership,
 ): OpenDestination & { close(): void } {
   const opened: DirectoryHandle[] = [];
-  let lockFd = -1;
+  const locks: number[] = [];
+  const mayMake = !shared && run?.joins !== true;
   const close = () => {
-    if (lockFd >= 0) posix.close(lockFd);
-    lockFd = -1;
+    for (const fd of locks.splice(0)) posix.close(fd);
     for (const handle of opened.splice(0)) posix.closeDirectory(handle);
   };
   const ownDisplay = `${path}/${OWN_DIRECTORY}`;
   const warnings: string[] = [];
   try {
-    const root = shared ? posix.openRoot(cName(path)) : openOrMake(posix, path);
+    const root = mayMake ? openOrMake(posix, path) : posix.openRoot(cName(path));
     if (root < 0) throw openError(root, path, path, expectedId);
     opened.push(root);
     const directory = (at: DirectoryHandle, name: string, display: string): DirectoryHandle => {
-      if (!shared) return ensureDirectory(posix, at, name, display, opened);
+      if (mayMake) return ensureDirectory(posix, at, name, display, opened);
       const handle = posix.openDirectory(at, cName(name));
       if (handle < 0) throw openError(handle, path, `${display}/${name}`, expectedId);
       opened.push(handle);
       return handle;
     };
     const own = directory(root, OWN_DIRECTORY, path);
+    // Before anything is touched: under the same path may be another disk here.
+    if (!mayMake) existingMarker(posix, own, path, expectedId);
     if (!shared) {
-      const lock = takeLock(posix, own, ownDisplay, path, holder);
-      lockFd = lock.fd;
+      const lock = takeRunLock(posix, own, ownDisplay, path, holder, run);
+      locks.push(...lock.fds);
       if (!lock.isHeld) {
         warnings.push(`${path} knows no locks: make sure that no other run uses it meanwhile`);
       }
@@ -191,9 +196,10 @@ export function openDestination(
     const stage = directory(own, STAGE_DIRECTORY, ownDisplay);
     const manifests = directory(own, MANIFESTS_DIRECTORY, ownDisplay);
     const folds = foldsCase(posix, root);
-    const marker = shared
-      ? existingMarker(posix, own, path, expectedId)
-      : bindNames(posix, root, own, path, wanted, createdAt, folds);
+    const marker = mayMake
+      ? bindNames(posix, root, own, path, wanted, createdAt, folds)
+      : existingMarker(posix, own, path, expectedId);
+    if (run?.joins === true) keepBindings(marker.bindings, wanted, path);
     const info = posix.fileSystemInfo(root);
     const fileSystem = typeof info === "number"
       ? { type: "unknown", freeBytes: 0, totalBytes: 0 }

@@ -33,7 +33,7 @@ export function takeLock(
   const display = `${ownDisplay}/${LOCK_FILE}`;
   // Only with libc is a directory's handle a descriptor. NFS refuses it; there the file alone is locked.
   const folder = posix.name === "libc" ? posix.tryLock(own) : -ENOSYS;
-  if (folder === -EAGAIN) throw busy(posix, own, display, path);
+  if (folder === -EAGAIN) throw busy(posix, own, ownDisplay, path);
   for (let tries = 1; tries <= LOCK_TRIES_MAX; tries++) {
     const fd = posix.openAppend(own, cName(LOCK_FILE));
     if (fd < 0) throw posixError(fd, "lock", display);
@@ -43,7 +43,7 @@ export function takeLock(
     if (result < 0 && !unsupported) {
       posix.close(fd);
       if (result !== -EAGAIN) throw posixError(result, "lock", display);
-      throw busy(posix, own, display, path);
+      throw busy(posix, own, ownDisplay, path);
     }
     if (!unsupported && !isStillNamed(posix, own, fd)) {
       posix.close(fd);
@@ -67,8 +67,14 @@ function isStillNamed(posix: Posix, own: DirectoryHandle, fd: number): boolean {
     held.inodeLow === named.inodeLow && held.inodeHigh === named.inodeHigh;
 }
 
-function busy(posix: Posix, own: DirectoryHandle, display: string, path: string): BackupError {
-  const bytes = readSmallFile(posix, own, LOCK_FILE, display);
+/** Why the destination cannot be had, with the name of who has it. */
+export function busy(
+  posix: Posix,
+  own: DirectoryHandle,
+  ownDisplay: string,
+  path: string,
+): BackupError {
+  const bytes = readSmallFile(posix, own, LOCK_FILE, `${ownDisplay}/${LOCK_FILE}`);
   const by = bytes === undefined ? "" : new TextDecoder().decode(bytes).trim().split("\n").at(-1)!;
   const whose = by === "" ? "" : ` (${by})`;
   return new BackupError("destination_busy", `${path} is in use by another run${whose}`, {

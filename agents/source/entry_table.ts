@@ -21,6 +21,11 @@ export const FLAG_SPARSE = 4;
 /** Its extended attributes could not be read: what an earlier run recorded of them is not known to be wrong. */
 export const FLAG_XATTRS_UNKNOWN = 8;
 
+/** A folder outside the stretch that was walked: it is there so that what lies below it has a way up. */
+export const FLAG_ABOVE = 16;
+/** A folder in which the stretch begins or ends: other parts of the source lie in it too. */
+export const FLAG_DIVIDED = 32;
+
 export function isSparse(stat: Pick<Stat, "kind" | "sizeBytes" | "allocatedBytes">): boolean {
   return stat.kind === KIND_FILE && stat.allocatedBytes < stat.sizeBytes;
 }

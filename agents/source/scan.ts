@@ -5,6 +5,7 @@ import type { FileFailure } from "../../protocol/mesh/job.ts";
 import type { Posix } from "../platform/posix.ts";
 import type { ThreadCells } from "../threads/thread_rpc.ts";
 import type { EntryTableShare } from "./entry_table.ts";
+import type { Stretch } from "./stretch.ts";
 import { walk, walkCancelled, type WalkOptions } from "./walk.ts";
 
 export interface ScanRequest {
@@ -13,6 +14,10 @@ export interface ScanRequest {
   options: WalkOptions;
   /** Six numbers in the order of `scanCountersOf`. */
   counters: SharedArrayBuffer;
+  /** Only this part of the source; see `walk`. */
+  stretch?: Stretch | undefined;
+  /** One number that ends this walk, and nothing else of its thread, when it is set. */
+  stop?: SharedArrayBuffer;
 }
 
 export interface Scanned {
@@ -27,16 +32,20 @@ export const SCAN_COUNTERS_BYTES = 48;
 
 export function scanSource(posix: Posix, request: ScanRequest, cells: ThreadCells): Scanned {
   const shared = new Float64Array(request.counters);
-  const result = walk(posix, request.path, request.name, request.options, (counters) => {
+  const stop = request.stop === undefined ? undefined : new Int32Array(request.stop);
+  const onProgress = (counters: ScanCounters) => {
     Atomics.add(cells.operations, 0, 1);
-    if (Atomics.load(cells.cancelled, 0) !== 0) throw walkCancelled();
+    const isStopped = stop !== undefined && Atomics.load(stop, 0) !== 0;
+    if (isStopped || Atomics.load(cells.cancelled, 0) !== 0) throw walkCancelled();
     shared[0] = counters.files;
     shared[1] = counters.directories;
     shared[2] = counters.others;
     shared[3] = counters.bytes;
     shared[4] = counters.unreadable;
     shared[5] = counters.excluded;
-  });
+  };
+  const { path, name, options, stretch } = request;
+  const result = walk(posix, path, name, options, onProgress, stretch);
   return {
     table: result.table.freeze(),
     counters: result.counters,

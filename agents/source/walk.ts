@@ -20,6 +20,8 @@ import {
 import { CACHE_DIR_TAG_NAME, isCacheDirectoryTag } from "./cache_dir_tag.ts";
 import {
   EntryTable,
+  FLAG_ABOVE,
+  FLAG_DIVIDED,
   FLAG_LISTING_FAILED,
   FLAG_XATTRS_UNKNOWN,
   NONE,
@@ -27,6 +29,7 @@ import {
 } from "./entry_table.ts";
 import { createExcluder, type Excluder } from "./excludes.ts";
 import { IGNORE_FILE_NAME } from "./ignore_file.ts";
+import { beginsBelow, endsBelow, isBefore, isBehind, type Stretch, WHOLE } from "./stretch.ts";
 import { hasNoXattrs, readXattrs } from "./xattrs.ts";
 
 export interface WalkOptions {
@@ -65,6 +68,7 @@ interface Level {
 /**
  * Walks `rootPath` depth first. `name` is the source's top name, for messages. `onProgress` is called before every entry,
  * also those that are left out, and before every folder is opened, so it must be cheap; it may throw to stop the walk.
+ * With a `stretch` only what lies in it is listed and counted, and the folders above it get rows that say so.
  * @throws {BackupError} when the root itself is missing, no directory, or cannot be listed
  */
 export function walk(
@@ -73,10 +77,11 @@ export function walk(
   name: string,
   options: WalkOptions,
   onProgress: (counters: ScanCounters) => void,
+  stretch: Stretch = WHOLE,
 ): WalkResult {
   const root = posix.openRoot(cName(rootPath));
   if (root < 0) throw posixError(root, "read", rootPath);
-  const walker = new Walker(posix, name, options, onProgress);
+  const walker = new Walker(posix, name, options, onProgress, stretch);
   try {
     return walker.run(root, rootPath);
   } finally {
@@ -90,6 +95,7 @@ class Walker {
   readonly #options: WalkOptions;
   readonly #onProgress: (counters: ScanCounters) => void;
   readonly #excluder: Excluder;
+  readonly #stretch: Stretch;
   readonly #table = EntryTable.create();
   readonly #stat = newStat();
   readonly #counters: ScanCounters = {
@@ -115,8 +121,10 @@ class Walker {
     name: string,
     options: WalkOptions,
     onProgress: (counters: ScanCounters) => void,
+    stretch: Stretch,
   ) {
     this.#posix = posix;
+    this.#stretch = stretch;
     this.#name = name;
     this.#options = options;
     this.#onProgress = onProgress;
@@ -132,7 +140,7 @@ class Walker {
     this.#rootDevice = this.#stat.device;
     const row = this.#table.push(NONE, "", this.#stat);
     this.#readXattrs(row, root, CURRENT, "");
-    this.#counters.directories++;
+    this.#countDirectory(row, "");
     const names = this.#posix.list(root);
     if (typeof names === "number") {
       this.#posix.closeDirectory(root);
@@ -228,13 +236,25 @@ class Walker {
     const level = this.#stack.at(-1)!;
     if (level.next >= level.names.length) return this.#leave();
     const name = level.names[level.next++]!;
+    const where = this.#whereIs(level, name);
+    if (where === "before") return;
+    if (where === "behind") {
+      // Whatever follows in this folder is behind the stretch too.
+      level.next = level.names.length;
+      return;
+    }
     const bytes = latin1CName(name);
     this.#onProgress(this.#counters);
     const result = this.#posix.statAt(level.handle, bytes, this.#stat);
     const c = this.#counters;
-    if (result < 0) return this.#failEntry(level, name, result);
+    if (result < 0) {
+      // Of what is no folder any more nothing is in the stretch; that another part finds.
+      if (where === "above" && result === -ENOENT) return;
+      return this.#failEntry(level, name, result);
+    }
     const stat = this.#stat;
     const isDirectory = stat.kind === KIND_DIRECTORY;
+    if (where === "above" && !isDirectory) return;
     if (!this.#excluder.isEmpty) {
       const path = utf8OfLatin1(join(level.path, name));
       const label = this.#excluder.test(path, isDirectory);
@@ -275,11 +295,30 @@ class Walker {
     this.#readXattrs(row, level.handle, bytes, join(level.path, name));
   }
 
+  /** "above": a folder that is not of the stretch and in which it begins. */
+  #whereIs(level: Level, name: string): "before" | "above" | "in" | "behind" {
+    const { from, to } = this.#stretch;
+    if (from === undefined && to === undefined) return "in";
+    const path = join(level.path, name);
+    if (isBehind(this.#stretch, path)) return "behind";
+    if (!isBefore(this.#stretch, path)) return "in";
+    return beginsBelow(this.#stretch, path) ? "above" : "before";
+  }
+
+  #countDirectory(row: number, path: string): void {
+    const { flags } = this.#table.columns;
+    if (isBefore(this.#stretch, path)) flags[row]! |= FLAG_ABOVE;
+    else this.#counters.directories++;
+    if (beginsBelow(this.#stretch, path) || endsBelow(this.#stretch, path)) {
+      flags[row]! |= FLAG_DIVIDED;
+    }
+  }
+
   #directory(level: Level, name: string, bytes: Uint8Array): void {
     const device = this.#stat.device;
     const row = this.#table.push(level.row, name, this.#stat);
-    this.#counters.directories++;
     const path = join(level.path, name);
+    this.#countDirectory(row, path);
     this.#readXattrs(row, level.handle, bytes, path);
     if (this.#options.oneFileSystem && device !== this.#rootDevice) {
       // The mount point itself is kept, empty, as other tools do.

@@ -1,5 +1,5 @@
 /**
- * Everything one agent holds for one run: reader threads, the shared memory, one lane per destination, the scans. Rule:
+ * Everything one agent holds for one run: reader threads, the shared memory, one lane per destination, the lists. Rule:
  * `release` gives all of it back, whatever happened before.
  */
 import { hostname } from "node:os";
@@ -7,10 +7,17 @@ import type { Clock } from "../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { DestinationSpec, MirrorOptions, SourceSpec } from "../../protocol/mesh/job.ts";
-import type { TaskProgress } from "../../protocol/mesh/progress.ts";
+import {
+  type LaneProgress,
+  type TaskProgress,
+  ZERO_COUNTERS,
+  ZERO_GAUGES,
+} from "../../protocol/mesh/progress.ts";
 import type {
   FinishResult,
   FinishTask,
+  JoinResult,
+  JoinTask,
   MirrorResult,
   MirrorTask,
   PreparedDestination,
@@ -28,7 +35,7 @@ import { createExcluder } from "../source/excludes.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
 import { createPriorities } from "../source/priorities.ts";
 import { ReaderThreads } from "../source/reader_threads.ts";
-import { SCAN_COUNTERS_BYTES, scanCountersOf, type Scanned } from "../source/scan.ts";
+import type { Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
 import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
 import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
@@ -37,6 +44,7 @@ import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
+import { SourceLists, walkOptions } from "./source_lists.ts";
 
 export interface RunDeps {
   clock: Clock;
@@ -54,6 +62,8 @@ interface Context {
 }
 
 const TICK_MS = 250;
+/** How long a release waits for what still works. */
+const RELEASE_WAITS_MS = 2000;
 /** How often a busy destination is tried again while `--wait` lasts. */
 const BUSY_RETRY_MS = 500;
 /** Slots that keep reading and `n` destinations going at the same time. */
@@ -66,44 +76,27 @@ export class RunContext {
   #readers: ReaderThreads | undefined;
   readonly #lanes = new Map<string, DestinationLane>();
   readonly #opened = new Map<string, { keys: Record<string, string>; exists: boolean }>();
-  readonly #scans = new Map<string, Scanned>();
+  readonly #lists: SourceLists;
+  /** Mirror tasks that have not ended. */
+  readonly #working = new Set<Promise<unknown>>();
   #watch: ThreadWatch | undefined;
   #cpu: CpuMonitor | undefined;
   #reader: FanOutReader | undefined;
 
   constructor(deps: RunDeps) {
     this.#deps = deps;
+    this.#lists = new SourceLists(deps.clock, () => this.#idleReader());
   }
 
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
     checkPatterns(task.options);
     this.#start(task);
-    const names = task.sources.map((source) => source.name);
-    const results = await Promise.all(
-      task.destinations.map((spec) => this.#inspect(spec, names)),
-    );
-    const places = results.flatMap(({ spec, inspection }) =>
-      inspection === undefined ? [] : [{
-        key: spec.key,
-        exists: inspection.exists,
-        ancestors: inspection.ancestors,
-        copies: new Map(inspection.copies),
-      }]
-    );
-    const sources = await Promise.all(task.sources.map(async (source) => ({
-      name: source.name,
-      path: source.path,
-      ancestors: await this.#ancestry(source),
-    })));
-    const clashes = findClashes(sources, places);
-    if (clashes.length > 0) {
-      throw new BackupError("usage", clashes.join("; "), {
-        hint: "Choose a destination outside the sources, or another name with --as NAME",
-      });
-    }
+    const { results, sources } = await this.#compareAll(task.sources, task.destinations);
     this.#refuseTakenNames(task, results);
     // A source that cannot be opened gets no name at a destination: a slip of the finger would stay there for ever.
-    const readable = sources.filter((source) => source.ancestors.length > 0);
+    const readable = sources.flatMap(({ source, isHere, ancestors }) =>
+      isHere && ancestors.length === 0 ? [] : [source]
+    );
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
     const prepared = await Promise.all(
       results.map((one) => this.#open(task, one, readable, deadlineMs, signal)),
@@ -117,45 +110,87 @@ export class RunContext {
     return { op: "prepare", destinations: prepared };
   }
 
-  async scan(task: ScanTask, { progress, signal }: Context): Promise<ScanResult> {
-    const counters = new SharedArrayBuffer(SCAN_COUNTERS_BYTES);
-    const thread = this.#idleReader();
-    const stop = this.#onAbort(signal, () => thread.cancel());
-    let seq = 0;
-    const report = () => progress({ seq: seq++, scan: scanCountersOf(counters), lanes: [] });
-    const stopTicks = this.#deps.clock.every(TICK_MS, report);
-    try {
-      const { options } = task;
-      const scanned = await thread.call<Scanned>("scan", {
-        path: task.source.path,
-        name: task.source.name,
-        options: {
-          excludes: options.excludes,
-          ignoreFiles: options.ignoreFiles,
-          excludeCaches: options.excludeCaches,
-          oneFileSystem: options.oneFileSystem,
-        },
-        counters,
-      });
-      this.#scans.set(task.source.name, scanned);
-      report();
-      const { excluded, unreadable, warnings } = scanned;
-      return { op: "scan", counters: scanned.counters, excluded, unreadable, warnings };
-    } finally {
-      stopTicks();
-      stop();
-    }
+  /** Beside the agent that has prepared the run. What cannot take part is out by name, and another agent may do better. */
+  async join(task: JoinTask, { signal }: Context): Promise<JoinResult> {
+    const specs = task.destinations.map(({ spec }) => spec);
+    this.#start({ ...task, destinations: specs });
+    const { results } = await this.#compareAll(task.sources, specs);
+    const wanted = task.sources.map((source) => this.#wanted(source));
+    const destinations = await Promise.all(results.map(async ({ spec, error }, at) => {
+      const lane = this.#lanes.get(spec.key)!;
+      const { destinationId } = task.destinations[at]!;
+      try {
+        // That the path was known as another destination here is for the marker to say.
+        if (error !== undefined && error.code !== "destination_changed") throw error;
+        signal.throwIfAborted();
+        const opened = await lane.open({
+          wanted,
+          holder: this.#holder(task.runId),
+          createdAt: new Date(this.#deps.clock.nowMs()).toISOString(),
+          expectedId: destinationId,
+          run: { id: task.runId, joins: true },
+        });
+        this.#opened.set(spec.key, { keys: opened.keys, exists: true });
+        this.#deps.known.remember(spec.path, opened.destinationId);
+        return {
+          destination: spec.key,
+          destinationId: opened.destinationId,
+          freeBytes: opened.freeBytes,
+          warnings: opened.warnings,
+        };
+      } catch (thrown) {
+        await this.#drop(spec);
+        return {
+          destination: spec.key,
+          error: toWireError(notHere(asBackupError(thrown))),
+          warnings: [],
+        };
+      }
+    }));
+    return { op: "join", destinations };
   }
 
-  async mirror(task: MirrorTask, { progress, signal }: Context): Promise<MirrorResult> {
+  async scan(task: ScanTask, { progress, signal }: Context): Promise<ScanResult> {
+    let seq = 0;
     const { source, options } = task;
-    const scanned = this.#scans.get(source.name);
+    const scanned = await this.#lists.walk({
+      source: this.#here(source),
+      options,
+      signal,
+      progress: (scan) => progress({ seq: seq++, scan, lanes: [] }),
+    });
+    this.#lists.keep(source.name, { scanned, isReported: true });
+    const { counters, excluded, unreadable, warnings } = scanned;
+    return { op: "scan", counters, excluded, unreadable, warnings };
+  }
+
+  mirror(task: MirrorTask, context: Context): Promise<MirrorResult> {
+    const working = this.#mirror(task, context);
+    this.#working.add(working);
+    const ended = () => this.#working.delete(working);
+    working.then(ended, ended);
+    return working;
+  }
+
+  async #mirror(task: MirrorTask, { progress, signal }: Context): Promise<MirrorResult> {
+    const { options } = task;
+    const source = this.#here(task.source);
     const reader = this.#reader;
-    if (scanned === undefined || reader === undefined) {
-      throw new BackupError("rejected", `${source.name} was not scanned here`, {
-        retry: "elsewhere",
-      });
-    }
+    if (reader === undefined) throw notPrepared();
+    let seq = 0;
+    const { scanned, isReported } = this.#lists.get(source.name) ?? {
+      isReported: false,
+      scanned: await this.#lists.walk({
+        source,
+        options,
+        signal: AbortSignal.any([signal, this.#abort.signal]),
+        progress: () =>
+          progress({ seq: seq++, lanes: task.destinations.map((key) => notBegun(key)) }),
+      }),
+    };
+    // Tried again here after an attempt that failed as a whole, it is not walked again.
+    this.#lists.keep(source.name, { scanned, isReported });
+    const attempt = `${task.taskId}:${task.epoch}`;
     if (options.mhl === true && options.encoding !== undefined) {
       throw new BackupError("usage", "ASC MHL describes plain copies, and these would be encoded");
     }
@@ -165,7 +200,7 @@ export class RunContext {
       this.#readers?.cancel();
     });
     const problems = new SourceProblems();
-    if (!options.dryRun) await reader.addSource(task.taskId, source.path, scanned.table);
+    if (!options.dryRun) await reader.addSource(attempt, source.path, scanned.table);
     const runs = task.destinations.map((key) => {
       const lane = this.#lanes.get(key);
       const opened = this.#opened.get(key);
@@ -176,7 +211,7 @@ export class RunContext {
       return lane.mirror({
         destination: key,
         share: {
-          task: task.taskId,
+          task: attempt,
           name: source.name,
           bindingKey: opened.keys[source.name] ?? "unbound",
           sourcePath: source.path,
@@ -196,7 +231,6 @@ export class RunContext {
         },
       }, problems);
     });
-    let seq = 0;
     const report = () => progress({ seq: seq++, lanes: runs.map((run) => run.progress()) });
     report();
     const stopTicks = this.#deps.clock.every(TICK_MS, report);
@@ -211,18 +245,21 @@ export class RunContext {
         ),
       );
       // Only now: another attempt at a task that failed as a whole needs them.
-      this.#scans.delete(source.name);
+      this.#lists.drop(source.name);
       return {
         op: "mirror",
         lanes,
         unreadable: problems.named,
         unreadableCount: problems.count,
+        ...(!isReported && {
+          walked: { counters: scanned.counters, unreadable: scanned.unreadable },
+        }),
       };
     } finally {
       stopTicks();
       stop();
       if (!this.#abort.signal.aborted) {
-        await reader.removeSource(task.taskId).catch(() => {});
+        await reader.removeSource(attempt).catch(() => {});
       }
     }
   }
@@ -245,15 +282,28 @@ export class RunContext {
 
   async release(): Promise<void> {
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
+    for (const lane of this.#lanes.values()) lane.cancel();
+    this.#readers?.cancel();
+    await this.#untilIdle();
     await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
     this.#lanes.clear();
     await this.#readers?.close();
     this.#watch?.close();
     this.#cpu?.close();
-    this.#scans.clear();
   }
 
-  #start(task: PrepareTask): void {
+  /** A task that is stuck is not waited for. */
+  async #untilIdle(): Promise<void> {
+    if (this.#working.size === 0) return;
+    const patience = new AbortController();
+    await Promise.race([
+      Promise.allSettled([...this.#working]),
+      this.#deps.clock.sleep(RELEASE_WAITS_MS, patience.signal).catch(() => {}),
+    ]);
+    patience.abort();
+  }
+
+  #start(task: Pick<PrepareTask, "options" | "destinations">): void {
     if (this.#reader !== undefined) throw new BackupError("rejected", "This run is prepared");
     const { clock, spawn } = this.#deps;
     const { options, destinations } = task;
@@ -291,6 +341,53 @@ export class RunContext {
         ),
       );
     }
+  }
+
+  /** Looks at everything that is to be used, without changing anything. @throws {BackupError} `usage` when places clash */
+  async #compareAll(sources: SourceSpec[], destinations: DestinationSpec[]): Promise<{
+    results: Inspected[];
+    sources: { source: SourceSpec; isHere: boolean; ancestors: Identity[] }[];
+  }> {
+    const names = sources.map((source) => source.name);
+    const results = await Promise.all(destinations.map((spec) => this.#inspect(spec, names)));
+    const places = results.flatMap(({ spec, inspection }) =>
+      inspection === undefined ? [] : [{
+        key: spec.key,
+        exists: inspection.exists,
+        ancestors: inspection.ancestors,
+        copies: new Map(inspection.copies),
+      }]
+    );
+    const known = await Promise.all(sources.map(async (source) => {
+      const isHere = this.#isHere(source);
+      return { source, isHere, ancestors: isHere ? await this.#ancestry(source) : [] };
+    }));
+    const clashes = findClashes(
+      known.map(({ source: { name, path }, ancestors }) => ({ name, path, ancestors })),
+      places,
+    );
+    if (clashes.length === 0) return { results, sources: known };
+    throw new BackupError("usage", clashes.join("; "), {
+      hint: "Choose a destination outside the sources, or another name with --as NAME",
+    });
+  }
+
+  /** Whether this is a machine that has the source: others mean something else by its path. */
+  #isHere({ hostId }: SourceSpec): boolean {
+    return hostId === undefined || hostId === this.#deps.hostId;
+  }
+
+  /** The source with its path on this machine. @throws {BackupError} `rejected` when it is not here */
+  #here(source: SourceSpec): SourceSpec {
+    if (this.#isHere(source)) return source;
+    throw new BackupError("rejected", `${source.name} is on another machine`, {
+      path: source.path,
+      retry: "elsewhere",
+    });
+  }
+
+  #holder(runId: string): string {
+    return `${runId} on ${hostname()}, process ${Deno.pid}`;
   }
 
   async #inspect(spec: DestinationSpec, names: string[]): Promise<Inspected> {
@@ -350,7 +447,7 @@ export class RunContext {
   async #open(
     task: PrepareTask,
     { spec, inspection, error }: Inspected,
-    readable: SourceSpec[],
+    readable: readonly SourceSpec[],
     deadlineMs: number,
     signal: AbortSignal,
   ): Promise<PreparedDestination> {
@@ -361,8 +458,9 @@ export class RunContext {
     }
     const request: OpenRequest = {
       wanted: readable.map((source) => this.#wanted(source)),
-      holder: `${task.runId} on ${hostname()}, process ${Deno.pid}`,
+      holder: this.#holder(task.runId),
       createdAt: new Date(this.#deps.clock.nowMs()).toISOString(),
+      run: { id: task.runId, joins: false },
     };
     const lane = this.#lanes.get(spec.key)!;
     for (;;) {
@@ -409,12 +507,14 @@ export class RunContext {
       : { ...prepared, freeBytes: inspection.freeBytes };
   }
 
-  #wanted(source: SourceSpec): OpenRequest["wanted"][number] {
+  /** What a name at a destination is bound to; every agent of a mesh says the same of a source. */
+  #wanted({ name, hostId, path }: SourceSpec): OpenRequest["wanted"][number] {
+    const isOwn = hostId === undefined || hostId === this.#deps.hostId;
     return {
-      name: source.name,
-      hostId: this.#deps.hostId,
-      hostName: hostname(),
-      sourcePath: source.path,
+      name,
+      hostId: hostId ?? this.#deps.hostId,
+      hostName: isOwn ? hostname() : hostId,
+      sourcePath: path,
     };
   }
 
@@ -431,10 +531,9 @@ export class RunContext {
     paths: string[],
     folders: Uint8Array,
   ): Promise<Uint8Array> {
-    const { excludes, ignoreFiles, excludeCaches, oneFileSystem } = options;
     return this.#idleReader().call("goneInSource", {
       path,
-      options: { excludes, ignoreFiles, excludeCaches, oneFileSystem },
+      options: walkOptions(options),
       paths,
       folders,
       listed: {
@@ -445,9 +544,7 @@ export class RunContext {
   }
 
   #idleReader(): ThreadClient {
-    if (this.#readers === undefined) {
-      throw new BackupError("rejected", "This run was not prepared here");
-    }
+    if (this.#readers === undefined) throw notPrepared();
     return this.#readers.idlest();
   }
 
@@ -469,6 +566,33 @@ const READERS_MAX = 4;
 function checkPatterns(options: PrepareTask["options"]): void {
   createExcluder({ rules: options.excludes, ignoreFiles: false });
   createPriorities(options.priorities);
+}
+
+function notPrepared(): BackupError {
+  return new BackupError("rejected", "This run was not prepared here", { retry: "elsewhere" });
+}
+
+/** Why a destination cannot be used by this agent, as a reason to ask another one. */
+function notHere(error: BackupError): BackupError {
+  if (!ELSEWHERE.has(error.code)) return error;
+  const { message, path } = error;
+  return new BackupError("rejected", message, { path, retry: "elsewhere", cause: error });
+}
+
+/** Under the path of the destination is something else on this machine, or nothing that this agent may use. */
+const ELSEWHERE: ReadonlySet<string> = new Set([
+  "destination_missing",
+  "destination_lost",
+  "destination_changed",
+  "not_found",
+  "not_a_directory",
+  "permission",
+  "read_only",
+]);
+
+/** A lane of a task whose source is being listed. */
+function notBegun(destination: string): LaneProgress {
+  return { destination, state: "analyze", counters: ZERO_COUNTERS, gauges: ZERO_GAUGES };
 }
 
 interface Inspected {

@@ -227,6 +227,14 @@ export const MirrorResult = v.object({
   /** Source files that could not be read, or changed under every attempt; the same for all destinations. */
   unreadable: v.array(FileFailure),
   unreadableCount: count,
+  /**
+   * When the agent listed the source, or its part, for this task: what it found, and what it could not list. A scan that
+   * another agent made may have named some of it already, by the same paths.
+   */
+  walked: v.exactOptional(v.object({
+    counters: ScanCounters,
+    unreadable: v.array(FileFailure),
+  })),
 });
 export const FinishResult = v.object({
   op: v.literal("finish"),

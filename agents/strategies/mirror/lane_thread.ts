@@ -21,6 +21,7 @@ import {
 } from "../../destinations/local_destination.ts";
 import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
 import { createNameProbe } from "../../destinations/name_probe.ts";
+import type { RunMembership } from "../../destinations/run_lock.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { EEXIST, EIO, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
@@ -84,8 +85,10 @@ export interface OpenRequest {
   /** For the person who finds the destination locked. */
   holder: string;
   createdAt: string;
-  /** For a further thread: the destination that must be found there. */
+  /** For a further thread or agent: the destination that must be found there. */
   expectedId?: string;
+  /** The run that shares the lock; absent for what wants to be alone. */
+  run?: RunMembership;
 }
 
 export interface Opened {
@@ -317,6 +320,9 @@ class LaneThread {
         request.wanted,
         request.holder,
         request.createdAt,
+        false,
+        request.expectedId,
+        request.run,
       ),
     );
     const { marker, fileSystem, warnings } = this.destination;

@@ -5,6 +5,7 @@
 import { BackupError, IntegrityError } from "../../../../protocol/base/errors.ts";
 import { LOCK_FILE, MANIFESTS_DIRECTORY, OWN_DIRECTORY } from "../../../destinations/layout.ts";
 import { type Binding, type Marker, readMarker } from "../../../destinations/marker.ts";
+import { hasMembers } from "../../../destinations/run_lock.ts";
 import { EAGAIN, ENOENT, posixError } from "../../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../../source/entry_table.ts";
@@ -99,9 +100,9 @@ function takeSharedLock(posix: Posix, own: DirectoryHandle, path: string): numbe
     });
   if (posix.name === "libc" && posix.tryLock(own, true) === -EAGAIN) throw busy();
   const fd = posix.openRead(own, cName(LOCK_FILE));
-  if (fd < 0) return [];
-  if (posix.tryLock(fd, true) !== -EAGAIN) return [fd];
-  posix.close(fd);
+  const isFree = fd < 0 || posix.tryLock(fd, true) !== -EAGAIN;
+  if (isFree && !hasMembers(posix, own)) return fd < 0 ? [] : [fd];
+  if (fd >= 0) posix.close(fd);
   throw busy();
 }
 

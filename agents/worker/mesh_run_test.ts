@@ -1,0 +1,229 @@
+/** Several agents that work on one run at one destination. */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { join } from "node:path";
+import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { backUp } from "../../tests/support/mirror_engine.ts";
+import {
+  inScratch,
+  writeFirstVersion,
+  writeSecondVersion,
+} from "../../tests/support/small_tree.ts";
+import { inTime, TestAgent, TestRun } from "../../tests/support/test_agents.ts";
+import {
+  checksumProblems,
+  sameCopy,
+  stagedFiles,
+  treeState,
+} from "../../tests/support/tree_state.ts";
+import { openPosix } from "../platform/open_posix.ts";
+import { openStoredLists } from "../strategies/mirror/restore/stored_lists.ts";
+
+const posix = openPosix();
+
+interface Scene {
+  folder: string;
+  clock: ManualClock;
+  destination: string;
+  /** Two sources, `one` and `two`. */
+  sources: { name: string; path: string }[];
+  agent(name: string, hostId?: string): TestAgent;
+  run(runId: string): TestRun;
+}
+
+function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
+  return inScratch(async (folder) => {
+    const clock = new ManualClock();
+    const destination = join(folder, "destination");
+    const agents: TestAgent[] = [];
+    const sources = ["one", "two"].map((name) => ({ name, path: join(folder, name) }));
+    for (const { path } of sources) {
+      fs.mkdirSync(path);
+      writeFirstVersion(path);
+    }
+    try {
+      await use({
+        folder,
+        clock,
+        destination,
+        sources,
+        agent(name, hostId) {
+          const made = new TestAgent({
+            name,
+            folder,
+            clock,
+            posix,
+            ...(hostId !== undefined && { hostId }),
+          });
+          agents.push(made);
+          return made;
+        },
+        run: (runId) => new TestRun({ runId, sources, destinations: [destination] }),
+      });
+    } finally {
+      for (const agent of agents) await agent.close();
+    }
+  });
+}
+
+/** The copy has all that its source has, and nothing is left half done. */
+function assertWhole({ destination, sources }: Scene, gone = 0): void {
+  for (const { name, path } of sources) {
+    const copy = treeState(join(destination, name));
+    for (const [entry, state] of treeState(path)) {
+      const found = copy.get(entry);
+      assert.ok(found !== undefined && sameCopy(found, state), `${name}/${entry}`);
+    }
+    if (gone === 0) assert.equal(copy.size, treeState(path).size);
+    assert.deepEqual(checksumProblems(destination, name), []);
+  }
+  assert.deepEqual(stagedFiles(destination), []);
+}
+
+Deno.test("two agents share a run: each copies one source to one destination, and both are whole", () =>
+  inScene(async (scene) => {
+    const [home, other] = [scene.agent("home"), scene.agent("other")];
+    for (const [runId, write] of [["run-1", undefined], ["run-2", writeSecondVersion]] as const) {
+      for (const { path } of scene.sources) write?.(path);
+      const run = scene.run(runId);
+      const prepared = await run.prepare(home);
+      assert.deepEqual(prepared.destinations.map(({ error }) => error), [undefined]);
+      const joined = await run.join(other);
+      assert.deepEqual(joined.destinations.map(({ error }) => error), [undefined]);
+      assert.equal(joined.destinations[0]!.destinationId, run.ids.get(scene.destination));
+      await run.scan(home);
+      // The other one has not scanned its source, and walks it first.
+      const results = await inTime(
+        scene.clock,
+        Promise.all([
+          home.ask(run.mirrorSpec(scene.sources[0]!)),
+          other.ask(run.mirrorSpec(scene.sources[1]!)),
+        ]),
+      );
+      assert.deepEqual(results.map(({ lanes }) => lanes[0]!.state), ["verified", "verified"]);
+      assert.deepEqual(results.map(({ walked }) => walked === undefined), [true, false]);
+      assert.equal(results[1]!.walked!.counters.files, results[1]!.lanes[0]!.filesTotal);
+      assert.deepEqual(await run.finish(home), [{ op: "finish" }]);
+      await run.release(home, other);
+      assertWhole(scene, write === undefined ? 0 : 1);
+    }
+  }));
+
+Deno.test("while any agent of a run lives, another run and a restore are kept out, also when the home is gone", () =>
+  inScene(async (scene) => {
+    const [home, other, third] = [
+      scene.agent("home"),
+      scene.agent("other"),
+      scene.agent("third"),
+    ];
+    const { destination, sources } = scene;
+    const run = scene.run("run-1");
+    await run.prepare(home);
+    await run.join(other);
+    const isBusy = async () => {
+      assert.throws(() => openStoredLists(posix, destination, true), { code: "destination_busy" });
+      const { prepared } = await backUp({
+        posix,
+        runId: "run-2",
+        name: "one",
+        source: sources[0]!.path,
+        destinations: [{ path: destination, posix }],
+      });
+      return prepared.destinations[0]!.error?.code;
+    };
+    assert.equal(await isBusy(), "destination_busy");
+    await run.release(home);
+    assert.equal(await isBusy(), "destination_busy", "the other one is still at it");
+    // The run finds a new home beside the agent that is left, and a further agent.
+    await run.prepare(third, 2);
+    assert.equal((await run.join(home, 2)).destinations[0]!.error, undefined);
+    await run.release(third, other, home);
+    openStoredLists(posix, destination, true).close();
+  }));
+
+Deno.test("an agent is let in only where the marker is the run's, and a name is bound to the source", () =>
+  inScene(async (scene) => {
+    const [home, other] = [scene.agent("home"), scene.agent("other")];
+    const run = scene.run("run-1");
+    await run.prepare(home);
+    const id = run.ids.get(scene.destination)!;
+    run.ids.set(scene.destination, "dest-another");
+    const refused = (await run.join(other)).destinations[0]!.error!;
+    assert.deepEqual([refused.code, refused.retry], ["rejected", "elsewhere"]);
+    await run.release(other);
+    run.ids.set(scene.destination, id);
+    const wrong = new TestRun({
+      runId: "run-1",
+      sources: [{ name: "one", path: join(scene.folder, "two") }],
+      destinations: [scene.destination],
+    });
+    wrong.ids.set(scene.destination, id);
+    const unbound = (await wrong.join(other)).destinations[0]!.error!;
+    assert.deepEqual([unbound.code, unbound.retry], ["rejected", "elsewhere"]);
+    await run.release(other);
+    const stranger = new TestRun({ ...run, destinations: [scene.destination], runId: "run-9" });
+    stranger.ids.set(scene.destination, id);
+    const error = (await stranger.join(other)).destinations[0]!.error!;
+    assert.equal(error.code, "destination_busy", "it belongs to another run");
+    const missing = new TestRun({
+      runId: "run-1",
+      sources: scene.sources,
+      destinations: [join(scene.folder, "nowhere")],
+    });
+    await run.release(other);
+    assert.equal((await missing.join(other)).destinations[0]!.error!.retry, "elsewhere");
+    assert.equal(fs.existsSync(join(scene.folder, "nowhere")), false, "nothing is made by joining");
+  }));
+
+Deno.test("prepare, join and release may come twice; a later run epoch begins anew, an earlier one changes nothing", () =>
+  inScene(async (scene) => {
+    const [home, other] = [scene.agent("home"), scene.agent("other")];
+    const run = scene.run("run-1");
+    const first = await run.prepare(home);
+    assert.deepEqual(await run.prepare(home), first);
+    const joined = await run.join(other);
+    assert.deepEqual(await run.join(other), joined);
+    assert.equal((await run.join(home)).op, "join", "the home is in already");
+    // The other one becomes the home, while the first, perhaps stopped, still holds the lock.
+    await run.prepare(other, 2);
+    await assert.rejects(run.join(other, 1), { code: "superseded" });
+    await assert.rejects(run.prepare(other, 1), { code: "superseded" });
+    const { lanes } = await run.mirror(other, scene.sources[1]!);
+    assert.equal(lanes[0]!.state, "verified");
+    await run.mirror(other, scene.sources[0]!);
+    assert.deepEqual(await run.finish(other), [{ op: "finish" }]);
+    await run.release(other, other, home, home);
+    assertWhole(scene);
+    await assert.rejects(run.mirror(home, scene.sources[0]!), {
+      code: "rejected",
+      retry: "elsewhere",
+    });
+  }));
+
+Deno.test("a source of another machine is not taken for what has the same path here", () =>
+  inScene(async (scene) => {
+    const [here, there] = [scene.agent("here"), scene.agent("there", "host-there")];
+    const sources = [
+      { ...scene.sources[0]!, hostId: "host-of-tests" },
+      { ...scene.sources[1]!, hostId: "host-there" },
+    ];
+    const run = new TestRun({ runId: "run-1", sources, destinations: [scene.destination] });
+    await run.prepare(here);
+    await run.join(there);
+    for (const work of [() => run.scan(here, sources[1]), () => run.mirror(here, sources[1]!)]) {
+      await assert.rejects(work(), { code: "rejected", retry: "elsewhere" });
+    }
+    await run.scan(there, sources[1]);
+    assert.equal((await run.mirror(there, sources[1]!)).lanes[0]!.state, "verified");
+    assert.equal((await run.mirror(here, sources[0]!)).lanes[0]!.state, "verified");
+    await run.finish(here);
+    await run.release(here, there);
+    assertWhole(scene);
+    const marker = JSON.parse(
+      fs.readFileSync(join(scene.destination, ".backup-agent/marker.json"), "utf8"),
+    );
+    assert.deepEqual(
+      marker.bindings.map((b: { name: string; hostId: string }) => [b.name, b.hostId]),
+      [["one", "host-of-tests"], ["two", "host-there"]],
+    );
+  }));

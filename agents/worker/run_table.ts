@@ -1,0 +1,92 @@
+/**
+ * The runs that an agent takes part in. Rule: one `RunContext` a run, entered by `prepare` or `join`; the same request
+ * again gives the same answer, one of a later run epoch replaces what was there, and an earlier one changes nothing.
+ */
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { JoinResult, JoinTask, PrepareResult, PrepareTask } from "../../protocol/mesh/task.ts";
+import type { RunContext } from "./run_context.ts";
+
+interface Entry {
+  epoch: number;
+  context: RunContext;
+  entered: Promise<PrepareResult | JoinResult>;
+  /** By `prepare`. */
+  isHome: boolean;
+}
+
+type Context = Parameters<RunContext["prepare"]>[1];
+
+export class RunTable {
+  readonly #create: () => RunContext;
+  readonly #runs = new Map<string, Entry>();
+
+  constructor(create: () => RunContext) {
+    this.#create = create;
+  }
+
+  async prepare(task: PrepareTask, context: Context): Promise<PrepareResult> {
+    const known = this.#known(task);
+    const { entered } = known?.isHome === true
+      ? known
+      : this.#enter(task, known, true, (run) => run.prepare(task, context));
+    return { ...await entered, op: "prepare" };
+  }
+
+  async join(task: JoinTask, context: Context): Promise<JoinResult> {
+    // Whoever prepared it is in already.
+    const { entered } = this.#known(task) ??
+      this.#enter(task, undefined, false, (run) => run.join(task, context));
+    return { ...await entered, op: "join" };
+  }
+
+  /** @throws {BackupError} `rejected` when this agent does not take part in the run */
+  get(runId: string): RunContext {
+    const entry = this.#runs.get(runId);
+    if (entry !== undefined) return entry.context;
+    throw new BackupError("rejected", `Run ${runId} was not prepared here`, {
+      retry: "elsewhere",
+    });
+  }
+
+  async release(runId: string): Promise<void> {
+    const entry = this.#runs.get(runId);
+    this.#runs.delete(runId);
+    await entry?.context.release();
+  }
+
+  async releaseAll(): Promise<void> {
+    await Promise.all([...this.#runs.keys()].map((runId) => this.release(runId)));
+  }
+
+  /** The entry of the same epoch. @throws {BackupError} `superseded` when the run has gone on since */
+  #known({ runId, runEpoch }: PrepareTask | JoinTask): Entry | undefined {
+    const entry = this.#runs.get(runId);
+    const epoch = runEpoch ?? 1;
+    if (entry === undefined || entry.epoch < epoch) return undefined;
+    if (entry.epoch === epoch) return entry;
+    throw new BackupError("superseded", `Run ${runId} was prepared anew since`);
+  }
+
+  #enter(
+    { runId, runEpoch }: PrepareTask | JoinTask,
+    before: Entry | undefined,
+    isHome: boolean,
+    begin: (run: RunContext) => Promise<PrepareResult | JoinResult>,
+  ): Entry {
+    const replaced = before ?? this.#runs.get(runId);
+    const context = this.#create();
+    const entered = (async () => {
+      // Two contexts of one run would be in each other's way.
+      await replaced?.context.release();
+      return await begin(context);
+    })();
+    const entry: Entry = { epoch: runEpoch ?? 1, context, entered, isHome };
+    this.#runs.set(runId, entry);
+    entered.catch(async () => {
+      // The next request begins anew.
+      if (this.#runs.get(runId) === entry) this.#runs.delete(runId);
+      await context.release().catch(() => {});
+    });
+    return entry;
+  }
+}
