@@ -1,21 +1,25 @@
 /** Tasks in memory. Rule: bounded; the longest ended task is forgotten first, a live one never. */
 import { RPC_CODES } from "../rpc/error_codes.ts";
 import { RpcError } from "../rpc/rpc_error.ts";
+import { historyChars } from "./history.ts";
 import type { TaskPosition, TaskRecord, TaskStore } from "./task_store.ts";
 import { isTerminal } from "./task_state.ts";
 
 export interface MemoryTaskStoreLimits {
   /** Ended tasks kept for callers that ask again. */
   endedMax: number;
-  /** Their artifacts as JSON, in UTF-16 units, estimated; the newest ended task is kept whatever its size. */
+  /** Their artifacts and messages as JSON, in UTF-16 units, estimated; the newest ended task is kept in any case. */
   endedCharsMax: number;
   liveMax: number;
+  /** Messages of live tasks, measured in the same way. */
+  liveCharsMax: number;
 }
 
 export const MEMORY_TASK_STORE_LIMITS: MemoryTaskStoreLimits = {
   endedMax: 256,
   endedCharsMax: 8 << 20,
   liveMax: 1000,
+  liveCharsMax: 64 << 20,
 };
 
 export function createMemoryTaskStore(
@@ -26,6 +30,21 @@ export function createMemoryTaskStore(
   /** Ended tasks in the order they ended, with their size. */
   const ended = new Map<string, number>();
   let endedChars = 0;
+  /** Live tasks with the size of their messages. */
+  const live = new Map<string, number>();
+  let liveChars = 0;
+
+  function requireRoom(record: TaskRecord): void {
+    const chars = historyChars(record.task.history);
+    if (live.size < limits.liveMax && liveChars + chars <= limits.liveCharsMax) return;
+    throw new RpcError(RPC_CODES.unavailable, "Too many live tasks");
+  }
+
+  function measureLive(id: string, chars: number | undefined): void {
+    liveChars += (chars ?? 0) - (live.get(id) ?? 0);
+    if (chars === undefined) live.delete(id);
+    else live.set(id, chars);
+  }
 
   function forget(taskId: string, chars: number): void {
     const record = records.get(taskId);
@@ -50,14 +69,20 @@ export function createMemoryTaskStore(
       return taskId === undefined ? undefined : records.get(taskId);
     },
     put(record) {
-      const { id, status } = record.task;
-      if (!records.has(id) && records.size - ended.size >= limits.liveMax) {
-        throw new RpcError(RPC_CODES.unavailable, "Too many live tasks");
-      }
+      const { id, status, history } = record.task;
+      const before = records.get(id);
+      if (before === undefined) requireRoom(record);
       records.set(id, record);
       if (record.idempotency) idsByKey.set(keyOf(record.caller, record.idempotency.key), id);
-      if (!isTerminal(status.state) || ended.has(id)) return;
-      const chars = artifactChars(record);
+      if (!isTerminal(status.state)) {
+        if (!live.has(id) || before?.task.history !== history) {
+          measureLive(id, historyChars(history));
+        }
+        return;
+      }
+      if (ended.has(id)) return;
+      measureLive(id, undefined);
+      const chars = artifactChars(record) + historyChars(history);
       ended.set(id, chars);
       endedChars += chars;
       trim();

@@ -13,7 +13,7 @@ function record(id: string, state: TaskState, more: Partial<TaskRecord> = {}): T
 
 const DONE = "TASK_STATE_COMPLETED";
 const WORKING = "TASK_STATE_WORKING";
-const LIMITS = { endedMax: 2, endedCharsMax: 1_000, liveMax: 2 };
+const LIMITS = { endedMax: 2, endedCharsMax: 1_000, liveMax: 2, liveCharsMax: 500 };
 
 Deno.test("the longest ended tasks are forgotten with their keys, live ones never", () => {
   const store = createMemoryTaskStore(LIMITS);
@@ -52,6 +52,23 @@ Deno.test("a task over the limit on live ones is refused, changes of known ones 
   assert.throws(() => store.put(record("c", WORKING)), RpcError);
   store.put(record("a", DONE));
   store.put(record("c", WORKING));
+});
+
+Deno.test("what live tasks were sent is bounded together, and given back when they end", () => {
+  const store = createMemoryTaskStore(LIMITS);
+  const said = (id: string, state: TaskState, chars: number) => {
+    const parts = [{ text: "x".repeat(chars) }];
+    const history = [{ messageId: "m", role: "ROLE_USER" as const, parts }];
+    return { ...record(id, state), task: { ...record(id, state).task, history } };
+  };
+  store.put(said("a", WORKING, 300));
+  assert.throws(() => store.put(said("b", WORKING, 300)), RpcError);
+  store.put(said("b", WORKING, 10));
+  store.put(said("a", DONE, 300));
+  store.put(said("c", WORKING, 300));
+  // Two ended tasks of 700 are too long together.
+  store.put(said("b", DONE, 700));
+  assert.equal(store.get("a"), undefined);
 });
 
 Deno.test("pages give every task once, newest first, whatever is added meanwhile", () => {

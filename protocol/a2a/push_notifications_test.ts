@@ -28,7 +28,12 @@ function serve(
   const posts: Post[] = [];
   const server = createA2AServer({
     executor: { execute },
-    store: createMemoryTaskStore({ endedMax, endedCharsMax: 1_000_000, liveMax: 1_000 }),
+    store: createMemoryTaskStore({
+      endedMax,
+      endedCharsMax: 1_000_000,
+      liveMax: 1_000,
+      liveCharsMax: 1_000_000,
+    }),
     clock,
     log: silentLog,
     inputModes: ["application/json"],

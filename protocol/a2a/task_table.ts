@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { newId } from "../base/ids.ts";
 import { taskNotFound } from "./a2a_error.ts";
 import type { StatusDetail } from "./executor.ts";
+import { withMessage } from "./history.ts";
 import type { Message, Part } from "./message.ts";
 import type { TaskUpdate } from "./stream_event.ts";
 import { createSubscription, type Subscription } from "./subscription.ts";
@@ -13,8 +14,6 @@ import { type Artifact, type Task, type TaskStatus, withArtifact } from "./task.
 import { isTerminal, moveTaskState, type TaskState } from "./task_state.ts";
 import type { TaskRecord, TaskStore } from "./task_store.ts";
 
-/** Messages kept per task; the oldest go first. */
-const HISTORY_MAX = 100;
 /** Readers of one task at the same time; the longest reading one is dropped for a new one. */
 const SUBSCRIBERS_MAX = 64;
 
@@ -78,7 +77,7 @@ export function createTaskTable({ store, clock }: { store: TaskStore; clock: Clo
 
     addMessage(taskId, message) {
       const record = recordOf(taskId);
-      store.put({ ...record, task: withMessage(record.task, message) });
+      store.put({ ...record, task: afterMessage(record.task, message) });
     },
 
     status(taskId, state, { text, parts, metadata } = {}) {
@@ -90,7 +89,7 @@ export function createTaskTable({ store, clock }: { store: TaskStore; clock: Clo
       const message = said && { ...agentMessage(said, contextId), taskId };
       const [status, updatedAtMs] = statusNow(moveTaskState(task.status.state, state), message);
       const next: Task = {
-        ...(message === undefined ? task : withMessage(task, message)),
+        ...(message === undefined ? task : afterMessage(task, message)),
         status,
         ...(metadata && { metadata: { ...task.metadata, ...metadata } }),
       };
@@ -135,8 +134,8 @@ export function createTaskTable({ store, clock }: { store: TaskStore; clock: Clo
   };
 }
 
-function withMessage(task: Task, message: Message): Task {
-  return { ...task, history: [...task.history ?? [], message].slice(-HISTORY_MAX) };
+function afterMessage(task: Task, message: Message): Task {
+  return { ...task, history: withMessage(task.history, message) };
 }
 
 export function agentMessage(parts: Part[], contextId: string): Message {
