@@ -25,7 +25,7 @@ async function main(words: readonly string[]): Promise<void> {
   ]);
 
   /** A coordinator and a worker in this process, joined as they are over a network, without the sockets. */
-  const createEmbedded: CreateEmbedded = ({ stateDir, log }) => {
+  const createEmbedded: CreateEmbedded = ({ stateDir, log, secrets }) => {
     const clock = systemClock;
     const { version } = facts;
     const hostId = agents.machineHostId() ?? agents.hostIdIn(stateDir);
@@ -36,6 +36,7 @@ async function main(words: readonly string[]): Promise<void> {
       hostId,
       version,
       url: EMBEDDED_URL,
+      secrets,
     });
     const store = coordination.openSqliteStore(`${stateDir}/${JOB_STORE_FILE}`, clock);
     const client = tasks.createTaskClient({

@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import type { Clock } from "../protocol/base/clock.ts";
 import { newId } from "../protocol/base/ids.ts";
 import type { Log } from "../protocol/base/log.ts";
+import type { SecretSource } from "../protocol/cli/secret_source.ts";
 import { createTaskAgentApp } from "../protocol/http/task_agent_app.ts";
 import { spawnThread } from "./threads/spawn.ts";
 import {
@@ -56,11 +57,13 @@ export function createWorkerAgent(
     hostId: string;
     version: string;
     url: string;
+    /** What the secrets are that jobs name; none by default. */
+    secrets?: ReadonlyMap<string, SecretSource>;
   },
 ): WorkerAgent {
-  const { clock, log, stateDir, hostId } = options;
+  const { clock, log, hostId } = options;
   const agentId = newId("agent");
-  const worker = createWorker({ clock, log, stateDir, hostId });
+  const worker = createWorker(options);
   const { app, close } = createTaskAgentApp({
     card: {
       name: "backup-agent worker",

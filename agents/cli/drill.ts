@@ -13,14 +13,14 @@ import { settingPath } from "../../protocol/cli/settings.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
-import { identityFiles } from "./identity_files.ts";
+import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
 
 /** What the command needs of the engine; see `DrillOptions` there. */
 export type Drill = (options: {
   path: string;
   samplePercent: number;
   scratch: string;
-  identityFiles: readonly string[];
+  keys: KeySources;
   timeoutMs: number;
   waitMs: number;
   onProgress(progress: { filesDone: number; filesTotal: number }): void;
@@ -56,13 +56,13 @@ export function createDrillCommand(drill: Drill): Command {
       "recorded, and with the source where that is on this machine and unchanged. What was restored is removed; a dated " +
       "report stays in DEST/.backup-agent/drills.",
     ],
-    options: ["sample", "scratch", "identity", "timeout", "wait", "json", "quiet"],
+    options: ["sample", "scratch", ...KEY_OPTIONS, "timeout", "wait", "json", "quiet"],
     examples: [{ says: "one file in twenty", words: "drill /mnt/ssd --sample 5%" }],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: {
       0: "the whole sample was restored and is right",
       1: "failed: something of the sample is wrong (named in the report), or could not be tried",
-      12: "the whole sample is encrypted and no key given opens it (--identity)",
+      12: "the whole sample is encrypted and no key or passphrase given opens it",
     },
     run: (call) => runDrill(call, drill),
   };
@@ -99,7 +99,7 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
       scratch: scratch.value === undefined
         ? surroundings.env("TMPDIR") ?? DEFAULT_SCRATCH
         : settingPath(scratch.value, scratch, surroundings),
-      identityFiles: identityFiles(call),
+      keys: keySources(call),
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => void (progress = next),

@@ -5,6 +5,7 @@ import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
 import { type ListedLine, listLine } from "./list_line.ts";
 
 /** What the commands need of the engine; see `ListOptions` there. */
@@ -13,11 +14,12 @@ export type ListStored = (options: {
   request:
     | { kind: "ls"; path: string; recursive: boolean }
     | { kind: "find"; pattern: string; ignoreCase: boolean };
+  keys: KeySources;
   timeoutMs: number;
   onEntry(entry: ListedLine): boolean;
   signal: AbortSignal;
   clock: CommandCall["clock"];
-}) => Promise<{ problems: string[]; isThere: boolean }>;
+}) => Promise<{ problems: string[]; isThere: boolean; warnings: string[] }>;
 
 const EXIT_MEANINGS = {
   0: "listed",
@@ -37,12 +39,12 @@ export function createLsCommand(listStored: ListStored): Command {
       "mode, owner, size, time, path and a link's target; entries that the source has lost and those that only the list " +
       "can hold are marked. Copies are not read.",
     ],
-    options: ["recursive", "timeout", "json"],
+    options: ["recursive", ...KEY_OPTIONS, "timeout", "json"],
     examples: [
       { says: "which copies there are", words: "ls /mnt/ssd" },
       { says: "everything in one folder", words: "ls /mnt/ssd Documents/letters --recursive" },
     ],
-    exitCodes: [0, 1, 2, 10, 130],
+    exitCodes: [0, 1, 2, 10, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
       const [, typed = ""] = call.positionals;
@@ -62,12 +64,12 @@ export function createFindCommand(listStored: ListStored): Command {
       "PATTERN is compared with the name, or when it contains a slash with the path or its end. `*` and `?` stay within a " +
       "name, `**` goes through folders; quote it, or the shell expands it. The paths printed are those that `restore` takes.",
     ],
-    options: ["ignoreCase", "timeout", "json"],
+    options: ["ignoreCase", ...KEY_OPTIONS, "timeout", "json"],
     examples: [
       { says: "by name", words: "find /mnt/ssd '*.odt' -i" },
       { says: "by path", words: "find /mnt/ssd 'letters/**/2024-*'" },
     ],
-    exitCodes: [0, 1, 2, 10, 130],
+    exitCodes: [0, 1, 2, 10, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
       const [, pattern] = call.positionals;
@@ -108,11 +110,12 @@ async function runListing(
     text = "";
   };
   const interrupts = watchInterrupts(call.signals, () => {});
-  let ended: { problems: string[]; isThere: boolean };
+  let ended: Awaited<ReturnType<ListStored>>;
   try {
     ended = await listStored({
       path: typedPath(typed, surroundings.folder),
       request,
+      keys: keySources(call),
       timeoutMs: settings.get("timeout").value,
       onEntry(entry) {
         found++;
@@ -135,6 +138,9 @@ async function runListing(
     terminal.err(
       json ? jsonLine({ message_type: "error", message: problem }) : `${visibleText(problem)}\n`,
     );
+  }
+  for (const warning of ended.warnings) {
+    if (!json) terminal.err(`Warning: ${visibleText(warning)}\n`);
   }
   if (ended.problems.length > 0) return 1;
   // An empty folder is there all the same.

@@ -4,7 +4,7 @@ import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
-import { identityFiles } from "./identity_files.ts";
+import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
 import { showProgress } from "./progress_display.ts";
 import {
   renderPlan,
@@ -27,7 +27,7 @@ export type RestoreFrom = (options: {
   overwrite: boolean;
   withGone: boolean;
   dryRun: boolean;
-  identityFiles: readonly string[];
+  keys: KeySources;
   timeoutMs: number;
   waitMs: number;
   onProgress(progress: RestoreProgressView): void;
@@ -50,7 +50,8 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
       "owner and time, also those that stood there.",
     ],
     options: [
-      ...["from", "target", "overwrite", "withGone", "dryRun", "identity"] as const,
+      ...["from", "target", "overwrite", "withGone", "dryRun"] as const,
+      ...KEY_OPTIONS,
       ...["timeout", "wait", "json", "quiet", "verbose"] as const,
     ],
     examples: [
@@ -69,7 +70,7 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
       0: "everything asked for stands there, restored now or before",
       1: "failed: nothing was restored, or the target cannot be written any more",
       4: "some was restored, some was not (named in the report)",
-      12: "all files are encrypted and no key given opens them (--identity)",
+      12: "all files are encrypted and no key or passphrase given opens them",
     },
     run: (call) => runRestore(call, restoreFrom),
   };
@@ -115,7 +116,7 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
       overwrite: settings.get("overwrite").value,
       withGone: settings.get("withGone").value,
       dryRun,
-      identityFiles: identityFiles(call),
+      keys: keySources(call),
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => {

@@ -6,6 +6,7 @@ import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { showProgress } from "./progress_display.ts";
+import { KEY_OPTIONS, keySources } from "./key_sources.ts";
 import { isSound, type VerifyDestination, type VerifyOutcome } from "./verify_port.ts";
 import {
   renderVerifyLane,
@@ -29,13 +30,13 @@ export function createVerifyCommand(verifyDestination: VerifyDestination): Comma
       "same backup, whose bytes are checked first; links, folders, modes and times from the list at DEST. OTHER is only " +
       "read, and what is not recorded is named and never deleted.",
     ],
-    options: ["repairFrom", "timeout", "wait", "json", "quiet", "verbose"],
+    options: ["repairFrom", ...KEY_OPTIONS, "timeout", "wait", "json", "quiet", "verbose"],
     examples: [
       { says: "everything on that disk", words: "verify /mnt/ssd" },
       { says: "one copy, for a script", words: "verify /mnt/ssd Documents --json" },
       { says: "put right what is damaged", words: "verify /mnt/ssd --repair-from /mnt/nas" },
     ],
-    exitCodes: [0, 1, 2, 10, 11, 130],
+    exitCodes: [0, 1, 2, 10, 11, 12, 130],
     run: (call) => runVerify(call, verifyDestination),
   };
 }
@@ -72,6 +73,7 @@ async function runVerify(call: CommandCall, verifyDestination: VerifyDestination
       path,
       names,
       repairFrom,
+      keys: keySources(call),
       timeoutMs: settings.get("timeout").value,
       waitMs: settings.get("wait").value,
       onProgress: (next) => {

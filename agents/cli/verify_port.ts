@@ -1,6 +1,7 @@
 /** What `verify` needs of the engine. Rule: the command prints; reading a destination back is the strategy's work. */
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { Log } from "../../protocol/base/log.ts";
+import type { KeySources } from "./key_sources.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 
 export interface VerifyProgress {
@@ -52,6 +53,8 @@ export type VerifyDestination = (options: {
   names: readonly string[];
   /** Other destinations, absolute, to repair from; none: nothing is repaired. */
   repairFrom: readonly string[];
+  /** They open encrypted lists; without, SHA256SUMS says what to check. */
+  keys: KeySources;
   /** How long one disk operation may take. */
   timeoutMs: number;
   /** How long a destination that another run uses is waited for. */

@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatDate, formatPlural } from "../../protoc
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
-import { identityFiles } from "./identity_files.ts";
+import { KEY_OPTIONS, keySources } from "./key_sources.ts";
 import type { FoundVersions, KeptVersion, RestoredVersion, VersionsPort } from "./versions_port.ts";
 
 const SHA256_SHOWN = 12;
@@ -26,7 +26,7 @@ export function createVersionsCommand(port: VersionsPort): Command {
       "backups with --keep-versions; of a folder, the files below it that have some are listed. TIME is as listed, or " +
       "latest. What is restored is decoded and compared with its recorded SHA-256 first, and nothing is written over.",
     ],
-    options: ["at", "restore", "target", "identity", "timeout", "json", "quiet"],
+    options: ["at", "restore", "target", ...KEY_OPTIONS, "timeout", "json", "quiet"],
     examples: [
       { says: "which there are", words: "versions Documents/letter.odt --at /mnt/ssd" },
       {
@@ -67,6 +67,7 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
     destination: typedPath(at, surroundings.folder),
     asked,
     absolute: typedPath(asked, surroundings.folder),
+    keys: keySources(call),
     timeoutMs: settings.get("timeout").value,
     signal: interrupts.signal,
     clock,
@@ -84,7 +85,6 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
       ...where,
       time: chosenTime(restore, found),
       target: typedPath(target, surroundings.folder),
-      identityFiles: identityFiles(call),
     });
     if (!json) { for (const text of restored.warnings) terminal.err(`${visibleText(text)}\n`); }
     const size = formatBytes(restored.sizeBytes);

@@ -1,5 +1,6 @@
 /** What `versions` needs of the engine. Rule: the command prints; looking at a destination is the strategy's work. */
 import type { Clock } from "../../protocol/base/clock.ts";
+import type { KeySources } from "./key_sources.ts";
 
 export interface KeptVersion {
   /** When it was replaced or deleted: the name of its dated folder. */
@@ -43,6 +44,7 @@ interface Where {
   /** As typed, and as an absolute path. */
   asked: string;
   absolute: string;
+  keys: KeySources;
   timeoutMs: number;
   signal: AbortSignal;
   clock: Clock;
@@ -51,11 +53,6 @@ interface Where {
 export interface VersionsPort {
   /** @throws {BackupError} `destination_missing` without a marker, `usage` when the path is in no copy there */
   find(where: Where): Promise<FoundVersions>;
-  /**
-   * `identityFiles`: absolute paths of secret keys.
-   * @throws {BackupError} `not_found`, `damaged`, `wrong_key`, `rejected` when the target is there already
-   */
-  restore(
-    where: Where & { time: string; target: string; identityFiles: readonly string[] },
-  ): Promise<RestoredVersion>;
+  /** @throws {BackupError} `not_found`, `damaged`, `wrong_key`, `rejected` when the target is there already */
+  restore(where: Where & { time: string; target: string }): Promise<RestoredVersion>;
 }

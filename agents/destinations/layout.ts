@@ -10,6 +10,9 @@ export const STAGE_DIRECTORY = "stage";
 export const DISPLACED_DIRECTORY = "displaced";
 /** Earlier versions by source and run; see `versions.ts` of the mirror strategy. */
 export const VERSIONS_DIRECTORY = "versions";
+/** An age file with the secret key of this destination, behind a passphrase; the second is its copy. */
+export const IDENTITY_FILE = "identity.age";
+export const IDENTITY_SPARE_FILE = "identity-spare.age";
 export const DRILLS_DIRECTORY = "drills";
 export const CHECKSUMS_FILE = "SHA256SUMS";
 /** There from before a manifest changes until SHA256SUMS says the same, so that a crash in between is made good. */
@@ -22,11 +25,14 @@ export const README_TEXT =
 some of them perhaps compressed or encrypted, as their names say:
 
 NAME.zst       zstd -d NAME.zst
-NAME.age       age -d -i KEY -o NAME NAME.age, with the secret key of one of its recipients
+NAME.age       age -d -i KEY -o NAME NAME.age, with the secret key of one of its recipients;
+               where a passphrase was used, KEY is .backup-agent/identity.age and age asks for it
 
 marker.json    which destination this is, and which source each folder beside this one came from
 manifests/     one list per source: JSON lines, one per entry, with size, times, mode and SHA-256,
-               and storedAs where a name could not be kept
+               and storedAs where a name could not be kept; encrypted like a file where it ends in .age
+identity.age   with a passphrase: the secret key of the encrypted files here. Without it they cannot be
+               read, so there is a second copy, identity-spare.age; keep another one elsewhere
 SHA256SUMS     the hashes of the files as they stand here, for stock tools. To check every copy without backup-agent:
                  cd to the folder above this one, then: sha256sum --quiet -c .backup-agent/SHA256SUMS
 stage/         files on their way; removed by the next run

@@ -37,13 +37,15 @@ import { createPriorities } from "../source/priorities.ts";
 import { ReaderThreads } from "../source/reader_threads.ts";
 import type { Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
-import { DestinationLane } from "../strategies/mirror/destination_lane.ts";
+import { encrypts } from "../strategies/mirror/codec/codec.ts";
+import { DestinationLane, type WantedKeys } from "../strategies/mirror/destination_lane.ts";
 import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
+import type { ReadNamedKeys } from "./named_keys.ts";
 import { SourceLists, walkOptions } from "./source_lists.ts";
 
 export interface RunDeps {
@@ -54,6 +56,8 @@ export interface RunDeps {
   hostId: string;
   /** Processor cores of this machine. */
   processors: number;
+  /** The secrets that jobs name. */
+  readKeys: ReadNamedKeys;
 }
 
 interface Context {
@@ -90,6 +94,7 @@ export class RunContext {
 
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
     checkPatterns(task.options);
+    const { keys, warnings } = await this.#readKeys(task);
     this.#start(task);
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
     this.#refuseTakenNames(task, results);
@@ -99,9 +104,10 @@ export class RunContext {
     );
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
     const prepared = await Promise.all(
-      results.map((one) => this.#open(task, one, readable, deadlineMs, signal)),
+      results.map((one) => this.#open(task, one, readable, deadlineMs, keys, signal)),
     );
     warnSharedDisks(results, prepared);
+    prepared[0]?.warnings.unshift(...warnings);
     // Somebody took a name since we looked: nothing is copied anywhere.
     const usage = prepared.find((one) => one.error?.code === "usage")?.error;
     if (usage !== undefined) {
@@ -113,6 +119,7 @@ export class RunContext {
   /** Beside the agent that has prepared the run. What cannot take part is out by name, and another agent may do better. */
   async join(task: JoinTask, { signal }: Context): Promise<JoinResult> {
     const specs = task.destinations.map(({ spec }) => spec);
+    const { keys, warnings } = await this.#readKeys(task);
     this.#start({ ...task, destinations: specs });
     const { results } = await this.#compareAll(task.sources, specs);
     const wanted = task.sources.map((source) => this.#wanted(source));
@@ -129,14 +136,14 @@ export class RunContext {
           createdAt: new Date(this.#deps.clock.nowMs()).toISOString(),
           expectedId: destinationId,
           run: { id: task.runId, joins: true },
-        });
+        }, keys);
         this.#opened.set(spec.key, { keys: opened.keys, exists: true });
         this.#deps.known.remember(spec.path, opened.destinationId);
         return {
           destination: spec.key,
           destinationId: opened.destinationId,
           freeBytes: opened.freeBytes,
-          warnings: opened.warnings,
+          warnings: at === 0 ? [...warnings, ...opened.warnings] : opened.warnings,
         };
       } catch (thrown) {
         await this.#drop(spec);
@@ -449,6 +456,7 @@ export class RunContext {
     { spec, inspection, error }: Inspected,
     readable: readonly SourceSpec[],
     deadlineMs: number,
+    keys: WantedKeys,
     signal: AbortSignal,
   ): Promise<PreparedDestination> {
     const prepared: PreparedDestination = { destination: spec.key, warnings: [] };
@@ -466,9 +474,9 @@ export class RunContext {
     for (;;) {
       try {
         if (task.options.dryRun) {
-          return await this.#openForDryRun(spec, inspection, request, prepared);
+          return await this.#openForDryRun(spec, inspection, request, prepared, keys);
         }
-        const opened = await lane.open(request);
+        const opened = await lane.open(request, keys);
         this.#opened.set(spec.key, { keys: opened.keys, exists: true });
         this.#deps.known.remember(spec.path, opened.destinationId);
         return {
@@ -496,15 +504,40 @@ export class RunContext {
     inspection: Inspection,
     request: OpenRequest,
     prepared: PreparedDestination,
+    wanted: WantedKeys,
   ): Promise<PreparedDestination> {
     if (inspection.destinationId !== undefined) {
-      await this.#lanes.get(spec.key)!.attach({ ...request, wanted: [] });
+      await this.#lanes.get(spec.key)!.attach({ ...request, wanted: [] }, wanted);
     }
     const keys = Object.fromEntries(inspection.bindings.map(({ name, key }) => [name, key]));
     this.#opened.set(spec.key, { keys, exists: inspection.destinationId !== undefined });
     return inspection.freeBytes === undefined
       ? prepared
       : { ...prepared, freeBytes: inspection.freeBytes };
+  }
+
+  /** Before anything is opened: a secret that cannot be had is a mistake in the command. */
+  async #readKeys(
+    { sources, options }: PrepareTask | JoinTask,
+  ): Promise<{ keys: WantedKeys; warnings: string[] }> {
+    const read = await this.#deps.readKeys(options.keys ?? {});
+    const encodings = [options, ...sources].flatMap(({ encoding }) =>
+      encoding !== undefined && encrypts(encoding.codec) ? [encoding] : []
+    );
+    let last: Promise<unknown> = Promise.resolve();
+    return {
+      warnings: read.warnings,
+      keys: {
+        given: read.keys,
+        recipients: [...new Set(encodings.flatMap(({ recipients }) => recipients))],
+        encrypts: encodings.length > 0,
+        oneAtATime: <T>(work: () => Promise<T>): Promise<T> => {
+          const next = last.then(work);
+          last = next.catch(() => {});
+          return next;
+        },
+      },
+    };
   }
 
   /** What a name at a destination is bound to; every agent of a mesh says the same of a source. */

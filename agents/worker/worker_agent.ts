@@ -2,11 +2,13 @@
 import type { Clock } from "../../protocol/base/clock.ts";
 import { assertNever } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
+import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { Capability } from "../../protocol/mesh/capability.ts";
 import type { TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
 import { spawnThread } from "../threads/spawn.ts";
+import { namedKeysOf } from "./named_keys.ts";
 import { RunContext } from "./run_context.ts";
 import { RunTable } from "./run_table.ts";
 
@@ -33,6 +35,7 @@ export function createWorker(
     hostId: string;
     /** How threads are started, for tests. */
     spawn?: (role: string) => ReturnType<typeof spawnThread>;
+    secrets?: ReadonlyMap<string, SecretSource>;
   },
 ): Worker {
   const runs = new RunTable(() =>
@@ -41,6 +44,7 @@ export function createWorker(
       ...options,
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,
+      readKeys: namedKeysOf(options.secrets ?? new Map()),
     })
   );
   return {

@@ -9,6 +9,7 @@ import { settingPath } from "../../protocol/cli/settings.ts";
 import { defaultStateDir } from "../../protocol/cli/surroundings.ts";
 import type { CreateEmbedded, EmbeddedRunner } from "./embedded.ts";
 import { createDisplay } from "./create_display.ts";
+import { readKeySources } from "./key_sources.ts";
 import { firstProgress } from "./first_progress.ts";
 import { jobFromSettings } from "./job_from_settings.ts";
 import type { RunDisplay } from "./run_display.ts";
@@ -63,7 +64,7 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       "files under DEST/NAME, NAME being the source's own name. Files gone from the source are kept " +
       "unless --delete is given; --keep-versions keeps what was replaced or deleted, see the command versions.",
     ],
-    options: [...JOB_OPTIONS, "stateDir"],
+    options: [...JOB_OPTIONS, "passphraseFile", "passphraseCommand", "identity", "stateDir"],
     examples: [
       {
         says: "two copies, both verified",
@@ -77,14 +78,15 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       { says: "only look", words: "backup ~/Documents --to /mnt/ssd --dry-run" },
       { says: "a source that starts with a dash", words: "backup --to /mnt/ssd -- -odd-name" },
     ],
-    exitCodes: [0, 1, 2, 3, 4, 10, 11, 130],
+    exitCodes: [0, 1, 2, 3, 4, 10, 11, 12, 130],
     run: (call) => runBackup(call, createEmbedded),
   };
 }
 
 async function runBackup(call: CommandCall, createEmbedded: CreateEmbedded): Promise<number> {
   const { settings, surroundings, clock } = call;
-  const job = jobFromSettings(call.positionals, settings, surroundings);
+  const { names, secrets } = readKeySources(settings, surroundings);
+  const job = jobFromSettings(call.positionals, settings, surroundings, names);
   // Before the first picture is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(
     call.signals,
@@ -98,7 +100,7 @@ async function runBackup(call: CommandCall, createEmbedded: CreateEmbedded): Pro
       ? defaultStateDir(surroundings)
       : settingPath(stateSetting.value, stateSetting, surroundings);
     const log = settings.get("verbose").value ? logTo(display) : warningsTo(display);
-    const embedded = await createEmbedded({ stateDir, log });
+    const embedded = await createEmbedded({ stateDir, log, secrets });
     try {
       const running = embedded.run(job, {
         onProgress: display.progress,

@@ -3,6 +3,7 @@
  * the entry module joins the two sides behind it.
  */
 import type { Log } from "../../protocol/base/log.ts";
+import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
 import type { RunProgress, RunReport } from "../../protocol/mesh/run.ts";
 
@@ -28,5 +29,10 @@ export interface EmbeddedRunner {
 }
 
 export type CreateEmbedded = (
-  options: { stateDir: string; log: Log },
+  options: {
+    stateDir: string;
+    log: Log;
+    /** Where the secrets are that jobs name. */
+    secrets: ReadonlyMap<string, SecretSource>;
+  },
 ) => EmbeddedRunner | Promise<EmbeddedRunner>;

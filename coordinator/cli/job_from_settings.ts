@@ -1,7 +1,12 @@
 /** From words and settings to a `JobSpec`. Rule: every mistake that can be seen without touching a disk is found here. */
 import * as v from "valibot";
 import { BackupError } from "../../protocol/base/errors.ts";
-import { type DestinationSpec, JobSpec, type SourceSpec } from "../../protocol/mesh/job.ts";
+import {
+  type DestinationSpec,
+  JobSpec,
+  type KeyNames,
+  type SourceSpec,
+} from "../../protocol/mesh/job.ts";
 import { nearest } from "../../protocol/cli/nearest.ts";
 import { type Setting, settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
@@ -22,6 +27,7 @@ export function jobFromSettings(
   positionals: readonly string[],
   settings: Settings,
   at: Surroundings,
+  keys: KeyNames = {},
   hostId?: string,
 ): JobSpec {
   const get = settings.get;
@@ -30,6 +36,7 @@ export function jobFromSettings(
   const encoding = readEncoding(settings, at, {
     compress: get("compress").value,
     encrypt: get("encrypt").value,
+    hasPassphrase: keys.passphrase !== undefined,
     mayIgnoreRecipients: sources.some((s) => (s.encoding?.recipients.length ?? 0) > 0),
   });
   const isEncoded = encoding !== undefined || sources.some((s) => s.encoding !== undefined);
@@ -58,6 +65,7 @@ export function jobFromSettings(
         excludeCaches: get("excludeCaches").value,
         oneFileSystem: get("oneFileSystem").value,
         ...(encoding === undefined ? {} : { encoding }),
+        ...(Object.keys(keys).length === 0 ? {} : { keys }),
         dryRun: get("dryRun").value,
         deleteGone: get("delete").value,
         deleteAnyway: get("deleteAnyway").value,

@@ -18,6 +18,8 @@ const KEYGEN_HINT = "age-keygen -o KEY makes a pair of keys; keep KEY where the 
 export interface Encodings {
   compress: boolean;
   encrypt: boolean;
+  /** Files go to whoever has it, with or without recipients. */
+  hasPassphrase?: boolean;
   /** Recipients that are of no use here are meant for something else. */
   mayIgnoreRecipients?: boolean;
 }
@@ -49,8 +51,11 @@ export function readEncoding(
     ...single.value.map((key) => publicKey(key, "--recipient")),
     ...files.value.flatMap((file) => readKeys(file, settingPath(file, files, at), at)),
   ];
-  if (recipients.length === 0) {
-    throw usage("--encrypt needs to know for whom", `Add --recipient age1…; ${KEYGEN_HINT}`);
+  if (recipients.length === 0 && wanted?.hasPassphrase !== true) {
+    throw usage(
+      "--encrypt needs to know for whom",
+      `Add --passphrase-file FILE, or --recipient age1…; ${KEYGEN_HINT}`,
+    );
   }
   return { codec: compress ? "zst.age" : "age", recipients: [...new Set(recipients)] };
 }

@@ -19,13 +19,13 @@ export interface Outcome {
 
 export interface Verdict {
   readonly state: Extract<RunState, "completed" | "partial" | "failed" | "cancelled">;
-  readonly exitCode: 0 | 1 | 3 | 4 | 10 | 11 | 130;
+  readonly exitCode: 0 | 1 | 3 | 4 | 10 | 11 | 12 | 130;
 }
 
 /**
  * 0 all verified · 1 no source could be read or no destination verified · 3 some source unreadable, the rest safe ·
- * 4 some destinations verified, some not · 10 a destination missing or changed · 11 one in use · 130 cancelled. When
- * several apply: 130, 10, 11, 1, 4, 3. A run was cancelled when it cut a destination short. In a dry run,
+ * 4 some destinations verified, some not · 10 a destination missing or changed · 11 one in use · 12 a key or passphrase
+ * missing or wrong · 130 cancelled. When several apply: 130, 12, 10, 11, 1, 4, 3. A run was cancelled when it cut a destination short. In a dry run,
  * planned counts as verified.
  */
 export function verdict(outcome: Outcome): Verdict {
@@ -42,6 +42,7 @@ export function verdict(outcome: Outcome): Verdict {
 
   function exitCode(): Verdict["exitCode"] {
     const codes = new Set(destinations.map((d) => d.errorCode));
+    if (codes.has("wrong_key")) return 12;
     if (codes.has("destination_missing") || codes.has("destination_changed")) return 10;
     if (codes.has("destination_busy")) return 11;
     if (isNothingSafe) return 1;

@@ -9,6 +9,7 @@ const C: DestinationOutcome = { state: "cancelled" };
 const missing: DestinationOutcome = { state: "failed", errorCode: "destination_missing" };
 const changed: DestinationOutcome = { state: "failed", errorCode: "destination_changed" };
 const busy: DestinationOutcome = { state: "failed", errorCode: "destination_busy" };
+const locked: DestinationOutcome = { state: "failed", errorCode: "wrong_key" };
 const P: DestinationOutcome = { state: "planned" };
 
 const TABLE: readonly [string, SourceOutcome[], DestinationOutcome[], string, number][] = [
@@ -26,6 +27,7 @@ const TABLE: readonly [string, SourceOutcome[], DestinationOutcome[], string, nu
   ["a destination was busy and the other is verified", ["read"], [V, busy], "partial", 11],
   ["one was busy and one was missing", ["read"], [busy, missing], "failed", 10],
   ["one was busy and one failed", ["read"], [busy, F], "failed", 11],
+  ["a key was wrong and one was missing", ["read"], [locked, missing], "failed", 12],
   ["it was cancelled, and one was missing", ["read"], [C, missing], "cancelled", 130],
   ["it was cancelled when one was verified", ["read"], [V, C], "cancelled", 130],
 ];
@@ -36,8 +38,8 @@ for (const [title, sources, destinations, state, exitCode] of TABLE) {
   });
 }
 
-Deno.test("verdict: over all combinations, precedence is 130, 10, 11, 1, 4, 3, 0 and completed means 0", () => {
-  const all = [V, F, C, missing, changed, busy, P];
+Deno.test("verdict: over all combinations, precedence is 130, 12, 10, 11, 1, 4, 3, 0 and completed means 0", () => {
+  const all = [V, F, C, missing, changed, busy, locked, P];
   let seen = 0;
   for (const s1 of SOURCES) {
     for (const s2 of SOURCES) {
@@ -49,6 +51,8 @@ Deno.test("verdict: over all combinations, precedence is 130, 10, 11, 1, 4, 3, 0
           const good = both.filter((d) => d === V || d === P).length;
           const expected = both.includes(C)
             ? 130
+            : both.includes(locked)
+            ? 12
             : both.includes(missing) || both.includes(changed)
             ? 10
             : both.includes(busy)
@@ -63,11 +67,11 @@ Deno.test("verdict: over all combinations, precedence is 130, 10, 11, 1, 4, 3, 0
           assert.equal(exitCode, expected);
           assert.equal(state === "completed", exitCode === 0);
           assert.equal(state === "cancelled", exitCode === 130);
-          if (state === "failed") assert.ok([1, 10, 11].includes(exitCode));
-          if (state === "partial") assert.ok(good > 0 && [3, 4, 10, 11].includes(exitCode));
+          if (state === "failed") assert.ok([1, 10, 11, 12].includes(exitCode));
+          if (state === "partial") assert.ok(good > 0 && [3, 4, 10, 11, 12].includes(exitCode));
         }
       }
     }
   }
-  assert.equal(seen, 9 * 49);
+  assert.equal(seen, 9 * 64);
 });

@@ -186,7 +186,7 @@ export const OPTIONS = {
     flag: "encrypt",
     schema: switchValue,
     defaultValue: false,
-    help: "Store files as NAME.age for the given recipients; names stay readable",
+    help: "Store files as NAME.age, for a passphrase or recipients; names stay readable",
   }),
   recipient: option<string[]>({
     flag: "recipient",
@@ -211,6 +211,20 @@ export const OPTIONS = {
     schema: listOf(textValue),
     defaultValue: [],
     help: "File with the secret key of encrypted copies, as age-keygen -o writes it",
+  }),
+  passphraseFile: option<string | undefined>({
+    flag: "passphrase-file",
+    placeholder: "FILE",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "File with the passphrase of encrypted copies; or set BACKUP_AGENT_PASSPHRASE",
+  }),
+  passphraseCommand: option<string | undefined>({
+    flag: "passphrase-command",
+    placeholder: "COMMAND",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "Shell command that prints the passphrase, such as that of a password manager",
   }),
   mhl: option<boolean>({
     flag: "mhl",

@@ -10,10 +10,22 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 /** How files are stored, when not as they are: compressed by zstd, encrypted by age. */
 export const Encoding = v.object({
   codec: v.picklist(["zst", "age", "zst.age"]),
-  /** Public keys, `age1…`, of everyone who may read the copies; none where nothing is encrypted. */
+  /** Public keys, `age1…`, of everyone who may read the copies, beside whoever has the passphrase. */
   recipients: v.array(nonEmpty),
 });
 export type Encoding = v.InferOutput<typeof Encoding>;
+
+/** A secret that the agent knows by this name from its own configuration. */
+const secretName = v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,63}$/));
+
+/** What opens encrypted copies and lists. Names only: an agent that does not know one refuses the task. */
+export const KeyNames = v.object({
+  /** Wraps the identity of each destination, to which files are encrypted too. */
+  passphrase: v.exactOptional(secretName),
+  /** Files of secret keys. */
+  identities: v.exactOptional(v.array(secretName)),
+});
+export type KeyNames = v.InferOutput<typeof KeyNames>;
 
 /**
  * One directory to keep copies of. `path` is absolute on the host that owns it, or relative to the agent's root with
@@ -71,6 +83,7 @@ export const MirrorOptions = v.object({
   excludeCaches: v.boolean(),
   oneFileSystem: v.boolean(),
   encoding: v.exactOptional(Encoding),
+  keys: v.exactOptional(KeyNames),
   dryRun: v.boolean(),
   /** Remove from a destination, after its verification, what the source does not have any more. Absent: no. */
   deleteGone: v.exactOptional(v.boolean()),

@@ -47,6 +47,8 @@ export interface EngineRun {
   /** The port of everything that is not a destination. */
   posix: Posix;
   options?: Partial<MirrorOptions>;
+  /** Secret keys, as if files of them had been named. */
+  identities?: string[];
 }
 
 export interface EngineOutcome {
@@ -95,6 +97,7 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
     },
     known: run.known ?? NOTHING_KNOWN,
     hostId: "host-of-tests",
+    readKeys: () => Promise.resolve({ keys: { identities: run.identities ?? [] }, warnings: [] }),
     processors: 1,
   });
   const signal = run.signal ?? new AbortController().signal;

@@ -13,9 +13,12 @@ import { BATCH_FILES_MAX, type FanOutReader } from "../../source/fan_out_reader.
 import { SLOT_BYTES } from "../../source/slot_pool.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
+import { encrypts } from "./codec/codec.ts";
+import { listRecipients, type OpenedKeys } from "./destination_keys.ts";
 import { LaneRun, type LaneRunInput } from "./lane_run.ts";
 import type { LaneTaskShare } from "./lane_task.ts";
-import type { LaneThreadStart, Opened, OpenRequest } from "./lane_thread.ts";
+import type { KeysRequest, LaneThreadStart, Opened, OpenRequest } from "./lane_thread.ts";
+import type { GivenKeys } from "./read_keys.ts";
 import type { SourceProblems } from "./source_problems.ts";
 
 export interface LaneDeps {
@@ -29,6 +32,17 @@ export interface LaneDeps {
   workersStart: number;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
   cpuBusyFraction: () => number | undefined;
+}
+
+/** The keys of one run, as far as they are the same at all its destinations. */
+export interface WantedKeys {
+  given: GivenKeys;
+  /** Public keys that were named. */
+  recipients: readonly string[];
+  /** Files are encrypted in this run. */
+  encrypts: boolean;
+  /** What takes 256 MiB happens at one destination after the other. */
+  oneAtATime<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** Failures that a destination which is gone would show. */
@@ -52,6 +66,8 @@ export class DestinationLane {
   #fatal: BackupError | undefined;
   #checkedAtMs = -Infinity;
   #openRequest: OpenRequest | undefined;
+  /** Public key of whoever has the passphrase of this destination. */
+  #recipient: string | undefined;
 
   constructor(deps: LaneDeps, spec: DestinationSpec, options: MirrorOptions) {
     this.#deps = deps;
@@ -102,18 +118,48 @@ export class DestinationLane {
     return this.#control.call("inspect", names);
   }
 
-  /** Opens, locks and binds; once per run. */
-  async open(request: OpenRequest): Promise<Opened> {
+  /** Opens, locks and binds; once per run. Nothing is written where keys are missing. */
+  async open(request: OpenRequest, wanted: WantedKeys): Promise<Opened> {
+    const found = await this.#keysAt(wanted);
     const opened = await this.#control.call<Opened>("open", request);
+    const { passphrase } = wanted.given;
+    let { identities, recipient } = found;
+    // Whoever joins finds what the agent that has prepared the run has made.
+    const isHome = request.run?.joins !== true;
+    if (isHome && recipient !== undefined) {
+      await this.#control.callFlush("completeIdentity", undefined);
+    } else if (isHome && passphrase !== undefined && wanted.encrypts) {
+      const made = await wanted.oneAtATime(() =>
+        this.#control.callFlush<{ secret: string; recipient: string }>("makeIdentity", passphrase)
+      );
+      identities = [...identities, made.secret];
+      recipient = made.recipient;
+    }
+    this.#recipient = recipient;
+    const all = withRecipient(wanted.recipients, recipient);
+    const recipients = wanted.encrypts ? listRecipients(identities, all) : [];
+    const keys = { identities, recipients };
+    await this.#control.call("useKeys", keys);
     // A further thread must find the same destination, also when the disk was changed in between.
-    this.#openRequest = { ...request, expectedId: opened.destinationId };
-    return opened;
+    this.#openRequest = { ...request, expectedId: opened.destinationId, keys };
+    const warnings = [...opened.warnings, ...found.warnings];
+    if (wanted.encrypts && recipients.length === 0) warnings.push(listsStayReadable(this.spec.key));
+    return { ...opened, warnings };
   }
 
   /** For a dry run: opens what exists without taking the lock. */
-  async attach(request: OpenRequest): Promise<void> {
-    await this.#control.call("attach", request);
-    this.#openRequest = request;
+  async attach(request: OpenRequest, wanted: WantedKeys): Promise<void> {
+    const { identities, recipient } = await this.#keysAt(wanted);
+    this.#recipient = recipient;
+    this.#openRequest = { ...request, keys: { identities, recipients: [] } };
+    await this.#control.call("attach", this.#openRequest);
+  }
+
+  /** What opens what is here already. A passphrase takes a second, and as much memory as a run. */
+  #keysAt({ given, oneAtATime }: WantedKeys): Promise<OpenedKeys> {
+    const request: KeysRequest = { given, needsLists: true };
+    const ask = () => this.#control.callFlush<OpenedKeys>("keysAt", request);
+    return given.passphrase === undefined ? ask() : oneAtATime(ask);
   }
 
   get error(): BackupError | undefined {
@@ -133,7 +179,7 @@ export class DestinationLane {
     sourceProblems: SourceProblems,
   ): { report: Promise<LaneReport>; progress(): LaneProgress } {
     const at = this.#runs.length;
-    const run = new LaneRun(input, {
+    const run = new LaneRun({ ...input, options: this.#forHere(input.options) }, {
       clock: this.#deps.clock,
       control: () => this.#control,
       announce: async (share) => {
@@ -166,6 +212,14 @@ export class DestinationLane {
         gauges: this.#gauges(),
       }),
     };
+  }
+
+  /** Files go also to whoever has the passphrase of this destination. */
+  #forHere(options: MirrorOptions): MirrorOptions {
+    const { encoding } = options;
+    if (encoding === undefined || !encrypts(encoding.codec)) return options;
+    const recipients = withRecipient(encoding.recipients, this.#recipient);
+    return { ...options, encoding: { ...encoding, recipients } };
   }
 
   /** After all tasks: the checksums of everything that is here. */
@@ -275,4 +329,13 @@ export class DestinationLane {
     this.#deps.watch.remove(thread);
     thread.close();
   }
+}
+
+function withRecipient(keys: readonly string[], own: string | undefined): string[] {
+  return [...new Set(own === undefined ? keys : [...keys, own])];
+}
+
+function listsStayReadable(destination: string): string {
+  return `The lists at ${destination} (names, sizes, times, SHA-256 of contents) stay readable: ` +
+    "with a passphrase, or --identity beside --recipient, they are encrypted too";
 }

@@ -22,16 +22,17 @@ export function contentOf(path: string, codec: Codec, sizeBytes?: number): strin
   return new TextDecoder().decode(transformed(decoder, fs.readFileSync(path)));
 }
 
-/** The lines of the one manifest that the copy has. */
+/** The lines of the one manifest that the copy has, encrypted to `me` or not. */
 export function manifestOf(destination: string): ManifestEntry[] {
   const folder = join(destination, ".backup-agent/manifests");
-  const [name] = fs.readdirSync(folder).filter((one) => one.endsWith(".jsonl"));
+  const [name, ...more] = fs.readdirSync(folder).filter((one) => /\.jsonl(\.age)?$/.test(one));
+  assert.deepEqual(more, [], "there is one list");
   return linesOf(join(folder, name!));
 }
 
 function linesOf(list: string): ManifestEntry[] {
-  return fs.readFileSync(list, "utf8").trim().split("\n").slice(1, -1)
-    .map((line) => JSON.parse(line) as ManifestEntry);
+  const text = list.endsWith(".age") ? contentOf(list, "age") : fs.readFileSync(list, "utf8");
+  return text.trim().split("\n").slice(1, -1).map((line) => JSON.parse(line) as ManifestEntry);
 }
 
 /**

@@ -20,9 +20,10 @@ import {
 } from "../../../tests/support/tree_state.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import type { Codec } from "./codec/codec.ts";
-import { encodingOf, formsAt, recordedCopy } from "./encoded_copy_suite.ts";
+import { encodingOf, formsAt, me, recordedCopy } from "./encoded_copy_suite.ts";
 
-type Form = Codec | "plain";
+/** `sealed` is `age` with the list encrypted too, as it is where a key to it is given. */
+type Form = Codec | "plain" | "sealed";
 
 /** What stood before, what the cut run makes, and what the run after it makes. */
 interface Scenario {
@@ -45,7 +46,8 @@ async function run(
     runId,
     source,
     destinations: [{ path: destination, posix: faulty.posix }],
-    options: form === "plain" ? {} : { encoding: encodingOf(form) },
+    options: form === "plain" ? {} : { encoding: encodingOf(form === "sealed" ? "age" : form) },
+    ...(form === "plain" || form === "sealed" ? { identities: [me.secretText()] } : {}),
   });
   ended.catch(() => {});
   await Promise.race([ended, faulty.crashed]);
@@ -124,10 +126,15 @@ function cutPowerEverywhere({ before, during, after }: Scenario): Promise<number
       assertNothingTorn(destination, first, second, point);
       await run(source, destination, "run-9", after, faultyPosix(posix));
       assertComplete(destination, second, first, `${point}, then another run`);
+      assert.equal(hasSealedList(destination), after === "sealed", point);
       fs.rmSync(destination, { recursive: true });
     }
     return cuts.length;
   });
+}
+
+function hasSealedList(destination: string): boolean {
+  return fs.readdirSync(join(destination, ".backup-agent/manifests")).includes("s1.jsonl.age");
 }
 
 const SCENARIOS: Scenario[] = [
@@ -136,6 +143,8 @@ const SCENARIOS: Scenario[] = [
   { before: "plain", during: "zst", after: "plain" },
   { before: "zst.age", during: "plain", after: "plain" },
   { before: "zst", during: "age", after: "zst" },
+  { before: "plain", during: "sealed", after: "sealed" },
+  { before: "sealed", during: "plain", after: "plain" },
 ];
 
 for (const { before, during, after } of SCENARIOS) {

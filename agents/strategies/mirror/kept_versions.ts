@@ -3,8 +3,9 @@ import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
-import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
-import { readIdentities } from "./restore/read_identities.ts";
+import type { OpenedKeys } from "./destination_keys.ts";
+import type { KeysRequest, LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import { type KeySources, readKeys } from "./read_keys.ts";
 import type { RestoredVersion, RestoreVersion } from "./version_restore.ts";
 import type { FindVersions, FoundVersions } from "./version_search.ts";
 
@@ -13,6 +14,8 @@ export interface VersionsWhere extends FindVersions {
   destination: string;
   /** How long one disk operation may take. */
   timeoutMs: number;
+  /** Where the secrets are for what is encrypted. */
+  keys?: KeySources;
   signal: AbortSignal;
   clock: Clock;
 }
@@ -28,28 +31,32 @@ export function findKeptVersions(
 
 /** @throws {BackupError} `not_found`, `damaged`, `wrong_key`, `rejected` when the target is there already */
 export async function restoreKeptVersion(
-  where: VersionsWhere & { time: string; target: string; identityFiles: readonly string[] },
+  where: VersionsWhere & { time: string; target: string },
   spawn: (role: string) => Worker,
 ): Promise<RestoredVersion & { warnings: string[] }> {
   const { asked, absolute, time, target } = where;
-  const { identities, warnings } = await readIdentities(where.identityFiles);
-  const request: RestoreVersion = {
-    asked,
-    absolute,
-    time,
-    target,
-    identities: identities.map((identity) => identity.secretText()),
-  };
-  const restored = await atDestination<RestoredVersion>(where, spawn, "restoreVersion", request);
+  const request: RestoreVersion = { asked, absolute, time, target };
+  const warnings: string[] = [];
+  const onWarning = (text: string) => warnings.push(text);
+  const restored = await atDestination<RestoredVersion>(
+    where,
+    spawn,
+    "restoreVersion",
+    request,
+    onWarning,
+  );
   return { ...restored, warnings };
 }
 
 async function atDestination<R>(
-  { destination, timeoutMs, signal, clock }: VersionsWhere,
+  { destination, timeoutMs, keys, signal, clock }: VersionsWhere,
   spawn: (role: string) => Worker,
   method: string,
   request: unknown,
+  onWarning: (text: string) => void = () => {},
 ): Promise<R> {
+  const { keys: given, warnings } = await readKeys(keys ?? {});
+  warnings.forEach(onWarning);
   const watch = new ThreadWatch(clock, timeoutMs);
   const start: LaneThreadStart = {
     path: destination,
@@ -61,7 +68,13 @@ async function atDestination<R>(
   const cancel = () => thread.cancel();
   signal.addEventListener("abort", cancel, { once: true });
   try {
+    const opened = await thread.callFlush<OpenedKeys>(
+      "keysAt",
+      { given, needsLists: false } satisfies KeysRequest,
+    );
+    opened.warnings.forEach(onWarning);
     const open: OpenRequest = {
+      keys: { identities: opened.identities, recipients: [] },
       wanted: [],
       holder: "",
       createdAt: new Date(clock.nowMs()).toISOString(),

@@ -19,7 +19,7 @@ import {
   openDestination,
   type WantedBinding,
 } from "../../destinations/local_destination.ts";
-import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
+import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE, OWN_DIRECTORY } from "../../destinations/layout.ts";
 import { createNameProbe } from "../../destinations/name_probe.ts";
 import type { RunMembership } from "../../destinations/run_lock.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
@@ -31,6 +31,15 @@ import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
 import { STATUS_FAILED } from "./entry_status.ts";
 import type { Deleted, Gone } from "./deletion.ts";
+import {
+  completeIdentity,
+  identityWarnings,
+  keysAt,
+  type KeyTexts,
+  listKeysOf,
+  makeIdentity,
+  type OpenedKeys,
+} from "./destination_keys.ts";
 import { FileVerifier } from "./file_verifier.ts";
 import { foldedClashes } from "./folded_names.ts";
 import { countedLines } from "./deletion_measure.ts";
@@ -45,12 +54,19 @@ import {
   type WriteItem,
 } from "./lane_writer.ts";
 import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
-import { type CopyDestination, NO_LIST_KEYS } from "./list_keys.ts";
+import {
+  type CopyDestination,
+  dropShadowed,
+  isSealedAlike,
+  type ListKeys,
+  NO_LIST_KEYS,
+} from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { manifestName, updateManifest } from "./manifest_update.ts";
 import { writeGeneration } from "./mhl/write_generation.ts";
 import { removeStrays, retireOldForms } from "./old_forms.ts";
+import type { GivenKeys } from "./read_keys.ts";
 import { DONE_PREFIX, recover } from "./recovery.ts";
 import { repairMethods } from "./repair_thread.ts";
 import {
@@ -61,6 +77,7 @@ import {
   type StoredResult,
   type StoredTotals,
 } from "./stored_copy.ts";
+import { checkSums, countSums, type SumsCheck, type SumsTotals } from "./stored_sums.ts";
 import { removeTree } from "./tree_removal.ts";
 import { fileBytesMax, forbiddenName, unholdableRows } from "./unholdable_rows.ts";
 import {
@@ -80,8 +97,16 @@ export interface LaneThreadStart {
   limitBytesPerSecond: number;
 }
 
+export interface KeysRequest {
+  given: GivenKeys;
+  /** Every list at the destination must be readable with them. */
+  needsLists: boolean;
+}
+
 export interface OpenRequest {
   wanted: WantedBinding[];
+  /** Of encrypted lists; none: they can be neither read nor written. */
+  keys?: KeyTexts;
   /** For the person who finds the destination locked. */
   holder: string;
   createdAt: string;
@@ -124,7 +149,11 @@ export function openLaneThread(
   const lane = new LaneThread(posix, start, cells, clock, identity);
   return {
     inspect: (names: string[]): Inspection => lane.inspect(names),
+    keysAt: (request: KeysRequest): OpenedKeys => lane.keysAt(request),
     open: (request: OpenRequest): Opened => lane.open(request),
+    makeIdentity: (passphrase: string) => lane.makeIdentity(passphrase),
+    completeIdentity: (): void => lane.completeIdentity(),
+    useKeys: (keys: KeyTexts): void => lane.useKeys(keys),
     attach: (request: OpenRequest): void => lane.attach(request),
     addTask: (share: LaneTaskShare): void => lane.addTask(share),
     compare: (request: CompareRequest): Diffed => lane.compare(request),
@@ -193,6 +222,10 @@ export function openLaneThread(
     countStored: ({ name, key }: { name: string; key: string }): StoredTotals =>
       countStored(posix, lane.destination, key, name, () => Atomics.add(cells.operations, 0, 1)),
     checkStored: (check: StoredCheck): StoredResult => lane.checkStored(check),
+    countSums: (name: string): SumsTotals => countSums(posix, lane.destination, name),
+    checkSums: (check: SumsCheck): StoredResult =>
+      checkSums(posix, lane.destination, lane.verifier, cells, check),
+    identityWarnings: (): string[] => lane.identityWarnings(),
     stampVerified: (request: Parameters<typeof stampVerified>[2]): void =>
       stampVerified(posix, lane.destination, request, () => Atomics.add(cells.operations, 0, 1)),
     ...repairMethods(posix, () => lane.destination, lane.verifier, cells, identity.uid),
@@ -247,7 +280,7 @@ class LaneThread {
   readonly #pacer: ReturnType<typeof createPacer>;
   readonly #identity: { uid: number; gid: number };
   readonly #tasks = new Map<string, LaneTask>();
-  #destination: (CopyDestination & { close(): void }) | undefined;
+  #destination: (CopyDestination & { keys: ListKeys; close(): void }) | undefined;
   #writer: LaneWriter | undefined;
   #capabilities: Capabilities | undefined;
 
@@ -311,6 +344,34 @@ class LaneThread {
     return inspect(this.#posix, this.#path, names);
   }
 
+  /** Before the destination is open. */
+  keysAt({ given, needsLists }: KeysRequest): OpenedKeys {
+    this.#tick();
+    return keysAt(this.#posix, this.#path, given, needsLists);
+  }
+
+  makeIdentity(passphrase: string): { secret: string; recipient: string } {
+    this.#tick();
+    const { own, display } = this.destination;
+    return makeIdentity(this.#posix, own, `${display}/${OWN_DIRECTORY}`, passphrase);
+  }
+
+  identityWarnings(): string[] {
+    this.#tick();
+    const { own, display } = this.destination;
+    return identityWarnings(this.#posix, own, `${display}/${OWN_DIRECTORY}`);
+  }
+
+  completeIdentity(): void {
+    this.#tick();
+    const { own, display } = this.destination;
+    completeIdentity(this.#posix, own, `${display}/${OWN_DIRECTORY}`);
+  }
+
+  useKeys(keys: KeyTexts): void {
+    if (this.#destination !== undefined) this.#destination.keys = listKeysOf(keys);
+  }
+
   open(request: OpenRequest): Opened {
     this.#tick();
     this.#use(
@@ -324,6 +385,7 @@ class LaneThread {
         request.expectedId,
         request.run,
       ),
+      request.keys,
     );
     const { marker, fileSystem, warnings } = this.destination;
     // Only a backup asks for names, and only a backup needs to know what can be kept.
@@ -354,6 +416,7 @@ class LaneThread {
         true,
         request.expectedId,
       ),
+      request.keys,
     );
   }
 
@@ -370,8 +433,12 @@ class LaneThread {
     const display = `${destination.display}/.backup-agent/manifests/${name}`;
     const history = this.history(request.task, request.dryRun);
     // It may take lines out of the manifest.
-    if (!request.dryRun) history.endInterruptedDeletion();
+    if (!request.dryRun) {
+      dropShadowed(this.#posix, destination.manifests, name);
+      history.endInterruptedDeletion();
+    }
     const old = openManifest(this.#posix, destination.manifests, name, display, destination.keys);
+    const isAlike = old === undefined || isSealedAlike(old, destination.keys);
     const recorded = request.deletesGone === true ? countedLines(old) : undefined;
     try {
       const recovered = request.dryRun ? { journal: new Map() } : recover(
@@ -419,6 +486,7 @@ class LaneThread {
         : history.measure(recorded.files());
       return {
         ...result,
+        manifestStands: result.manifestStands && isAlike,
         isFresh,
         warnings,
         problems,
@@ -662,12 +730,15 @@ class LaneThread {
     this.#destination = undefined;
   }
 
-  #use(destination: OpenDestination & { close(): void }): void {
+  #use(destination: OpenDestination & { close(): void }, keys: KeyTexts | undefined): void {
     if (Atomics.load(this.#cells.fenced, 0) !== 0) {
       destination.close();
       throw new BackupError("deadline", "The thread was given up");
     }
-    this.#destination = { ...destination, keys: NO_LIST_KEYS };
+    this.#destination = {
+      ...destination,
+      keys: keys === undefined ? NO_LIST_KEYS : listKeysOf(keys),
+    };
     this.#writer = new LaneWriter(
       this.#posix,
       destination,

@@ -68,6 +68,22 @@ export function removeList(
   return 0;
 }
 
+/** After a crash the readable form may lie beside the encrypted one, which is the list: it tells what it should not. */
+export function dropShadowed(posix: Posix, at: DirectoryHandle, name: string): void {
+  if (standingName(posix, at, name) === name) return;
+  if (posix.unlink(at, cName(name)) >= 0) posix.flushDirectory(at);
+}
+
+/** The list that stands is in the form, and for those, that a new one would be. */
+export function isSealedAlike(
+  list: { header: { sealedFor?: string[] }; isSealed: boolean },
+  { recipients }: ListKeys,
+): boolean {
+  const now = recipients.map(({ text }) => text).sort().join();
+  return list.isSealed === (recipients.length > 0) &&
+    [...list.header.sealedFor ?? []].sort().join() === now;
+}
+
 /** What becomes of the text of a new list on its way to the disk; undefined: nothing. */
 export function sealFor({ recipients }: ListKeys): ByteTransform | undefined {
   if (recipients.length === 0) return undefined;

@@ -31,7 +31,10 @@ export class NewList {
     posix.unlink(at, this.#temporary);
     this.#fd = posix.createFile(at, this.#temporary);
     if (this.#fd < 0) throw posixError(this.#fd, "create", display);
-    this.#writer = new ManifestWriter(posix, this.#fd, display, header, sealFor(keys));
+    const { sealedFor: _, ...facts } = header;
+    const sealedFor = keys.recipients.map((recipient) => recipient.text);
+    const own = sealedFor.length === 0 ? facts : { ...facts, sealedFor };
+    this.#writer = new ManifestWriter(posix, this.#fd, display, own, sealFor(keys));
   }
 
   add(line: string): void {

@@ -31,6 +31,8 @@ export interface ManifestHeader {
   createdAt: string;
   /** Of a list of earlier versions: the name of the dated folder they are in. */
   versionsAt?: string;
+  /** Of an encrypted list: the public keys it is encrypted to, so that whoever replaces it can do the same. */
+  sealedFor?: string[];
 }
 
 /** One entry's line; what it says is parsed when it is asked for, since most lines are only compared as they are. */
@@ -56,6 +58,14 @@ export class ManifestLine {
   }
 }
 
+export interface OpenList {
+  header: ManifestHeader;
+  /** It lies there encrypted. */
+  isSealed: boolean;
+  lines: Iterator<ManifestLine>;
+  close(): void;
+}
+
 /**
  * Reads a manifest line by line, encrypted or not. `undefined` when there is none.
  * @throws {BackupError} `damaged`, `newer_version`, `wrong_key`
@@ -66,7 +76,7 @@ export function openManifest(
   name: string,
   display: string,
   keys: ListKeys,
-): { header: ManifestHeader; lines: Iterator<ManifestLine>; close(): void } | undefined {
+): OpenList | undefined {
   let fd = posix.openRead(at, cName(sealedName(name)));
   const isSealed = fd !== -ENOENT;
   if (!isSealed) fd = posix.openRead(at, cName(name));
@@ -91,7 +101,7 @@ export function openManifest(
         { path: display, hint: "Use that version or a later one" },
       );
     }
-    return { header, lines: entries(raw, display, close), close };
+    return { header, isSealed, lines: entries(raw, display, close), close };
   } catch (thrown) {
     close();
     throw thrown;

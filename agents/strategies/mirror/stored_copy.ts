@@ -12,6 +12,7 @@ import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
+import { parseRecipient } from "./codec/age_keys.ts";
 import { writeWhole } from "./list_writer.ts";
 import { openManifest } from "./manifest_file.ts";
 import { linesOf } from "./version_lists.ts";
@@ -302,7 +303,14 @@ export function stampVerified(
   const sound = new Uint8Array(request.sound);
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  const { manifests: at, keys } = destination;
+  const { manifests: at } = destination;
+  // As it was: whoever checks a copy does not change who may read its list.
+  const recipients = (manifest.header.sealedFor ?? []).map(parseRecipient);
+  const keys = { ...destination.keys, recipients };
+  if (manifest.isSealed && recipients.length === 0) {
+    manifest.close();
+    return;
+  }
   writeWhole({ posix, at, name, display, keys }, manifest.header, (add) => {
     let line = 0;
     for (const { text, entry } of linesOf(manifest)) {

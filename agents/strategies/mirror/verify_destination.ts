@@ -8,7 +8,7 @@ import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
-import type { LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import type { KeysRequest, LaneThreadStart, OpenRequest } from "./lane_thread.ts";
 import {
   openOthers,
   repairCopy,
@@ -17,6 +17,9 @@ import {
   type RepairOther,
   type RepairOutcome,
 } from "./repair_destination.ts";
+import type { KeyTexts, OpenedKeys } from "./destination_keys.ts";
+import { type GivenKeys, type KeySources, readKeys } from "./read_keys.ts";
+import type { SumsCheck, SumsTotals } from "./stored_sums.ts";
 import { checkVersionsOf, countAllVersions } from "./verify_versions.ts";
 import type { StoredCheck, StoredResult, StoredTotals } from "./stored_copy.ts";
 
@@ -27,6 +30,8 @@ export interface VerifyOptions {
   names: readonly string[];
   /** Other destinations, absolute, that damaged and missing files are taken from, in this order; none: only look. */
   repairFrom?: readonly string[];
+  /** Where the secrets are for lists that are encrypted. */
+  keys?: KeySources;
   /** How long one disk operation may take. */
   timeoutMs: number;
   /** How long a destination that another run uses is waited for. */
@@ -81,6 +86,7 @@ export async function verifyDestination(
   const cancel = () => opened().forEach((thread) => thread.cancel());
   signal.addEventListener("abort", cancel, { once: true });
   try {
+    const { keys, warnings } = await readKeys(options.keys ?? {});
     const start: LaneThreadStart = {
       path: options.path,
       slots: new SharedArrayBuffer(8),
@@ -96,7 +102,9 @@ export async function verifyDestination(
       watch.add(thread, path);
       others.push({ path, thread });
     }
-    return await verifyOpened(options, threads, others);
+    const outcome = await verifyOpened(options, threads, others, keys);
+    if (warnings.length > 0) outcome.warnings = [...warnings, ...outcome.warnings ?? []];
+    return outcome;
   } catch (thrown) {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
     throw thrown;
@@ -111,6 +119,7 @@ async function verifyOpened(
   options: VerifyOptions,
   threads: ThreadClient[],
   repairOthers: readonly RepairOther[],
+  given: GivenKeys,
 ): Promise<VerifyOutcome> {
   const { path, clock } = options;
   const repairs = repairOthers.length > 0;
@@ -124,7 +133,12 @@ async function verifyOpened(
   }
   // Before the lock: whoever names the wrong folder is told at once.
   await openOthers(repairOthers, inspection.destinationId, openRequest(clock));
-  const isWritable = await openAll(control, others, options);
+  const opened = await control.callFlush<OpenedKeys>(
+    "keysAt",
+    { given, needsLists: false } satisfies KeysRequest,
+  );
+  const keys = { identities: opened.identities, recipients: [] };
+  const isWritable = await openAll(control, others, options, keys);
   const chosen = (await control.call<{ name: string; key: string }[]>("bindings", undefined))
     .filter(({ name }) => options.names.length === 0 || options.names.includes(name));
   for (const name of options.names) {
@@ -141,8 +155,14 @@ async function verifyOpened(
     extra: [],
     recordedOnly: 0,
     unreadable: [],
-    ...(repairs && { repaired: [], warnings: [] }),
+    ...(repairs && { repaired: [] }),
+    warnings: [
+      ...opened.warnings,
+      ...await control.call<string[]>("identityWarnings", undefined),
+    ],
   };
+  /** Copies whose list no key given opens. */
+  const locked: string[] = [];
   let fromDisk = 0;
   let fromCache = 0;
   const total = { files: 0, bytes: 0 };
@@ -154,6 +174,13 @@ async function verifyOpened(
       total.files += counted.files;
       total.bytes += counted.bytes;
     } catch (thrown) {
+      if (asBackupError(thrown).code === "wrong_key") {
+        const sums = await control.call<SumsTotals>("countSums", binding.name);
+        locked.push(binding.name);
+        total.files += sums.files;
+        outcome.warnings!.push(checkedBySums(binding.name, sums, repairs));
+        continue;
+      }
       addUncheckable(outcome, binding.name, thrown);
       if (repairs) outcome.warnings!.push(listNotTaken(binding.name));
     }
@@ -234,7 +261,23 @@ async function verifyOpened(
       });
     }
   }
+  for (const name of locked) {
+    const stopTicks = clock.every(TICK_MS, () => report(name));
+    try {
+      const results = await allEnded(threads.map((thread, part) => {
+        const check = { name, part, parts: threads.length, progress: progress[part]! };
+        return thread.call<StoredResult>("checkSums", check satisfies SumsCheck);
+      }));
+      for (const result of results) addResult(result, outcome);
+    } catch (thrown) {
+      addUncheckable(outcome, name, thrown);
+    } finally {
+      stopTicks();
+    }
+    options.signal.throwIfAborted();
+  }
   for (const { key, name } of chosen) {
+    if (locked.includes(name)) continue;
     const stopTicks = clock.every(TICK_MS, () => report(`${name}, earlier versions`));
     try {
       for (const result of await checkVersionsOf(threads, key, progress)) {
@@ -285,6 +328,13 @@ async function repairOrKeep(job: RepairJob, found: Failures): Promise<RepairOutc
   }
 }
 
+function checkedBySums(name: string, { isStale }: SumsTotals, repairs: boolean): string {
+  const notRepaired = repairs ? ", and nothing of it can be repaired" : "";
+  const stale = isStale ? ". A backup was cut off before it wrote that file anew" : "";
+  return `The list of ${name} is encrypted, and no key is given that opens it: the bytes of its files ` +
+    `were compared with SHA256SUMS, but no links, folders, modes, times or earlier versions${notRepaired}${stale}`;
+}
+
 function listNotTaken(name: string): string {
   return `${name} was not repaired: without its own list nobody knows what belongs there, ` +
     "and the list of another destination may be of another time. Run its backup again";
@@ -327,9 +377,10 @@ async function openAll(
   control: ThreadClient,
   others: ThreadClient[],
   options: VerifyOptions,
+  keys: KeyTexts,
 ): Promise<boolean> {
   const { clock } = options;
-  const request = openRequest(clock);
+  const request = { ...openRequest(clock), keys };
   const deadlineMs = clock.monotonicMs() + options.waitMs;
   let isWritable: boolean | undefined;
   while (isWritable === undefined) {

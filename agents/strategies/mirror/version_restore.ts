@@ -25,7 +25,6 @@ import {
 } from "../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
-import { parseIdentity } from "./codec/age_keys.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 import { lastName } from "./recorded_state.ts";
@@ -43,8 +42,6 @@ export interface RestoreVersion extends FindVersions {
   time: string;
   /** Absolute: a folder that is there, or a new name in one. */
   target: string;
-  /** Secret keys, as text, that encrypted versions may be for; those of the destination's lists are tried too. */
-  identities?: readonly string[];
 }
 
 export interface RestoredVersion {
@@ -140,7 +137,7 @@ function withContent(
   { posix, entry, asked }: Restoring,
   destination: CopyDestination,
   bindingKey: string,
-  { time, identities = [] }: RestoreVersion,
+  { time }: RestoreVersion,
   path: string,
   use: (content: Content) => void,
 ): void {
@@ -148,7 +145,7 @@ function withContent(
   const root = versions < 0 ? versions : posix.openDirectory(versions, cName(time));
   const chain = new PathChain(posix, root);
   try {
-    const keys = [...identities.map(parseIdentity), ...destination.keys.identities];
+    const keys = destination.keys.identities;
     const content = root < 0 ? root : openContent(posix, chain, path, entry, keys);
     if (typeof content === "number") throw posixError(content, "read", `${asked} of ${time}`);
     try {

@@ -44,7 +44,12 @@ function test(name: string, use: (scene: Scene) => Promise<void>, ...tools: stri
         const destination = join(folder, "destination");
         fs.mkdirSync(join(source, "dir"), { recursive: true });
         let runs = 0;
-        const ask = <R>(disk: Partial<Posix>, method: string, argument: unknown): R => {
+        const ask = <R>(
+          disk: Partial<Posix>,
+          method: string,
+          argument: unknown,
+          identities: string[] = [],
+        ): R => {
           const lane = openLaneThread(
             { ...posix, ...disk },
             { path: destination, slots: new SharedArrayBuffer(8), limitBytesPerSecond: 0 },
@@ -53,7 +58,8 @@ function test(name: string, use: (scene: Scene) => Promise<void>, ...tools: stri
             { uid: Deno.uid()!, gid: Deno.gid()! },
           );
           try {
-            lane["attach"]!({ wanted: [], holder: "", createdAt: "" } as never);
+            const keys = { identities, recipients: [] };
+            lane["attach"]!({ wanted: [], holder: "", createdAt: "", keys } as never);
             return lane[method]!(argument as never) as R;
           } finally {
             lane["close"]!(undefined as never);
@@ -87,8 +93,7 @@ function test(name: string, use: (scene: Scene) => Promise<void>, ...tools: stri
               absolute: "/nowhere",
               time: find(path).versions[0]!.time,
               target: join(folder, out),
-              identities: keys,
-            }),
+            }, keys),
         });
       }),
   });

@@ -58,7 +58,13 @@ export function createSubmitCommand(door: MeshDoor): Command {
 async function submit(call: CommandCall, door: MeshDoor): Promise<number> {
   const { settings, surroundings, terminal } = call;
   const link = linkOf(call, door);
-  const job = jobFromSettings(call.positionals, settings, surroundings, door.hostId(link.stateDir));
+  const job = jobFromSettings(
+    call.positionals,
+    settings,
+    surroundings,
+    {},
+    door.hostId(link.stateDir),
+  );
   // Sent again after a lost answer, the key makes sure that it is one run.
   const { runId } = await link.ask(SubmitJob, { job, idempotencyKey: newId("msg") });
   if (settings.get("detach").value) {

@@ -4,6 +4,7 @@ import { inspect } from "node:util";
 import { inScratch } from "../../../../tests/support/small_tree.ts";
 import { runProgram } from "../../../../tests/support/run_program.ts";
 import { findProgram, needs } from "../../../../tests/support/tools.ts";
+import { typed } from "../../../../tests/support/typed_answer.ts";
 import { AgeDecoder, AgeEncoder } from "./age_file.ts";
 import {
   generateIdentity,
@@ -216,28 +217,6 @@ Deno.test(needs("stock age -d -i takes a wrapped identity of ours", "age", "scri
     assertSame(Deno.readFileSync(`${folder}/f`), content);
   });
 });
-
-/** Runs `command` in a terminal of its own and types `answer` whenever it is asked for a passphrase. */
-async function typed(command: string, answer: string): Promise<void> {
-  const child = new Deno.Command(findProgram("script")!, {
-    args: ["-qec", command, "/dev/null"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  const line = new TextEncoder().encode(`${answer}\n`);
-  let shown = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    shown += text;
-    if (/passphrase[^\n]*: ?$/i.test(shown.trimEnd())) {
-      shown = "";
-      await writer.write(line);
-    }
-  }
-  await writer.close().catch(() => {});
-  assert.equal((await child.status).code, 0, shown);
-}
 
 Deno.test("keys are read strictly, and no error repeats a secret", () => {
   const secret = me.secretText();

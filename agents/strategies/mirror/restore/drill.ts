@@ -13,6 +13,7 @@ import {
   type ReportRequest,
 } from "./drill_report.ts";
 import { restoreFrom, type RestoreProgress } from "./restore_run.ts";
+import type { KeySources } from "../read_keys.ts";
 import type { RestoreThreadStart } from "./restore_thread.ts";
 
 export interface DrillOptions {
@@ -23,7 +24,7 @@ export interface DrillOptions {
   /** An existing folder, absolute; a folder of the drill's own is made in it and removed again. */
   scratch: string;
   /** As for a restore. */
-  identityFiles?: readonly string[];
+  keys?: KeySources;
   /** Names that folder. */
   id: string;
   /** To know sources that are on this host; undefined = none are. */
@@ -62,7 +63,7 @@ export async function drill(
       overwrite: false,
       withGone: false,
       dryRun: false,
-      identityFiles: options.identityFiles ?? [],
+      keys: options.keys ?? {},
       drill: { sample: { fraction: samplePercent / 100 }, hostId: options.hostId },
       id: options.id,
       timeoutMs: options.timeoutMs,

@@ -4,12 +4,16 @@ import { BackupError } from "../../../../protocol/base/errors.ts";
 import { ThreadClient } from "../../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../../threads/thread_watch.ts";
 import type { ListedEntry, ListingPart, ListingRequest } from "./listing.ts";
+import type { OpenedKeys } from "../destination_keys.ts";
+import { type KeySources, readKeys } from "../read_keys.ts";
 import type { RestoreThreadStart } from "./restore_thread.ts";
 
 export interface ListOptions {
   /** Absolute. */
   path: string;
   request: ListingRequest;
+  /** Where the secrets are for lists that are encrypted. */
+  keys?: KeySources;
   timeoutMs: number;
   /** Told every entry in the order of the lists; false ends the listing. */
   onEntry(entry: ListedEntry): boolean;
@@ -24,12 +28,14 @@ export interface ListOptions {
 export async function listStored(
   options: ListOptions,
   spawn: (role: string) => Worker,
-): Promise<{ problems: string[]; isThere: boolean }> {
+): Promise<{ problems: string[]; isThere: boolean; warnings: string[] }> {
   const { path, signal } = options;
+  const { keys, warnings } = await readKeys(options.keys ?? {});
   const watch = new ThreadWatch(options.clock, options.timeoutMs);
   const start: RestoreThreadStart = {
     ...{ sources: [path], target: "", id: "", overwrite: false },
     ...{ part: 1, parts: 2 },
+    identities: keys.identities,
   };
   const thread = new ThreadClient(spawn("restore"), start);
   watch.add(thread, path);
@@ -39,6 +45,8 @@ export async function listStored(
   try {
     if (signal.aborted) throw cancelled;
     await thread.call("openSources", undefined);
+    const opened = await thread.callFlush<OpenedKeys>("openKeys", keys.passphrase);
+    warnings.push(...opened.warnings);
     await thread.call("startListing", options.request);
     let next = thread.call<ListingPart>("nextListed", undefined);
     for (;;) {
@@ -48,7 +56,7 @@ export async function listStored(
       const goOn = part.entries.every((entry) => options.onEntry(entry));
       if (part.ended || !goOn) {
         next.catch(() => {});
-        return { problems: part.problems, isThere: part.isThere };
+        return { problems: part.problems, isThere: part.isThere, warnings };
       }
     }
   } finally {

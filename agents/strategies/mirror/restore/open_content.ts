@@ -52,7 +52,10 @@ function readableCodec(codec: string, identities: readonly Identity[]): Codec {
     });
   }
   if (encrypts(codec) && identities.length === 0) {
-    throw new BackupError("wrong_key", "It is encrypted, and no key is given (--identity FILE)");
+    throw new BackupError(
+      "wrong_key",
+      "It is encrypted, and no key is given (--identity or --passphrase-file)",
+    );
   }
   return codec;
 }

@@ -4,14 +4,10 @@
  */
 import { Buffer } from "node:buffer";
 import { BackupError } from "../../../../protocol/base/errors.ts";
-import { readFailure } from "../../../../protocol/cli/read_failure.ts";
 import { type Identity, parseIdentities } from "../codec/age_keys.ts";
+import { readSecretFile, SECRET_FILE_LIMIT_BYTES } from "./secret_file.ts";
 
-/** Hundreds of keys with their comments. */
-const FILE_LIMIT_BYTES = 64 << 10;
 const ENCRYPTED_STARTS = ["age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----"];
-/** Group and others: any right at all. */
-const OTHERS_MODE = 0o077;
 
 export interface Identities {
   identities: Identity[];
@@ -31,7 +27,7 @@ export async function readIdentities(paths: readonly string[]): Promise<Identiti
         hint: "Write the key to a file that only you can read, and name that file",
       });
     }
-    const { bytes, isOpenToOthers } = await readKeyFile(path);
+    const { bytes, isOpenToOthers } = await readSecretFile(path, `the identity file ${path}`);
     read.identities.push(...identitiesIn(bytes, path));
     if (isOpenToOthers) {
       read.warnings.push(`Others may read the identity file ${path}: chmod 600 keeps them out`);
@@ -40,26 +36,8 @@ export async function readIdentities(paths: readonly string[]): Promise<Identiti
   return read;
 }
 
-async function readKeyFile(path: string): Promise<{ bytes: Uint8Array; isOpenToOthers: boolean }> {
-  try {
-    using file = await Deno.open(path);
-    const { isFile, mode } = await file.stat();
-    const bytes = new Uint8Array(FILE_LIMIT_BYTES + 1);
-    let length = 0;
-    while (length < bytes.length) {
-      const got = await file.read(bytes.subarray(length));
-      if (got === null) break;
-      length += got;
-    }
-    const isOpenToOthers = isFile && ((mode ?? 0) & OTHERS_MODE) !== 0;
-    return { bytes: bytes.subarray(0, length), isOpenToOthers };
-  } catch (cause) {
-    throw usage(`Cannot read the identity file ${path}: ${readFailure(cause)}`, { path, cause });
-  }
-}
-
 function identitiesIn(bytes: Uint8Array, path: string): Identity[] {
-  if (bytes.length > FILE_LIMIT_BYTES) {
+  if (bytes.length > SECRET_FILE_LIMIT_BYTES) {
     throw usage(`${path} is too large to be an identity file`, { path });
   }
   const text = Buffer.from(bytes).toString("utf8");

@@ -93,7 +93,11 @@ for (const codec of ["age", "zst.age"] as const) {
     inScene(codec, async (scene) => {
       const { one, target } = scene;
       const file = keyFile(`${target}.key`, [generateIdentity(), me]);
-      const outcome = await restore(posix, { sources: [one], target, identityFiles: [file] });
+      const outcome = await restore(posix, {
+        sources: [one],
+        target,
+        keys: { identityFiles: [file] },
+      });
       assert.deepEqual([outcome.failures, outcome.warnings], [[], []]);
       assertRestored(scene);
     }));
@@ -105,7 +109,7 @@ Deno.test("keys of several files are tried, and a file that others may read is w
     const other = keyFile(`${target}.other`, [generateIdentity()]);
     const mine = keyFile(`${target}.mine`, [me], 0o644);
     const identityFiles = [other, mine];
-    const outcome = await restore(posix, { sources: [one], target, identityFiles });
+    const outcome = await restore(posix, { sources: [one], target, keys: { identityFiles } });
     assert.deepEqual(outcome.failures, []);
     assert.equal(outcome.warnings.length, 1);
     assert.match(outcome.warnings[0]!, /Others may read the identity file .+\.mine: chmod 600/);
@@ -117,12 +121,12 @@ Deno.test("without a key, or with a wrong one, every file is named and the exit 
     const wrong = keyFile(`${target}.key`, [generateIdentity()]);
     for (
       const [identityFiles, why] of [
-        [[], /It is encrypted, and no key is given \(--identity FILE\)$/],
+        [[], /It is encrypted, and no key is given \(--identity or --passphrase-file\)$/],
         [[wrong], /No key opens the file/],
       ] as const
     ) {
       for (const sources of [[one], [one, two]]) {
-        const outcome = await restore(posix, { sources, target, identityFiles });
+        const outcome = await restore(posix, { sources, target, keys: { identityFiles } });
         assert.ok(outcome.planned.files > 3);
         assert.equal(outcome.counts.locked, outcome.planned.files);
         assert.equal(restoreExitCode(outcome), 12);
@@ -142,7 +146,7 @@ Deno.test("files that no key opens are named among others that are restored: exi
     const foreign = transformed(encoder, new TextEncoder().encode("large\n".repeat(1 << 20)));
     fs.writeFileSync(join(one, "copy/large.age"), foreign);
     const identityFiles = [keyFile(`${target}.key`, [me])];
-    const outcome = await restore(posix, { sources: [one], target, identityFiles });
+    const outcome = await restore(posix, { sources: [one], target, keys: { identityFiles } });
     assert.deepEqual(outcome.failures.map(({ path, code }) => [path, code]), [
       ["copy/large", "wrong_key"],
     ]);
@@ -158,13 +162,13 @@ Deno.test("an encrypted file that was tampered with is damaged, and taken from t
     const alone = await restore(posix, {
       sources: [one],
       target: `${target}-alone`,
-      identityFiles,
+      keys: { identityFiles },
     });
     assert.deepEqual(alone.failures.map(({ path, code }) => [path, code]).sort(), [
       ["copy/large", "damaged"],
       ["copy/same.txt", "damaged"],
     ]);
-    const both = await restore(posix, { sources: [one, two], target, identityFiles });
+    const both = await restore(posix, { sources: [one, two], target, keys: { identityFiles } });
     assert.deepEqual(both.failures, []);
     assert.match(both.taken.join("\n"), /Took copy\/large from .+ is damaged/);
     assertRestored(scene);
@@ -176,7 +180,7 @@ Deno.test("content that decrypts well and is not the recorded one is damaged", (
     const other = transformed(encoder, new TextEncoder().encode("LARGE\n".repeat(1 << 20)));
     fs.writeFileSync(join(one, "copy/large.age"), other);
     const identityFiles = [keyFile(`${target}.key`, [me])];
-    const outcome = await restore(posix, { sources: [one], target, identityFiles });
+    const outcome = await restore(posix, { sources: [one], target, keys: { identityFiles } });
     assert.deepEqual(outcome.failures.map(({ path, code }) => [path, code]), [
       ["copy/large", "damaged"],
     ]);

@@ -5,7 +5,8 @@ import type { Clock } from "../../../../protocol/base/clock.ts";
 import { ThreadClient } from "../../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../../threads/thread_watch.ts";
 import type { Inspected } from "./inspect_restored.ts";
-import { readIdentities } from "./read_identities.ts";
+import type { OpenedKeys } from "../destination_keys.ts";
+import { type GivenKeys, type KeySources, readKeys } from "../read_keys.ts";
 import type { CopyPlan, Sample } from "./restore_plan.ts";
 import { addReport, newReport, notKeptWarnings, type RestoreReport } from "./restore_report.ts";
 import type { FilesRequest } from "./files_pass.ts";
@@ -22,8 +23,8 @@ export interface RestoreOptions {
   /** Also what the source had lost. */
   withGone: boolean;
   dryRun: boolean;
-  /** Files with the secret keys for what is encrypted, absolute; see `readIdentities`. */
-  identityFiles?: readonly string[];
+  /** Where the secrets are for what is encrypted. */
+  keys?: KeySources;
   /**
    * A drill: of each copy a part of the files, chosen by chance, is restored into a new folder, read again there and
    * compared with the source where that is on this host, and the folder removed.
@@ -92,7 +93,7 @@ export async function restoreFrom(
     : Math.max(1, Math.min(options.threads ?? availableParallelism(), THREADS_MAX));
   try {
     signal.throwIfAborted();
-    const keys = await untilCancelled(readIdentities(options.identityFiles ?? []), options);
+    const { keys, warnings } = await untilCancelled(readKeys(options.keys ?? {}), options);
     signal.throwIfAborted();
     for (let part = 0; part < parts; part++) {
       const start: RestoreThreadStart = {
@@ -102,15 +103,15 @@ export async function restoreFrom(
         part,
         parts,
         overwrite: options.overwrite,
-        identities: keys.identities.map((identity) => identity.secretText()),
+        identities: keys.identities,
         isScratch: options.drill !== undefined,
       };
       const thread = new ThreadClient(spawn("restore"), start);
       watch.add(thread, [...options.sources, options.target].join(" or "));
       threads.push(thread);
     }
-    const outcome = await untilCancelled(restoreWith(options, threads), options);
-    outcome.warnings.unshift(...keys.warnings);
+    const outcome = await untilCancelled(restoreWith(options, threads, keys), options);
+    outcome.warnings.unshift(...warnings);
     return outcome;
   } catch (thrown) {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
@@ -142,12 +143,18 @@ async function untilCancelled<T>(work: Promise<T>, options: RestoreOptions): Pro
 async function restoreWith(
   options: RestoreOptions,
   threads: ThreadClient[],
+  keys: GivenKeys,
 ): Promise<RestoreOutcome> {
   const [control, ...others] = threads as [ThreadClient, ...ThreadClient[]];
   const { signal } = options;
   await openLocked(control, options);
   try {
-    await Promise.all(others.map((thread) => thread.call("openSources", undefined)));
+    // One thread opens what lies behind a passphrase: that takes a second, and as much memory as all the rest.
+    const opened = await control.callFlush<OpenedKeys>("openKeys", keys.passphrase);
+    await Promise.all(others.map(async (thread) => {
+      await thread.call("openSources", undefined);
+      await thread.call("useKeys", opened.identities);
+    }));
     const plan = await control.call<RestorePlan>("plan", {
       paths: [...options.paths],
       withGone: options.withGone,
@@ -155,6 +162,7 @@ async function restoreWith(
     });
     refuseUnmatched(plan, options);
     const outcome = outcomeOf(plan);
+    outcome.warnings.unshift(...opened.warnings);
     signal.throwIfAborted();
     if (options.dryRun) return outcome;
     await control.call("prepare", plan.copies.map(({ name }) => name));

@@ -7,11 +7,13 @@ import { latin1OfUtf8, utf8OfLatin1 } from "../../../source/entry_table.ts";
 import { compareWalkOrder } from "../../../source/walk_order.ts";
 import type { Posix } from "../../../platform/posix.ts";
 import { cName } from "../../../platform/posix.ts";
+import { OWN_DIRECTORY } from "../../../destinations/layout.ts";
 import { ENOENT, ENOTDIR, posixError } from "../../../platform/errno.ts";
 import type { Methods, ThreadCells } from "../../../threads/thread_rpc.ts";
 import { type Identity, parseIdentity } from "../codec/age_keys.ts";
 import type { ManifestLine } from "../manifest_file.ts";
 import { entryPathLatin1, type ManifestEntry } from "../manifest_line.ts";
+import { type OpenedKeys, openKeys } from "../destination_keys.ts";
 import { FileRestorer } from "./file_restorer.ts";
 import { BLOCK_LINES, FilesPass, type FilesRequest } from "./files_pass.ts";
 import { FolderFinisher, fullPath, makeFolder, type PassContext } from "./folders_pass.ts";
@@ -84,6 +86,8 @@ export function openRestoreThread(
   const thread = new RestoreThread(posix, start, cells, identity, random);
   return {
     openSources: () => thread.openSources(),
+    openKeys: (passphrase: string | undefined): OpenedKeys => thread.openKeys(passphrase),
+    useKeys: (identities: string[]): void => thread.useKeys(identities),
     plan: (request: PlanRequest & { paths: string[] }): RestorePlan => thread.plan(request),
     prepare: (names: string[]): void => thread.prepare(names),
     attach: (): void => thread.attach(),
@@ -109,7 +113,7 @@ class RestoreThread {
   #sources: StoredLists[] = [];
   #stage: { close(): void } | undefined;
   #target: RestoreTarget | undefined;
-  readonly #keys: readonly Identity[];
+  #keys: readonly Identity[];
   readonly #links = new Map<string, LinkPlan>();
   #nextListed: () => ListingPart = () => ({
     entries: [],
@@ -140,6 +144,40 @@ class RestoreThread {
       this.#tick();
       this.#sources.push(openStoredLists(this.#posix, path, this.#start.part === 0, this.#keys));
     }
+  }
+
+  /**
+   * Opens with a passphrase what lies behind one at the sources. Where it is wrong for some of several the others may do.
+   * @throws {BackupError} when it opens none of them
+   */
+  openKeys(passphrase: string | undefined): OpenedKeys {
+    const given = this.#start.identities ?? [];
+    const opened: OpenedKeys = { identities: [...given], warnings: [] };
+    const errors: BackupError[] = [];
+    let isOpen = false;
+    for (const { display, own } of this.#sources) {
+      this.#tick();
+      const one = { identities: [], ...(passphrase === undefined ? {} : { passphrase }) };
+      try {
+        const found = openKeys(this.#posix, own, `${display}/${OWN_DIRECTORY}`, one);
+        opened.identities.push(...found.identities);
+        opened.warnings.push(...found.warnings);
+        if (found.recipient !== undefined) isOpen = true;
+      } catch (thrown) {
+        const error = asBackupError(thrown);
+        if (error.code === "internal") throw thrown;
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0 && !isOpen && given.length === 0) throw errors[0]!;
+    opened.warnings.push(...errors.map(({ message }) => message));
+    this.useKeys(opened.identities);
+    return opened;
+  }
+
+  useKeys(identities: readonly string[]): void {
+    this.#keys = identities.map(parseIdentity);
+    for (const source of this.#sources) source.keys = { recipients: [], identities: this.#keys };
   }
 
   /** Each copy's list comes from the first destination that has a good one. */

@@ -1,0 +1,87 @@
+/**
+ * The secrets that open encrypted copies, from where they are kept. Rule: each is read once a command, before anything is
+ * written; no error, warning or path that leaves here has anything of one in it.
+ */
+import { Buffer } from "node:buffer";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import { readFailure } from "../../../protocol/cli/read_failure.ts";
+import type { SecretSource } from "../../../protocol/cli/secret_source.ts";
+import { readIdentities } from "./restore/read_identities.ts";
+import { readSecretFile } from "./restore/secret_file.ts";
+
+export interface KeySources {
+  /** Absolute. */
+  identityFiles?: readonly string[];
+  passphrase?: SecretSource | undefined;
+}
+
+/** What is given to threads, by message and nowhere else. */
+export interface GivenKeys {
+  passphrase?: string;
+  /** Secret keys as age writes them. */
+  identities: string[];
+}
+
+/** @throws {BackupError} `usage` for what cannot be read or is no secret */
+export async function readKeys(
+  sources: KeySources,
+): Promise<{ keys: GivenKeys; warnings: string[] }> {
+  const read = await readIdentities(sources.identityFiles ?? []);
+  const identities = read.identities.map((identity) => identity.secretText());
+  if (sources.passphrase === undefined) return { keys: { identities }, warnings: read.warnings };
+  const { text, warnings } = await readPassphrase(sources.passphrase);
+  return { keys: { identities, passphrase: text }, warnings: [...read.warnings, ...warnings] };
+}
+
+async function readPassphrase(
+  source: SecretSource,
+): Promise<{ text: string; warnings: string[] }> {
+  if ("file" in source) {
+    const what = `the passphrase file ${source.file}`;
+    const { bytes, isOpenToOthers } = await readSecretFile(source.file, what);
+    const warnings = isOpenToOthers ? [`Others may read ${what}: chmod 600 keeps them out`] : [];
+    return { text: passphraseIn(bytes, what), warnings };
+  }
+  if ("command" in source) {
+    return { text: passphraseIn(await outputOf(source.command), COMMAND), warnings: [] };
+  }
+  const bytes = Buffer.from(Deno.env.get(source.env) ?? "");
+  return { text: passphraseIn(bytes, `the variable ${source.env}`), warnings: [] };
+}
+
+/** One line, without its end: what a person could type where stock age asks for it. */
+function passphraseIn(bytes: Uint8Array, what: string): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw usage(`The passphrase in ${what} is not UTF-8 text`);
+  }
+  const line = text.replace(/\r?\n$/, "");
+  if (line === "") throw usage(`There is no passphrase in ${what}`);
+  if (/[\n\r\0]/.test(line)) throw usage(`There is more than one line in ${what}`);
+  return line;
+}
+
+const COMMAND = "what the passphrase command prints";
+
+/** Its errors go to the terminal, where it may also ask. It is not repeated in messages: it may hold a secret itself. */
+async function outputOf(command: string): Promise<Uint8Array> {
+  let ended: Deno.CommandOutput;
+  try {
+    ended = await new Deno.Command("sh", {
+      args: ["-c", command],
+      stdin: "inherit",
+      stdout: "piped",
+      stderr: "inherit",
+    }).output();
+  } catch (cause) {
+    throw usage(`The passphrase command cannot be started: ${readFailure(cause)}`);
+  }
+  if (ended.success) return ended.stdout;
+  throw usage(`The passphrase command failed with exit code ${ended.code}`);
+}
+
+function usage(message: string): BackupError {
+  return new BackupError("usage", message);
+}

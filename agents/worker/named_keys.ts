@@ -1,0 +1,33 @@
+/**
+ * The secrets of a run, which a job names and this process has. Rule: where a secret is comes from this process's own
+ * configuration, never from whoever sent the job.
+ */
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { SecretSource } from "../../protocol/cli/secret_source.ts";
+import type { KeyNames } from "../../protocol/mesh/job.ts";
+import { type GivenKeys, readKeys } from "../strategies/mirror/read_keys.ts";
+
+/** @throws {BackupError} `config` for a name that is not known here, `usage` for a secret that cannot be read */
+export type ReadNamedKeys = (
+  names: KeyNames,
+) => Promise<{ keys: GivenKeys; warnings: string[] }>;
+
+export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNamedKeys {
+  const sourceOf = (name: string): SecretSource => {
+    const found = secrets.get(name);
+    if (found !== undefined) return found;
+    throw new BackupError("config", `This agent knows no secret named ${name}`, {
+      hint: "Name it in the configuration of the agent",
+    });
+  };
+  const fileOf = (name: string): string => {
+    const source = sourceOf(name);
+    if ("file" in source) return source.file;
+    throw new BackupError("config", `The secret ${name} is to be a file of secret keys`);
+  };
+  return async ({ passphrase, identities = [] }) =>
+    await readKeys({
+      passphrase: passphrase === undefined ? undefined : sourceOf(passphrase),
+      identityFiles: identities.map(fileOf),
+    });
+}
