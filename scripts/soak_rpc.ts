@@ -60,7 +60,11 @@ async function sendAll(origin: string, pid: number, requests: BadRequest[]): Pro
       const { method, path, headers, body } = request;
       const startMs = performance.now();
       const response = await fetch(origin + path, { method, headers, body });
-      await judgeAnswer(request, response);
+      await judgeAnswer(request, response).catch((error) => {
+        throw new Error(`after ${method} ${path} ${String(body).slice(0, 5_000)}`, {
+          cause: error,
+        });
+      });
       times.push(performance.now() - startMs);
     }
   }

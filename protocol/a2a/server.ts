@@ -217,7 +217,10 @@ function checkContent(params: methods.SendMessageParams, inputModes: readonly st
   for (const { mediaType } of params.message.parts) {
     const bare = mediaType?.split(";")[0]?.trim().toLowerCase();
     if (bare && !inputModes.includes(bare)) {
-      throw a2aError("CONTENT_TYPE_NOT_SUPPORTED", `This agent does not take ${bare}`);
+      throw a2aError(
+        "CONTENT_TYPE_NOT_SUPPORTED",
+        `This agent does not take ${bare.slice(0, 100)}`,
+      );
     }
   }
 }

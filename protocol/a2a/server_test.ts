@@ -17,6 +17,7 @@ interface Peer {
   clock: ManualClock;
   /** The result, or the error code. */
   call(method: string, params: unknown, caller?: string): Promise<unknown>;
+  answer(method: string, params: unknown): Promise<{ body: unknown }>;
   /** Events of a stream so far, and the rest on demand. */
   open(method: string, params: unknown): Promise<AsyncGenerator<StreamEvent, void, undefined>>;
 }
@@ -41,6 +42,11 @@ function serve(execute: AgentExecutor["execute"]): Peer {
   return {
     server,
     clock,
+    async answer(method, params) {
+      const outcome = await send(method, params, "me");
+      assert(outcome.kind === "reply");
+      return outcome;
+    },
     async call(method, params, caller = "me") {
       const outcome = await send(method, params, caller);
       assert(outcome.kind === "reply");
@@ -311,6 +317,13 @@ for (const [what, method, params, code] of REFUSED) {
     assert.equal(await serve(echo).call(method, params), code);
   });
 }
+
+Deno.test("what a caller sent is not repeated to it at length", async () => {
+  const mediaType = "x".repeat(100_000);
+  const parts = [{ text: "a", mediaType }];
+  const { body } = await serve(echo).answer("SendMessage", message({ parts }));
+  assert(JSON.stringify(body).length < 1_000);
+});
 
 Deno.test("a task of another caller looks like an unknown one", async () => {
   const peer = serve(echo);

@@ -5,7 +5,8 @@ import { RPC_CODES } from "./error_codes.ts";
 
 const BAD_REQUEST_TYPE = "type.googleapis.com/google.rpc.BadRequest";
 const VIOLATIONS_MAX = 20;
-const DESCRIPTION_CHARS_MAX = 200;
+/** What a caller sent is repeated to it no longer than this. */
+const TEXT_CHARS_MAX = 200;
 
 export interface FieldViolation {
   field: string;
@@ -43,7 +44,7 @@ export function violationsOf(
   root: string,
 ): FieldViolation[] {
   return issues.map((issue) => ({
-    field: getDotPath(issue) ?? root,
-    description: issue.message.slice(0, DESCRIPTION_CHARS_MAX),
+    field: (getDotPath(issue) ?? root).slice(0, TEXT_CHARS_MAX),
+    description: issue.message.slice(0, TEXT_CHARS_MAX),
   }));
 }
