@@ -30,6 +30,14 @@ export const CLIENT_OPTIONS = {
     defaultText: "the one in the state folder",
     help: "File with the mesh token, for a mesh of several machines or users",
   }),
+  tlsCa: option<string | undefined>({
+    flag: "tls-ca",
+    placeholder: "FILE",
+    schema: optionalText,
+    defaultValue: undefined,
+    defaultText: "the system's",
+    help: "Authority whose certificates others of the mesh serve with (PEM)",
+  }),
   detach: option<boolean>({
     flag: "detach",
     lasting: false,

@@ -32,11 +32,30 @@ export function commandHelp(command: Command): string {
 }
 
 /** What `backup-agent --help` prints. */
-export function programHelp(commands: readonly Command[], version: string): string {
+export function programHelp(
+  { commands, roles, start, version }: {
+    commands: readonly Command[];
+    roles: Readonly<Record<string, Command>>;
+    start?: Command;
+    version: string;
+  },
+): string {
+  const named = Object.entries(roles);
   return [
     `${PROGRAM} ${version}: copies folders to several places at once and verifies every copy.`,
-    section("Usage", [`  ${PROGRAM} COMMAND [OPTIONS]`]),
+    section("Usage", [
+      `  ${PROGRAM} COMMAND [OPTIONS]`,
+      ...(named.length === 0 ? [] : [`  ${PROGRAM} --role ROLE [OPTIONS]`]),
+      ...(start === undefined ? [] : [`  ${PROGRAM}`]),
+    ]),
     section("Commands", commands.flatMap((c) => labelled(c.name, c.summary, 10))),
+    section(
+      "Roles",
+      [
+        ...named.flatMap(([name, role]) => labelled(name, role.summary, 11)),
+        ...(start === undefined ? [] : labelled("(no words)", start.summary, 11)),
+      ].slice(0, named.length === 0 ? 0 : undefined),
+    ),
     section("Options", [
       ...labelled("-h, --help", "Show this help, or that of a command", LONGEST_LABEL),
       ...labelled("--version", "Show the version", LONGEST_LABEL),
@@ -44,7 +63,7 @@ export function programHelp(commands: readonly Command[], version: string): stri
     section("Example", [`  ${PROGRAM} backup ~/Documents --to /mnt/ssd --to /mnt/nas`]),
     `Settings come from flags, then BACKUP_AGENT_* variables, then the configuration file.\n` +
     `\`${PROGRAM} COMMAND --help\` lists options, examples and exit codes of a command.`,
-  ].join("\n\n") + "\n";
+  ].filter((part) => part !== "").join("\n\n") + "\n";
 }
 
 function section(title: string, lines: readonly string[]): string {

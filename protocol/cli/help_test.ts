@@ -35,7 +35,12 @@ Deno.test("the help of a command holds usage, options with variables, examples a
 });
 
 Deno.test("help has no line wider than 100 columns and none that ends in a blank", () => {
-  for (const text of [commandHelp(everything), programHelp([everything, configCommand], "1.0.0")]) {
+  for (
+    const text of [
+      commandHelp(everything),
+      programHelp({ commands: [everything, configCommand], roles: {}, version: "1.0.0" }),
+    ]
+  ) {
     for (const line of text.split("\n")) {
       assert.ok(line.length <= 100, line);
       assert.doesNotMatch(line, /\s$/);
@@ -44,7 +49,7 @@ Deno.test("help has no line wider than 100 columns and none that ends in a blank
 });
 
 Deno.test("the program's help lists its commands", () => {
-  const help = programHelp([everything, configCommand], "1.2.3");
+  const help = programHelp({ commands: [everything, configCommand], roles: {}, version: "1.2.3" });
   assert.match(help, /^backup-agent 1\.2\.3: /);
   assert.match(help, /\n {2}everything {2}Do everything\n {2}config {6}Show every setting/);
 });

@@ -19,6 +19,7 @@ import {
 import type { RateLimit } from "./quantity.ts";
 import * as v from "valibot";
 import { CLIENT_OPTIONS } from "./client_options.ts";
+import { ROLE_OPTIONS } from "./role_options.ts";
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_BUFFER_BYTES = 32 << 20;
@@ -362,6 +363,7 @@ export const OPTIONS = {
     help: "Where runs and known destinations are remembered",
   }),
   ...CLIENT_OPTIONS,
+  ...ROLE_OPTIONS,
 } as const satisfies Record<string, Option>;
 
 export type OptionKey = keyof typeof OPTIONS;

@@ -13,7 +13,9 @@ export interface Program {
   version: string;
   commands: readonly Command[];
   /** What `--role` can start, by name. */
-  roles: Readonly<Record<string, (words: readonly string[], world: World) => Promise<number>>>;
+  roles: Readonly<Record<string, Command>>;
+  /** What no words at all start; the help when there is nothing. */
+  start?: Command;
 }
 
 /** Runs one command to its end and returns the exit code; never throws. */
@@ -45,19 +47,29 @@ function dispatch(
   world: World,
   wanted: { json: boolean; verbose: boolean },
 ): Promise<number> | number {
+  const role = roleOf(words, program);
+  if (role !== undefined) return runCommand(role.command, role.words, world, wanted);
   const [first, ...rest] = words;
   if (first === undefined) {
-    world.terminal.out(programHelp(program.commands, program.version));
+    if (program.start !== undefined) return runCommand(program.start, [], world, wanted);
+    world.terminal.out(programHelp(program));
     return 2;
   }
-  if (first === "--role" || first.startsWith("--role=")) return startRole(words, program, world);
   if (first === "--help" || first === "-h" || first === "help") return help(rest, program, world);
   if (first === "--version" || first === "version") {
     world.terminal.out(`backup-agent ${program.version}\n`);
     return 0;
   }
-  const command = findCommand(first, program);
-  const parsed = parseArguments(rest, command.options);
+  return runCommand(findCommand(first, program), rest, world, wanted);
+}
+
+function runCommand(
+  command: Command,
+  words: readonly string[],
+  world: World,
+  wanted: { json: boolean; verbose: boolean },
+): Promise<number> | number {
+  const parsed = parseArguments(words, command.options);
   if (parsed.help) {
     world.terminal.out(commandHelp(command));
     return 0;
@@ -68,29 +80,33 @@ function dispatch(
   return command.run({ ...world, positionals: parsed.positionals, settings });
 }
 
-function startRole(
+/** The role that flags alone ask for, `--role NAME` anywhere among them, with the other words. */
+function roleOf(
   words: readonly string[],
   program: Program,
-  world: World,
-): Promise<number> {
-  const name = words[0] === "--role" ? words[1] : words[0]!.slice("--role=".length);
-  const role = name !== undefined && Object.hasOwn(program.roles, name)
+): { command: Command; words: string[] } | undefined {
+  if (words[0]?.startsWith("-") !== true) return undefined;
+  const at = words.findIndex((word) => word === "--role" || word.startsWith("--role="));
+  if (at < 0) return undefined;
+  const isJoined = words[at] !== "--role";
+  const name = isJoined ? words[at]!.slice("--role=".length) : words[at + 1];
+  const command = name !== undefined && Object.hasOwn(program.roles, name)
     ? program.roles[name]
     : undefined;
-  if (role !== undefined) return role(words, world);
   const known = Object.keys(program.roles);
-  throw new BackupError("usage", `Unknown role ${JSON.stringify(name ?? "")}`, {
-    hint: known.length > 0
-      ? `Roles: ${known.join(", ")}`
-      : "This version runs backups in one process: `backup-agent backup --help`; roles come with the mesh",
-  });
+  if (command === undefined) {
+    throw new BackupError("usage", `Unknown role ${JSON.stringify(name ?? "")}`, {
+      hint: `Roles: ${known.join(", ")}`,
+    });
+  }
+  return { command, words: [...words.slice(0, at), ...words.slice(at + (isJoined ? 1 : 2))] };
 }
 
 function help(words: readonly string[], program: Program, world: World): number {
   const name = words.find((word) => !word.startsWith("-"));
   world.terminal.out(
     name === undefined || name === "help"
-      ? programHelp(program.commands, program.version)
+      ? programHelp(program)
       : commandHelp(findCommand(name, program)),
   );
   return 0;

@@ -21,7 +21,11 @@ async function run(
     exitCodes: [0, 2],
     run: (call) => Promise.resolve(call).then(act),
   };
-  const program: Program = { version: "1.2.3", commands: [probe, configCommand], roles: {} };
+  const program: Program = {
+    version: "1.2.3",
+    commands: [probe, configCommand],
+    roles: { worker: { ...probe, name: "--role worker" } },
+  };
   const terminal = fakeTerminal();
   const surroundings = fakeSurroundings(facts);
   const world = { terminal, surroundings, signals: fakeSignals(), clock: new ManualClock() };
@@ -60,7 +64,7 @@ Deno.test("a mistake is one line on stderr that says what to do, and exit code 2
   );
   const role = await run(["--role", "coordinator"]);
   assert.equal(role.code, 2);
-  assert.match(role.err, /^backup-agent: Unknown role "coordinator" \(.*mesh\)\n$/);
+  assert.match(role.err, /^backup-agent: Unknown role "coordinator" \(Roles: worker\)\n$/);
   assert.match((await run(["--role=x\ny"])).err, /^[^\n]*\n$/);
 });
 

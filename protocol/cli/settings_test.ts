@@ -54,6 +54,10 @@ Deno.test("every lasting option is read from its variable and from its key in th
     timeout: "5s",
     buffer: "32MiB",
     wait: "1m",
+    port: "8801",
+    slots: "2",
+    heartbeat: "1s",
+    deadAfter: "3s",
   };
   for (const key of OPTION_KEYS) {
     const row = optionOf(key);

@@ -22,6 +22,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   git: ["git"],
   "libxml2-utils": ["xmllint"],
   mount: ["losetup", "mount", "umount"],
+  openssl: ["openssl"],
   perl: ["perl"],
   rclone: ["rclone"],
   restic: ["restic"],

@@ -1,0 +1,34 @@
+/** What the serving of a worker needs of its engine. Rule: leases are counted by the engine, on its own clock. */
+import type { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
+import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { SourceSpec } from "../../protocol/mesh/job.ts";
+
+export interface WorkTotals {
+  /** Written to destinations since the start of the process. */
+  bytes: number;
+  files: number;
+  tasks: number;
+}
+
+/** What another agent, or a person, would like it to take. */
+export interface OfferedTask {
+  taskId: string;
+  source: SourceSpec;
+  requires: readonly string[];
+  sizeBytes: number;
+}
+
+export interface LinkedAgent {
+  /** As they are now; the same object while nothing has changed. */
+  facts(): AgentFacts;
+  /** The attempts it works on. */
+  heldTasks(): HeldTask[];
+  /** Their leases run so long from `sentAtMs` on, which is of the boot clock. */
+  renew(tasks: readonly HeldTask[], sentAtMs: number, leaseMs: number): void;
+  /** They are somebody else's: nothing of them is published any more. */
+  revoke(tasks: readonly HeldTask[]): void;
+  totals(): WorkTotals;
+  setDraining(isDraining: boolean): void;
+  /** Whether it would take the task now; promises nothing. */
+  offer(task: OfferedTask): Acceptance;
+}

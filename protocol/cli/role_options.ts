@@ -1,0 +1,155 @@
+/** Options of what `--role` starts; rows of the one table in `options.ts`. */
+import * as v from "valibot";
+import { option } from "./option.ts";
+import { durationValue, integerBetween, listOf, switchValue, textValue } from "./value_schema.ts";
+
+const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(textValue);
+
+export const DEFAULT_HEARTBEAT_MS = 10_000;
+export const DEFAULT_DEAD_AFTER_MS = 30_000;
+
+export const ROLE_OPTIONS = {
+  port: option<number | undefined>({
+    flag: "port",
+    placeholder: "PORT",
+    envAlias: "BACKUP_PORT",
+    schema: v.optional(integerBetween(0, 65_535)),
+    defaultValue: undefined,
+    defaultText: "8800 for a coordinator, 8801 for a worker",
+    help: "Port to serve on; 0 takes any free one",
+  }),
+  host: option<string>({
+    flag: "host",
+    placeholder: "ADDRESS",
+    schema: textValue,
+    defaultValue: "127.0.0.1",
+    defaultText: "127.0.0.1",
+    help: "Address to serve on; beyond loopback a token of your own and TLS are needed",
+  }),
+  publicUrl: option<string | undefined>({
+    flag: "public-url",
+    placeholder: "URL",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "How others reach this agent, when that is not the address it serves on",
+  }),
+  agentName: option<string | undefined>({
+    flag: "name",
+    placeholder: "NAME",
+    schema: optionalText,
+    defaultValue: undefined,
+    defaultText: "the role and its port",
+    help: "Name of this agent; with the same state folder it stays the same agent",
+  }),
+  capabilities: option<string[]>({
+    flag: "capabilities",
+    placeholder: "LIST",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    defaultText: "all",
+    help: "What this worker offers, such as sequential,compress",
+  }),
+  slots: option<number>({
+    flag: "slots",
+    placeholder: "N",
+    envAlias: "BACKUP_MAX_WORKERS",
+    schema: integerBetween(1, 64),
+    defaultValue: 3,
+    defaultText: "3",
+    help: "Directories this worker copies at once",
+  }),
+  root: option<string[]>({
+    flag: "root",
+    placeholder: "[LABEL=]DIR",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    defaultText: "everything, for a mesh of one user on one machine",
+    help: "Sources may only lie in here; with LABEL they can be named as LABEL:PATH",
+  }),
+  destRoot: option<string[]>({
+    flag: "dest-root",
+    placeholder: "DIR",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    defaultText: "everything, for a mesh of one user on one machine",
+    help: "Destinations may only lie in here",
+  }),
+  heartbeat: option<number>({
+    flag: "heartbeat",
+    placeholder: "DURATION",
+    schema: durationValue(100, "100ms"),
+    defaultValue: DEFAULT_HEARTBEAT_MS,
+    defaultText: "10s",
+    help: "How often agents report to this coordinator",
+  }),
+  deadAfter: option<number>({
+    flag: "dead-after",
+    placeholder: "DURATION",
+    schema: durationValue(300, "300ms"),
+    defaultValue: DEFAULT_DEAD_AFTER_MS,
+    defaultText: "30s",
+    help: "An agent that was not heard so long, and answers no call, is dead; 3 heartbeats or more",
+  }),
+  agent: option<string[]>({
+    flag: "agent",
+    placeholder: "URL",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Address of an agent to look for, beside those that register and those on local ports",
+  }),
+  scan: option<boolean>({
+    flag: "scan",
+    shownNegated: true,
+    schema: switchValue,
+    defaultValue: true,
+    help: "Do not look for agents on the local ports 8801 to 8899",
+  }),
+  dashboard: option<boolean>({
+    flag: "dashboard",
+    shownNegated: true,
+    schema: switchValue,
+    defaultValue: true,
+    help: "Do not serve the web page",
+  }),
+  tlsCert: option<string | undefined>({
+    flag: "tls-cert",
+    placeholder: "FILE",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "Certificate to serve with (PEM)",
+  }),
+  tlsKey: option<string | undefined>({
+    flag: "tls-key",
+    placeholder: "FILE",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "Its key (PEM)",
+  }),
+  tlsClientCa: option<string | undefined>({
+    flag: "tls-client-ca",
+    placeholder: "FILE",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "Only callers with a certificate of this authority are answered (PEM)",
+  }),
+  insecure: option<boolean>({
+    flag: "insecure",
+    lasting: false,
+    schema: switchValue,
+    defaultValue: false,
+    help: "Serve beyond this machine without TLS: whoever sees the traffic has the token",
+  }),
+  logDir: option<string | undefined>({
+    flag: "log-dir",
+    placeholder: "DIR",
+    envAlias: "BACKUP_LOG_DIR",
+    schema: optionalText,
+    defaultValue: undefined,
+    defaultText: "logs in the state folder",
+    help: "Where logs are kept, ten files of 10 MB",
+  }),
+} as const;

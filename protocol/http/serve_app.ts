@@ -1,0 +1,180 @@
+/**
+ * A Hono app behind a socket. Rule: it is served on loopback unless somebody asks for more, and what is asked for is
+ * either served as asked or refused with a reason.
+ */
+import { createServer, type Server } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { BackupError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { ServerEnv } from "./agent_app.ts";
+
+export interface TlsFiles {
+  /** PEM texts. */
+  cert: string;
+  key: string;
+  /** When set, every caller needs a certificate that one of these has signed. */
+  clientCa?: string | undefined;
+}
+
+export interface ServeOptions {
+  fetch: (request: Request, env: ServerEnv) => Response | Promise<Response>;
+  /** An address of this machine, or a name for one. */
+  host: string;
+  /** 0 takes any free one. */
+  port: number;
+  tls?: TlsFiles | undefined;
+  log: Log;
+}
+
+export interface Served {
+  /** As others on this machine reach it: `http://127.0.0.1:8801`; an address that means all becomes loopback. */
+  readonly origin: string;
+  readonly port: number;
+  /** Takes no new connections and waits for the answers under way; idempotent. */
+  close(): Promise<void>;
+}
+
+/** @throws {BackupError} `config` when the port is in use or the address is not ours. */
+export async function serveApp(options: ServeOptions): Promise<Served> {
+  const { host, tls } = options;
+  try {
+    const { port, close } = tls?.clientCa === undefined
+      ? serveByDeno(options)
+      : await serveByNode(options, tls);
+    const scheme = tls === undefined ? "http" : "https";
+    return { origin: `${scheme}://${urlHost(reachable(host))}:${port}`, port, close: once(close) };
+  } catch (thrown) {
+    throw cannotServe(thrown, options);
+  }
+}
+
+/** Whether only this machine can reach it. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+/** `::1` as it stands in a URL. */
+export function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
+
+function serveByDeno({ fetch, host, port, tls, log }: ServeOptions) {
+  const server = Deno.serve({
+    hostname: host,
+    port,
+    ...(tls === undefined ? {} : { cert: tls.cert, key: tls.key }),
+    onListen() {},
+    onError(error) {
+      log("error", "A request failed unexpectedly", { error: String(error) });
+      return new Response("Internal error\n", { status: 500 });
+    },
+  }, (request, { remoteAddr }) => fetch(request, { remoteAddr: peerOf(remoteAddr) }));
+  return { port: server.addr.port, close: () => server.shutdown() };
+}
+
+function peerOf(address: Deno.Addr): { hostname?: string } {
+  return "hostname" in address ? { hostname: address.hostname } : {};
+}
+
+/** `Deno.serve` cannot ask a caller for its certificate; `node:https` can. */
+async function serveByNode({ fetch, host, port, log }: ServeOptions, tls: TlsFiles) {
+  const server: Server = createServer({
+    cert: tls.cert,
+    key: tls.key,
+    ca: tls.clientCa,
+    requestCert: true,
+    rejectUnauthorized: true,
+  }, (incoming, outgoing) => {
+    answer(fetch, incoming, outgoing).catch((thrown) => {
+      log("error", "A request failed unexpectedly", { error: String(thrown) });
+      outgoing.destroy();
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new TypeError("Not a TCP address");
+  return {
+    port: address.port,
+    close: () => new Promise<void>((resolve) => void server.close(() => resolve())),
+  };
+}
+
+async function answer(
+  fetch: ServeOptions["fetch"],
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    for (const one of [value ?? []].flat()) headers.append(name, one);
+  }
+  const gone = new AbortController();
+  outgoing.on("close", () => gone.abort());
+  const method = incoming.method ?? "GET";
+  const hasBody = method !== "GET" && method !== "HEAD";
+  const request = new Request(
+    `https://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`,
+    {
+      method,
+      headers,
+      signal: gone.signal,
+      ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
+    },
+  );
+  const hostname = incoming.socket.remoteAddress;
+  const response = await fetch(request, { remoteAddr: hostname === undefined ? {} : { hostname } });
+  outgoing.writeHead(response.status, [...response.headers]);
+  if (response.body === null) return void outgoing.end();
+  const reader = response.body.getReader();
+  gone.signal.addEventListener("abort", () => void reader.cancel().catch(() => {}));
+  for (;;) {
+    const step = await reader.read();
+    if (step.done) break;
+    if (!outgoing.write(step.value)) {
+      await new Promise<void>((resolve) => {
+        outgoing.once("drain", resolve);
+        gone.signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+  outgoing.end();
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => done ??= work();
+}
+
+function cannotServe(thrown: unknown, { host, port }: ServeOptions): unknown {
+  const code = (thrown as { code?: string } | undefined)?.code;
+  const where = `${urlHost(host)}:${port}`;
+  if (thrown instanceof Deno.errors.AddrInUse || code === "EADDRINUSE") {
+    return new BackupError("config", `Port ${port} is in use (${where})`, {
+      hint: "Choose another with --port, or 0 for any; another agent may be running already",
+      cause: thrown,
+    });
+  }
+  if (thrown instanceof Deno.errors.AddrNotAvailable || code === "EADDRNOTAVAIL") {
+    return new BackupError("config", `${host} is no address of this machine`, {
+      hint: "Leave out --host to serve on 127.0.0.1",
+      cause: thrown,
+    });
+  }
+  if (thrown instanceof Deno.errors.PermissionDenied || code === "EACCES") {
+    return new BackupError("config", `This user may not serve on ${where}`, {
+      hint: "Choose a port of 1024 or more",
+      cause: thrown,
+    });
+  }
+  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  return new BackupError("config", `Cannot serve on ${where}: ${why}`, { cause: thrown });
+}

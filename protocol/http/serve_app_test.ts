@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BackupError } from "../base/errors.ts";
+import { silentLog } from "../base/log.ts";
+import { needs } from "../../tests/support/tools.ts";
+import { isLoopback, serveApp } from "./serve_app.ts";
+
+const app = {
+  async fetch(request: Request) {
+    return new Response(
+      `${request.method} ${new URL(request.url).pathname} ${await request.text()}`,
+    );
+  },
+};
+
+Deno.test("an app is served on a free port of loopback, and a port in use is refused with a hint", async () => {
+  const served = await serveApp({ ...app, host: "127.0.0.1", port: 0, log: silentLog });
+  try {
+    assert.equal(served.origin, `http://127.0.0.1:${served.port}`);
+    const answer = await fetch(`${served.origin}/x`, { method: "POST", body: "hello" });
+    assert.equal(await answer.text(), "POST /x hello");
+    await assert.rejects(
+      serveApp({ ...app, host: "127.0.0.1", port: served.port, log: silentLog }),
+      (e) => e instanceof BackupError && e.code === "config" && e.hint!.includes("--port"),
+    );
+  } finally {
+    await served.close();
+    await served.close();
+  }
+});
+
+Deno.test("an address that is not ours is refused", async () => {
+  await assert.rejects(
+    serveApp({ ...app, host: "192.0.2.1", port: 0, log: silentLog }),
+    (e) => e instanceof BackupError && e.code === "config",
+  );
+});
+
+Deno.test("only loopback counts as loopback", () => {
+  for (const host of ["127.0.0.1", "127.8.9.1", "localhost", "::1"]) assert.ok(isLoopback(host));
+  for (const host of ["0.0.0.0", "::", "10.0.0.1", "127.evil.example", "host"]) {
+    assert.ok(!isLoopback(host), host);
+  }
+});
+
+Deno.test({
+  ...needs("with a client CA only callers with a certificate of it are answered", "openssl"),
+  async fn() {
+    const folder = mkdtempSync(join(tmpdir(), "tls-"));
+    try {
+      const pem = certificates(folder);
+      const served = await serveApp({
+        ...app,
+        host: "127.0.0.1",
+        port: 0,
+        log: silentLog,
+        tls: { cert: pem("server.pem"), key: pem("server.key"), clientCa: pem("ca.pem") },
+      });
+      try {
+        const known = { cert: pem("client.pem"), key: pem("client.key") };
+        assert.equal(await post(served.port, pem("ca.pem"), known), "POST /rpc body");
+        await assert.rejects(post(served.port, pem("ca.pem"), {}));
+        await assert.rejects(post(served.port, pem("ca.pem"), {
+          cert: pem("stranger.pem"),
+          key: pem("stranger.key"),
+        }));
+      } finally {
+        await served.close();
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+});
+
+function post(port: number, ca: string, own: { cert?: string; key?: string }): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      { host: "127.0.0.1", port, path: "/rpc", method: "POST", ca, ...own },
+      (res) => {
+        let text = "";
+        res.on("data", (chunk) => text += chunk);
+        res.on("end", () => resolve(text));
+        res.on("error", reject);
+      },
+    );
+    call.on("error", reject);
+    call.end("body");
+  });
+}
+
+/** A CA, a server and a client of it, and a client of nobody. */
+function certificates(folder: string): (name: string) => string {
+  const openssl = (...args: string[]) => {
+    const { success, stderr } = new Deno.Command("openssl", { args, cwd: folder }).outputSync();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  };
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  openssl(
+    "req",
+    "-x509",
+    ...key,
+    "-keyout",
+    "ca.key",
+    "-out",
+    "ca.pem",
+    "-subj",
+    "/CN=ca",
+    "-days",
+    "2",
+  );
+  openssl(
+    "req",
+    "-x509",
+    ...key,
+    "-keyout",
+    "stranger.key",
+    "-out",
+    "stranger.pem",
+    "-subj",
+    "/CN=x",
+    "-days",
+    "2",
+  );
+  for (const name of ["server", "client"]) {
+    openssl(
+      "req",
+      ...key,
+      "-keyout",
+      `${name}.key`,
+      "-out",
+      `${name}.csr`,
+      "-subj",
+      `/CN=${name}`,
+      "-addext",
+      "subjectAltName=IP:127.0.0.1",
+    );
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-out",
+      `${name}.pem`,
+      "-days",
+      "2",
+      "-copy_extensions",
+      "copy",
+    );
+  }
+  return (name) => readFileSync(join(folder, name), "utf8");
+}
