@@ -37,6 +37,7 @@ export const JOB_OPTIONS = [
   "encrypt",
   "recipient",
   "recipientsFile",
+  "reencrypt",
   "mhl",
   "delete",
   "deleteAnyway",

@@ -46,6 +46,9 @@ export function jobFromSettings(
       "Leave out --mhl, or give the plain copies a destination and a run of their own",
     );
   }
+  if (get("reencrypt").value && !get("encrypt").value) {
+    throw usage("--reencrypt does nothing without --encrypt", "Give both, or neither");
+  }
   if (get("deleteAnyway").value && !get("delete").value) {
     throw usage("--delete-anyway does nothing without --delete", "Give both, or neither");
   }
@@ -66,6 +69,7 @@ export function jobFromSettings(
         oneFileSystem: get("oneFileSystem").value,
         ...(encoding === undefined ? {} : { encoding }),
         ...(Object.keys(keys).length === 0 ? {} : { keys }),
+        ...(get("reencrypt").value ? { reencrypt: true } : {}),
         dryRun: get("dryRun").value,
         deleteGone: get("delete").value,
         deleteAnyway: get("deleteAnyway").value,

@@ -205,6 +205,13 @@ export const OPTIONS = {
     defaultValue: [],
     help: "File of such keys, one a line",
   }),
+  reencrypt: option<boolean>({
+    flag: "reencrypt",
+    lasting: false,
+    schema: switchValue,
+    defaultValue: false,
+    help: "Encrypt again what is still encrypted for earlier recipients",
+  }),
   identity: option<string[]>({
     flag: "identity",
     placeholder: "FILE",

@@ -84,6 +84,8 @@ export const MirrorOptions = v.object({
   oneFileSystem: v.boolean(),
   encoding: v.exactOptional(Encoding),
   keys: v.exactOptional(KeyNames),
+  /** Files that are encrypted for other recipients are stored again. Absent: no. */
+  reencrypt: v.exactOptional(v.boolean()),
   dryRun: v.boolean(),
   /** Remove from a destination, after its verification, what the source does not have any more. Absent: no. */
   deleteGone: v.exactOptional(v.boolean()),

@@ -60,6 +60,8 @@ export interface DiffResult {
   strangers: number[];
   /** What an interrupted run with another codec published: nobody's, once it is found to be that. */
   strays: { row: number; entry: ManifestEntry }[];
+  /** Unchanged files, and files the source has lost, that are encrypted for other recipients than those of now. */
+  filesForOthers: number;
   /** Entries whose recorded copy lies under another name than the next one gets. */
   oldForms: number;
   /** Unchanged further names that are files of their own here, since the destination has no hard links. */
@@ -111,6 +113,7 @@ export function diff(input: DiffInput): DiffResult {
     manifestStands: input.oldLines !== undefined,
     strangers: [],
     strays: [],
+    filesForOthers: 0,
     oldForms: 0,
     ownFiles: [],
   };
@@ -157,7 +160,14 @@ export function diff(input: DiffInput): DiffResult {
     if (!isOfSource) result.strangers.push(i);
   };
 
+  /** A line without the field may be of the same recipients or not: nothing is claimed of it. */
+  const noteRecipients = (entry: ManifestEntry): void => {
+    if (entry.storedFor !== undefined && task.encoded?.isForSame(entry) === false) {
+      result.filesForOthers++;
+    }
+  };
   const noteGone = ({ entry }: ManifestLine): void => {
+    noteRecipients(entry);
     if (entry.type !== "file" || entry.goneAtMs !== undefined) return;
     result.filesGone++;
     result.manifestStands = false;
@@ -212,13 +222,15 @@ export function diff(input: DiffInput): DiffResult {
         const isHashed = task.xxh64 === undefined || task.xxh64.adopt(i, recorded.xxh64);
         if (input.readsAllBack || !isHashed) task.setKnownSha256(i, recorded.sha256);
         if (encoding !== undefined) task.encoded!.setFrom(i, encoding);
+        noteRecipients(line!.entry);
         continue;
       }
       result.manifestStands = false;
       noteOldForm();
       if (
         journaled !== undefined && task.hasKnownSha256 && sameFile(table, i, journaled) &&
-        task.isStoredSo(i, journaled) && copyStands(i, journaled)
+        task.isStoredSo(i, journaled) && task.encoded?.isForSame(journaled) !== false &&
+        copyStands(i, journaled)
       ) {
         status[i] = STATUS_ADOPTED;
         task.encoded?.setFrom(i, journaled);

@@ -183,6 +183,7 @@ export class LaneRun {
       ...(encoding === undefined ? {} : {
         encoding: {
           ...encoding,
+          reencrypts: input.options.reencrypt === true,
           rows: new SharedArrayBuffer(this.table.count * STORED_ROW_BYTES),
         },
       }),

@@ -479,6 +479,9 @@ class LaneThread {
       });
       if (!request.dryRun) removeStrays(this.#posix, task, result.strays, () => this.#tick());
       const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
+      if (result.filesForOthers > 0) {
+        warnings.push(stillForOthers(task.share.name, result.filesForOthers));
+      }
       warnings.push(...history.warnings);
       const keeps = { modes: capabilities.modes, owners: capabilities.owners };
       const filesBeforeGone = recorded === undefined
@@ -755,6 +758,12 @@ class LaneThread {
 }
 
 const PACER_STEP_MS = 100;
+function stillForOthers(name: string, count: number): string {
+  const files = count === 1 ? "1 file" : `${count} files`;
+  return `${files} of ${name} stay encrypted for the recipients of an earlier backup, not for those of now: ` +
+    "--reencrypt stores them again, as far as the source has them";
+}
+
 function foldedProblem(row: number): ItemProblem {
   return {
     row,

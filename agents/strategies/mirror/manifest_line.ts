@@ -72,6 +72,8 @@ export interface ManifestEntry {
   /** Of the stored bytes, where there is a codec. */
   storedSizeBytes?: number;
   storedSha256?: string;
+  /** Of a file that is encrypted: for whom, see `recipientsId`. */
+  storedFor?: string;
   /** When a run first did not find it in the source any more; the copy is kept. */
   goneAtMs?: number;
 }

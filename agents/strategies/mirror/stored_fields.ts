@@ -10,14 +10,18 @@ export interface StoredForm {
   sizeBytes: number;
   /** In hex. */
   sha256: string;
+  /** Of an encrypted file, see `recipientsId`. */
+  recipientsId?: string | undefined;
 }
 
 /** The fields of a line, each with a comma before it. */
-export function storedFields({ codec, name, sizeBytes, sha256 }: StoredForm): string {
+export function storedFields(form: StoredForm): string {
+  const { codec, name, sizeBytes, sha256, recipientsId } = form;
   const text = utf8OfLatin1(name);
   const base64 = latin1OfUtf8(text) === name
     ? ""
     : `,"storedAsBase64":"${Buffer.from(name, "latin1").toString("base64")}"`;
   return `,"codec":"${codec}","storedAs":${JSON.stringify(text)}${base64}` +
-    `,"storedSizeBytes":${sizeBytes},"storedSha256":"${sha256}"`;
+    `,"storedSizeBytes":${sizeBytes},"storedSha256":"${sha256}"` +
+    (recipientsId === undefined ? "" : `,"storedFor":"${recipientsId}"`);
 }

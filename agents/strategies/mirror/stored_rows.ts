@@ -3,9 +3,10 @@
  * destination see the same, and only a task with a codec pays for it.
  */
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { KIND_FILE } from "../../platform/posix.ts";
 import { type EntryTable, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
-import { type Codec, createEncoder } from "./codec/codec.ts";
+import { type Codec, createEncoder, encrypts } from "./codec/codec.ts";
 import { parseRecipient, type Recipient } from "./codec/age_keys.ts";
 import { storedName } from "./codec/stored_name.ts";
 import { EncodedFile } from "./encoded_file.ts";
@@ -18,18 +19,23 @@ export interface EncodingShare {
   codec: Codec;
   /** Public keys, `age1…`. */
   recipients: string[];
+  /** What is encrypted for other recipients is stored again. */
+  reencrypts?: boolean;
   /** `STORED_ROW_BYTES` an entry: what became of each file. */
   rows: SharedArrayBuffer;
 }
 
 const SIZE_BYTES = 8;
 const HASH_BYTES = 32;
+const RECIPIENTS_ID_CHARACTERS = 16;
 export const STORED_ROW_BYTES = SIZE_BYTES + HASH_BYTES;
 
 export class StoredRows {
   readonly codec: Codec;
   readonly #table: EntryTable;
   readonly #recipients: Recipient[];
+  readonly #recipientsId: string | undefined;
+  readonly #reencrypts: boolean;
   /** 0 where nothing is known: no stored file is empty. */
   readonly #sizes: Float64Array;
   readonly #hashes: Buffer;
@@ -39,6 +45,8 @@ export class StoredRows {
     this.#table = table;
     this.codec = share.codec;
     this.#recipients = share.recipients.map(parseRecipient);
+    this.#recipientsId = encrypts(share.codec) ? recipientsId(share.recipients) : undefined;
+    this.#reencrypts = share.reencrypts === true;
     const count = share.rows.byteLength / STORED_ROW_BYTES;
     this.#sizes = new Float64Array(share.rows, 0, count);
     this.#hashes = Buffer.from(share.rows, count * SIZE_BYTES);
@@ -90,13 +98,26 @@ export class StoredRows {
       name: this.name(row),
       sizeBytes: this.#sizes[from]!,
       sha256: this.sha256(from),
+      recipientsId: this.#recipientsId,
     };
   }
 
   /** The file that `entry` records would be stored now as it is. */
   isStoredSo(row: number, entry: ManifestEntry): boolean {
-    return entry.codec === this.codec && nameOf(storedPathLatin1(entry)) === this.name(row);
+    return entry.codec === this.codec && nameOf(storedPathLatin1(entry)) === this.name(row) &&
+      (!this.#reencrypts || entry.storedFor === this.#recipientsId);
   }
+
+  /** What it records is encrypted for the recipients of now. */
+  isForSame(entry: ManifestEntry): boolean {
+    return entry.storedFor === this.#recipientsId;
+  }
+}
+
+/** The same for the same keys in any order: 16 hex digits, which tell nothing that the keys do not. */
+export function recipientsId(recipients: readonly string[]): string {
+  const text = [...new Set(recipients)].sort().join("\n");
+  return createHash("sha256").update(text).digest("hex").slice(0, RECIPIENTS_ID_CHARACTERS);
 }
 
 /**
