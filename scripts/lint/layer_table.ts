@@ -58,6 +58,22 @@ export const LAYERS: readonly Layer[] = [
     because: "a queue orders work and does not know what the work is",
   },
   {
+    in: "agents/kernels",
+    only: ["protocol/base", "agents/kernels"],
+    because: "the kernels are two loops and know nobody who uses them",
+  },
+  {
+    in: "agents/repository",
+    only: [
+      "protocol",
+      "agents/repository",
+      "agents/kernels",
+      "agents/destinations/object_store.ts",
+      "agents/destinations/memory_object_store.ts",
+    ],
+    because: "a repository sees the store's port, never its kinds, and neither threads nor queues",
+  },
+  {
     in: "coordinator/scheduler",
     only: ["protocol", "coordinator/scheduler"],
     because: "the scheduler is a pure function of its view",

@@ -1,0 +1,304 @@
+/**
+ * Objects as files of a folder. Rule: temporary name → flush → rename → flush of the folder; no symbolic link below the
+ * root is followed. Calls are synchronous inside, so it is used on a thread that serves this folder.
+ */
+import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
+import { randomBytes } from "../../protocol/base/random_bytes.ts";
+import {
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOSYS,
+  EOPNOTSUPP,
+  EPERM,
+  posixError,
+} from "../platform/errno.ts";
+import {
+  cName,
+  cNameOfLatin1,
+  type DirectoryHandle,
+  KIND_DIRECTORY,
+  KIND_FILE,
+  newStat,
+  type Posix,
+  type Stat,
+} from "../platform/posix.ts";
+import { nameParts, type ObjectInfo, type ObjectStore, type PutOptions } from "./object_store.ts";
+
+const DIRECTORY_MODE = 0o700;
+/** Nobody is to change what is named by its hash. */
+const FILE_MODE = 0o400;
+const TEMPORARY = /-tmp-[0-9a-f]+$/;
+
+/** Opens the folder, which must exist. @throws {BackupError} */
+export function openLocalObjectStore(posix: Posix, path: string): ObjectStore {
+  const root = posix.openRoot(cName(path));
+  if (root === -ENOENT) {
+    throw new BackupError("destination_missing", `${path} does not exist`, { path });
+  }
+  if (root < 0) throw posixError(root, "open", path);
+  return new LocalObjectStore(posix, root, path);
+}
+
+class LocalObjectStore implements ObjectStore {
+  readonly display: string;
+  readonly #posix: Posix;
+  readonly #root: DirectoryHandle;
+  readonly #stat: Stat = newStat();
+
+  constructor(posix: Posix, root: DirectoryHandle, path: string) {
+    this.#posix = posix;
+    this.#root = root;
+    this.display = path;
+  }
+
+  close(): void {
+    this.#posix.closeDirectory(this.#root);
+  }
+
+  // deno-lint-ignore require-await -- the port is for slow places too
+  async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
+    this.#within(name, true, (folder, leaf) => {
+      const temporary = `${leaf}-tmp-${randomBytes(4).toHex()}`;
+      this.#writeFile(folder, temporary, parts, name);
+      const publish = options.mustBeNew === true ? this.#publishNew : this.#replace;
+      const result = publish.call(this, folder, temporary, leaf);
+      if (result < 0) this.#posix.unlink(folder, cName(temporary));
+      if (result === -EEXIST) {
+        const path = this.#path(name);
+        throw new BackupError("rejected", `${path} exists already`, { path });
+      }
+      this.#require(result, "write", name);
+      this.#flushDirectory(folder, name);
+    });
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async get(name: string, maxBytes: number): Promise<Uint8Array> {
+    return this.#open(name, (fd) => this.#readWhole(fd, name, maxBytes));
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async getRange(name: string, offset: number, lengthBytes: number): Promise<Uint8Array> {
+    return this.#open(name, (fd) => {
+      const bytes = new Uint8Array(lengthBytes);
+      const got = this.#fill(fd, bytes, offset, name);
+      if (got < lengthBytes) {
+        throw new IntegrityError(
+          `${this.#path(name)} is cut off: it ends at byte ${offset + got}, ` +
+            `byte ${offset + lengthBytes} must be there`,
+          { path: this.#path(name) },
+        );
+      }
+      return bytes;
+    });
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async readBack(name: string, maxBytes: number) {
+    return this.#open(name, (fd) => {
+      this.#require(this.#posix.stat(fd, this.#stat), "read", name);
+      const sizeBytes = this.#stat.sizeBytes;
+      this.#posix.dropCache(fd);
+      const fromDisk = this.#posix.cachedBytes(fd, sizeBytes) === 0;
+      return { bytes: this.#readWhole(fd, name, maxBytes), fromDisk };
+    });
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async stat(name: string): Promise<ObjectInfo | undefined> {
+    return this.#within(name, false, (folder, leaf) => {
+      const result = this.#posix.statAt(folder, cName(leaf), this.#stat);
+      if (result === -ENOENT) return undefined;
+      this.#require(result, "look at", name);
+      return { name, sizeBytes: this.#stat.sizeBytes };
+    });
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async list(folder: string): Promise<ObjectInfo[]> {
+    const found: ObjectInfo[] = [];
+    const root = this.#posix.openDirectory(this.#root, cName(folder));
+    if (root === -ENOENT) return found;
+    this.#require(root, "list", folder);
+    this.#listInto(root, folder, found);
+    return found;
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async remove(name: string): Promise<void> {
+    this.#within(name, false, (folder, leaf) => {
+      const result = this.#posix.unlink(folder, cName(leaf));
+      if (result === -ENOENT) return undefined;
+      this.#require(result, "remove", name);
+      this.#flushDirectory(folder, name);
+    });
+  }
+
+  #listInto(handle: DirectoryHandle, prefix: string, found: ObjectInfo[]): void {
+    try {
+      const names = this.#posix.list(handle);
+      if (typeof names === "number") throw posixError(names, "list", this.#path(prefix));
+      for (const name of names) {
+        if (TEMPORARY.test(name)) continue;
+        const bytes = cNameOfLatin1(name);
+        // Another process may remove what was listed.
+        if (this.#posix.statAt(handle, bytes, this.#stat) < 0) continue;
+        const path = `${prefix}/${name}`;
+        if (this.#stat.kind === KIND_FILE) {
+          found.push({ name: path, sizeBytes: this.#stat.sizeBytes });
+        } else if (this.#stat.kind === KIND_DIRECTORY) {
+          const below = this.#posix.openDirectory(handle, bytes);
+          if (below === -ENOENT) continue;
+          this.#require(below, "list", path);
+          this.#listInto(below, path, found);
+        }
+      }
+    } finally {
+      this.#posix.closeDirectory(handle);
+    }
+  }
+
+  #writeFile(
+    folder: DirectoryHandle,
+    temporary: string,
+    parts: readonly Uint8Array[],
+    name: string,
+  ): void {
+    const fd = this.#posix.createFile(folder, cName(temporary));
+    this.#require(fd, "create", name);
+    let result = 0;
+    let offset = 0;
+    for (const part of parts) {
+      for (let at = 0; at < part.length && result >= 0;) {
+        result = this.#posix.writeAt(fd, at === 0 ? part : part.subarray(at), offset);
+        at += result;
+        offset += result;
+      }
+      if (result < 0) break;
+    }
+    // Some file systems have no modes; the mode protects against mistakes only.
+    if (result >= 0) this.#posix.setFileMode(fd, FILE_MODE);
+    if (result >= 0) result = this.#posix.flushFile(fd);
+    const closed = this.#posix.close(fd);
+    if (result >= 0) result = closed;
+    if (result < 0) this.#posix.unlink(folder, cName(temporary));
+    this.#require(result, "write", name);
+  }
+
+  #replace(folder: DirectoryHandle, temporary: string, leaf: string): number {
+    return this.#posix.rename(folder, cName(temporary), folder, cName(leaf));
+  }
+
+  #publishNew(folder: DirectoryHandle, temporary: string, leaf: string): number {
+    const linked = this.#posix.link(folder, cName(temporary), folder, cName(leaf));
+    if (linked >= 0) {
+      this.#posix.unlink(folder, cName(temporary));
+      return 0;
+    }
+    if (linked !== -EPERM && linked !== -EOPNOTSUPP && linked !== -ENOSYS) return linked;
+    // Without hard links there is a moment in which another could come first.
+    const there = this.#posix.statAt(folder, cName(leaf), this.#stat);
+    if (there !== -ENOENT) return there < 0 ? there : -EEXIST;
+    return this.#replace(folder, temporary, leaf);
+  }
+
+  #flushDirectory(folder: DirectoryHandle, name: string): void {
+    const result = this.#posix.flushDirectory(folder);
+    // Where folders cannot be flushed their changes are durable at once, or there is nothing we could do.
+    if (result !== -EINVAL && result !== -ENOSYS && result !== -EOPNOTSUPP) {
+      this.#require(result, "flush the folder of", name);
+    }
+  }
+
+  #open<T>(name: string, read: (fd: number) => T): T {
+    const found = this.#within(name, false, (folder, leaf) => {
+      const fd = this.#posix.openRead(folder, cName(leaf));
+      if (fd === -ENOENT) return undefined;
+      this.#require(fd, "open", name);
+      try {
+        return { value: read(fd) };
+      } finally {
+        this.#posix.close(fd);
+      }
+    });
+    if (found === undefined) throw posixError(-ENOENT, "open", this.#path(name));
+    return found.value;
+  }
+
+  #readWhole(fd: number, name: string, maxBytes: number): Uint8Array {
+    this.#require(this.#posix.stat(fd, this.#stat), "read", name);
+    const sizeBytes = this.#stat.sizeBytes;
+    if (sizeBytes > maxBytes) {
+      throw new IntegrityError(
+        `${this.#path(name)} has ${sizeBytes} bytes, it cannot have more than ${maxBytes}`,
+        { path: this.#path(name) },
+      );
+    }
+    const bytes = new Uint8Array(sizeBytes);
+    const got = this.#fill(fd, bytes, 0, name);
+    return got < sizeBytes ? bytes.subarray(0, got) : bytes;
+  }
+
+  /** The number of bytes that were there. */
+  #fill(fd: number, bytes: Uint8Array, offset: number, name: string): number {
+    let at = 0;
+    while (at < bytes.length) {
+      const got = this.#posix.readAt(fd, bytes.subarray(at), offset + at);
+      this.#require(got, "read", name);
+      if (got === 0) break;
+      at += got;
+    }
+    return at;
+  }
+
+  /** Calls with the folder that holds the object; undefined when it is missing and not to be made. */
+  #within<T>(
+    name: string,
+    make: boolean,
+    use: (folder: DirectoryHandle, leaf: string) => T | undefined,
+  ): T | undefined {
+    const parts = nameParts(name);
+    const leaf = parts.pop()!;
+    let folder = this.#root;
+    try {
+      for (const part of parts) {
+        const next = this.#enter(folder, part, make, name);
+        if (next === undefined) return undefined;
+        if (folder !== this.#root) this.#posix.closeDirectory(folder);
+        folder = next;
+      }
+      return use(folder, leaf);
+    } finally {
+      if (folder !== this.#root) this.#posix.closeDirectory(folder);
+    }
+  }
+
+  #enter(
+    at: DirectoryHandle,
+    part: string,
+    make: boolean,
+    name: string,
+  ): DirectoryHandle | undefined {
+    let next = this.#posix.openDirectory(at, cName(part));
+    if (next === -ENOENT) {
+      if (!make) return undefined;
+      const made = this.#posix.makeDirectory(at, cName(part), DIRECTORY_MODE);
+      if (made !== -EEXIST) {
+        this.#require(made, "make the folder of", name);
+        this.#flushDirectory(at, name);
+      }
+      next = this.#posix.openDirectory(at, cName(part));
+    }
+    this.#require(next, "open the folder of", name);
+    return next;
+  }
+
+  #path(name: string): string {
+    return `${this.display}/${name}`;
+  }
+
+  #require(result: number, action: string, name: string): void {
+    if (result < 0) throw posixError(result, action, this.#path(name));
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Whole files by name, the little that a repository needs of a place. Rule: what `put` has returned from is durable and
+ * whole; a name never shows a part of what was put.
+ *
+ * Names are one to three parts of `[0-9a-zA-Z._-]`, joined by `/`. No call retries. Missing objects are `not_found`.
+ */
+
+export interface ObjectInfo {
+  name: string;
+  sizeBytes: number;
+}
+
+export interface PutOptions {
+  /** Fails with `rejected` when the name is taken, also when somebody takes it meanwhile; otherwise it is replaced. */
+  mustBeNew?: boolean;
+}
+
+export interface ReadBack {
+  bytes: Uint8Array;
+  /** False: the bytes may have come from a cache, so they prove little. */
+  fromDisk: boolean;
+}
+
+export interface ObjectStore {
+  /** As people see it. */
+  readonly display: string;
+  /** Stores the parts one after the other as one object, flushed. After a failure the name shows the old or the new. */
+  put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>;
+  /** @throws {BackupError} `damaged` when it is longer than `maxBytes` */
+  get(name: string, maxBytes: number): Promise<Uint8Array>;
+  /** Exactly `lengthBytes` bytes. @throws {BackupError} `damaged` when the object ends before them */
+  getRange(name: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
+  /** The whole object as the medium has it, past caches where that can be had. Otherwise as `get`. */
+  readBack(name: string, maxBytes: number): Promise<ReadBack>;
+  stat(name: string): Promise<ObjectInfo | undefined>;
+  /** Everything below `folder`, in any order; nothing when there is no such folder. */
+  list(folder: string): Promise<ObjectInfo[]>;
+  /** Durable as well. What is gone already is no failure. */
+  remove(name: string): Promise<void>;
+  /** After this no other call is made. */
+  close(): void;
+}
+
+const NAME = /^[0-9a-zA-Z_-][0-9a-zA-Z._-]*(\/[0-9a-zA-Z_-][0-9a-zA-Z._-]*){0,2}$/;
+
+/** The parts of a name. @throws {RangeError} for what is no name */
+export function nameParts(name: string): string[] {
+  if (!NAME.test(name)) throw new RangeError(`Not an object's name: ${name}`);
+  return name.split("/");
+}

@@ -1,0 +1,68 @@
+/** Files below index/: packs and their blobs. Rule: a pack is listed whole in one file; unknown fields are nobody's business. */
+import * as v from "valibot";
+import { IntegrityError } from "../../protocol/base/errors.ts";
+import { isId } from "./object_id.ts";
+import type { BlobType, PackedBlob } from "./pack_header.ts";
+
+/** A new file begins when one has so many blobs, or is so old. */
+export const INDEX_BLOBS_MAX = 50_000;
+
+export interface IndexedPack {
+  id: string;
+  blobs: readonly PackedBlob[];
+}
+
+const U32_MAX = 2 ** 32 - 1;
+const HEAD = v.object({
+  packs: v.nullish(v.array(v.object({ id: v.string(), blobs: v.nullish(v.array(v.unknown())) }))),
+});
+
+/** With the newline that Go writes. */
+export function encodeIndex(packs: readonly IndexedPack[]): Uint8Array {
+  let json = '{"packs":[';
+  packs.forEach((pack, i) => {
+    json += `${i > 0 ? "," : ""}{"id":"${pack.id}","blobs":[`;
+    pack.blobs.forEach((blob, k) => {
+      const plain = blob.plainBytes > 0 ? `,"uncompressed_length":${blob.plainBytes}` : "";
+      json += `${k > 0 ? "," : ""}{"id":"${blob.id}","type":"${blob.type}",` +
+        `"offset":${blob.offset},"length":${blob.lengthBytes}${plain}}`;
+    });
+    json += "]}";
+  });
+  return new TextEncoder().encode(`${json}]}\n`);
+}
+
+/** @throws {BackupError} `damaged` */
+export function* decodeIndex(json: Uint8Array, path: string): Generator<IndexedPack, void> {
+  const damaged = (what: string, cause?: unknown) =>
+    new IntegrityError(`${path} is no index: ${what}`, { path, cause });
+  let packs: v.InferOutput<typeof HEAD>["packs"];
+  try {
+    packs = v.parse(HEAD, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json))).packs;
+  } catch (cause) {
+    throw damaged("it cannot be read", cause);
+  }
+  for (const pack of packs ?? []) {
+    if (!isId(pack.id)) throw damaged("a pack has no id");
+    const blobs = (pack.blobs ?? []).map(readBlob);
+    if (!blobs.every((blob) => blob !== undefined)) throw damaged(`a blob of pack ${pack.id}`);
+    yield { id: pack.id, blobs };
+  }
+}
+
+/** By hand: there may be a million, and a schema takes microseconds for each. */
+function readBlob(value: unknown): PackedBlob | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, type, offset, length, uncompressed_length: plain = 0 } = value as Record<
+    string,
+    unknown
+  >;
+  if (typeof id !== "string" || !isId(id)) return undefined;
+  if (type !== "data" && type !== "tree") return undefined;
+  if (!isU32(offset) || !isU32(length) || !isU32(plain)) return undefined;
+  return { type: type as BlobType, id, offset, lengthBytes: length, plainBytes: plain };
+}
+
+function isU32(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= U32_MAX;
+}

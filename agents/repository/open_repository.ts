@@ -1,0 +1,150 @@
+/**
+ * Making and opening repositories. Rule: nothing is written where a repository is; those made together are replicas, with one
+ * master key, one configuration and so the same bytes everywhere.
+ */
+import type { Clock } from "../../protocol/base/clock.ts";
+import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
+import type { Kernels } from "../kernels/mod.ts";
+import type { KdfParameters } from "./kdf.ts";
+import { encodeKeyFile, type KeyOwner, newMasterKey } from "./key_file.ts";
+import { KEY_MAX_BYTES, openWithPassword } from "./keys.ts";
+import { CONFIG_NAME, idOfObject, objectName } from "./layout.ts";
+import { idOf } from "./object_id.ts";
+import { type OpenedKey, Repository } from "./repository.ts";
+import {
+  decodeConfig,
+  encodeConfig,
+  newConfig,
+  type RepositoryVersion,
+} from "./repository_config.ts";
+import { SealingKey } from "./sealing_key.ts";
+
+const CONFIG_MAX_BYTES = 1 << 20;
+
+export interface Credentials {
+  password: string;
+  /** The beginning of the id of the key to try first. */
+  keyHint?: string;
+}
+
+/** @throws {BackupError} `destination_missing` (no repository there), `wrong_key`, `damaged`, `newer_version` */
+export async function openRepository(
+  store: ObjectStore,
+  kernels: Kernels,
+  { password, keyHint }: Credentials,
+): Promise<Repository> {
+  await requireConfig(store);
+  const opened = await openWithPassword(store, kernels, password, keyHint);
+  return openWithKey(store, kernels, opened);
+}
+
+/** For a replica, whose master key is known from another. */
+export async function openWithKey(
+  store: ObjectStore,
+  kernels: Kernels,
+  opened: OpenedKey,
+): Promise<Repository> {
+  await requireConfig(store);
+  const path = `${store.display}/${CONFIG_NAME}`;
+  const sealed = await store.get(CONFIG_NAME, CONFIG_MAX_BYTES);
+  const plain = new SealingKey(kernels, opened.master).open(sealed);
+  if (plain === undefined) {
+    throw new IntegrityError(`${path} is damaged, or of another repository than its keys`, {
+      path,
+    });
+  }
+  return new Repository(store, kernels, decodeConfig(plain, path), opened);
+}
+
+export async function isRepository(store: ObjectStore): Promise<boolean> {
+  return await store.stat(CONFIG_NAME) !== undefined;
+}
+
+export interface NewRepository extends KeyOwner {
+  password: string;
+  kdf: KdfParameters;
+  version?: RepositoryVersion;
+}
+
+/**
+ * Makes a repository in each of the stores, as replicas. The configuration comes last: before it there is no repository.
+ * @throws {BackupError} `rejected` when one of them has a repository; nothing is written then
+ */
+export async function initRepositories(
+  stores: readonly ObjectStore[],
+  kernels: Kernels,
+  clock: Clock,
+  options: NewRepository,
+): Promise<Repository[]> {
+  const master = newMasterKey();
+  const config = newConfig(options.version);
+  const keyBytes = encodeKeyFile(kernels, clock, { ...options, master });
+  const keyId = idOf(keyBytes);
+  const sealed = new SealingKey(kernels, master).seal(encodeConfig(config));
+  await writeRepositories(stores, new Map([[keyId, keyBytes]]), sealed);
+  return stores.map((store) => new Repository(store, kernels, config, { keyId, master }));
+}
+
+/** Makes replicas of an existing repository, with its keys and without its content. */
+export async function addReplicas(
+  repository: Repository,
+  stores: readonly ObjectStore[],
+): Promise<Repository[]> {
+  const keys = new Map<string, Uint8Array>();
+  for (const { id } of await repository.list("key")) {
+    keys.set(id, await repository.store.get(objectName("key", id), KEY_MAX_BYTES));
+  }
+  const sealed = await repository.store.get(CONFIG_NAME, CONFIG_MAX_BYTES);
+  await writeRepositories(stores, keys, sealed);
+  const { kernels, keyId, master } = repository;
+  return await Promise.all(stores.map((store) => openWithKey(store, kernels, { keyId, master })));
+}
+
+/** True when packs of one are packs of the other. */
+export function areReplicas(a: Repository, b: Repository): boolean {
+  const { encrypt, macK, macR } = a.master;
+  return a.config.id === b.config.id && a.config.polynomial === b.config.polynomial &&
+    idOf(encrypt) === idOf(b.master.encrypt) && idOf(macK) === idOf(b.master.macK) &&
+    idOf(macR) === idOf(b.master.macR);
+}
+
+async function writeRepositories(
+  stores: readonly ObjectStore[],
+  keys: ReadonlyMap<string, Uint8Array>,
+  config: Uint8Array,
+): Promise<void> {
+  for (const store of stores) {
+    if (await isRepository(store)) throw exists(store);
+    // Keys without a configuration: something was lost, or another is making a repository at this moment.
+    const foreign = (await store.list("keys")).some(({ name }) => {
+      const id = idOfObject("key", name);
+      return id !== undefined && !keys.has(id);
+    });
+    if (foreign) {
+      throw new BackupError(
+        "rejected",
+        `${store.display} has keys and no config: a repository that lost it`,
+        { path: store.display, hint: "Put the config back from a replica, or empty the folder" },
+      );
+    }
+  }
+  for (const store of stores) {
+    for (const [id, bytes] of keys) await store.put(objectName("key", id), [bytes]);
+    await store.put(CONFIG_NAME, [config], { mustBeNew: true });
+  }
+}
+
+async function requireConfig(store: ObjectStore): Promise<void> {
+  if (await isRepository(store)) return;
+  throw new BackupError("destination_missing", `${store.display} is no repository: no config`, {
+    path: store.display,
+    hint: "Check the path, or make one with init",
+  });
+}
+
+function exists(store: ObjectStore): BackupError {
+  return new BackupError("rejected", `${store.display} is a repository already`, {
+    path: store.display,
+  });
+}
