@@ -9,7 +9,7 @@ import { utf8OfLatin1 } from "./entry_table.ts";
 import { createExcluder, type Excluder } from "./excludes.ts";
 import { IGNORE_FILE_NAME } from "./ignore_file.ts";
 import { walkCancelled, type WalkOptions } from "./walk.ts";
-import { ENOENT, ENOTDIR, posixError } from "../platform/errno.ts";
+import { EIO, ENOENT, ENOTDIR, posixError } from "../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -17,6 +17,7 @@ import {
   KIND_FILE,
   newStat,
   type Posix,
+  type Stat,
 } from "../platform/posix.ts";
 
 export interface GoneRequest {
@@ -47,6 +48,8 @@ interface Level {
   isKept: boolean;
   /** Only the tag of a cache folder counts in it. */
   isCache: boolean;
+  /** -errno when it cannot be judged, else 0. */
+  error: number;
 }
 
 /**
@@ -54,11 +57,11 @@ interface Level {
  * folder stands there than the one that was listed, or `cancelled`
  */
 export function goneInSource(posix: Posix, request: GoneRequest, cells: ThreadCells): Uint8Array {
-  const root = posix.openRoot(cName(request.path));
-  if (root < 0) throw posixError(root, "read", request.path);
-  const judge = new Judge(posix, root, request.options);
+  const judge = openJudge(posix, request.path, request.options);
   try {
-    if (request.listed !== undefined) refuseOther(posix, root, request.path, request.listed);
+    if (request.listed !== undefined) {
+      refuseOther(posix, judge.folder("")!, request.path, request.listed);
+    }
     return Uint8Array.from(request.paths, (path, k) => {
       Atomics.add(cells.operations, 0, 1);
       if (Atomics.load(cells.cancelled, 0) !== 0) throw walkCancelled();
@@ -67,6 +70,13 @@ export function goneInSource(posix: Posix, request: GoneRequest, cells: ThreadCe
   } finally {
     judge.close();
   }
+}
+
+/** The caller closes it. @throws {BackupError} when the source cannot be opened */
+export function openJudge(posix: Posix, path: string, options: WalkOptions): SourceJudge {
+  const root = posix.openRoot(cName(path));
+  if (root < 0) throw posixError(root, "read", path);
+  return new SourceJudge(posix, root, options);
 }
 
 /** An empty mount point lacks everything, the ignore files too that would say what is to stay. */
@@ -87,7 +97,8 @@ function refuseOther(
   );
 }
 
-class Judge {
+/** Knows which places of a source the walk's rules leave out. Asked in walk order: one folder after the other is open. */
+export class SourceJudge {
   readonly #posix: Posix;
   readonly #options: WalkOptions;
   readonly #excluder: Excluder;
@@ -118,6 +129,28 @@ class Judge {
       this.#posix.statAt(level.handle, latin1CName(name), this.#stat) === -ENOENT;
   }
 
+  /**
+   * The folder at `path`, open until the next call that goes elsewhere; undefined where the walk does not look. -ENOENT for
+   * one that is gone or no folder any more, another -errno when that cannot be told.
+   */
+  folder(path: string): DirectoryHandle | undefined {
+    const level = this.#levelOf(path);
+    if (level.error < 0) return level.error;
+    if (level.isKept) return undefined;
+    return level.handle === -ENOTDIR ? -ENOENT : level.handle;
+  }
+
+  /** Of an entry whose folder is there: 0 or -errno; undefined where the walk leaves it out. */
+  stat(path: string, out: Stat): number | undefined {
+    const at = path.lastIndexOf("/");
+    const level = this.#levelOf(at < 0 ? "" : path.slice(0, at));
+    const name = path.slice(at + 1);
+    if (level.isKept || (level.isCache && name !== CACHE_DIR_TAG_NAME)) return undefined;
+    if (level.handle < 0) return -ENOENT;
+    const result = this.#posix.statAt(level.handle, latin1CName(name), out);
+    return result >= 0 && this.#isExcluded(path, out.kind === KIND_DIRECTORY) ? undefined : result;
+  }
+
   close(): void {
     while (this.#levels.length > 0) this.#leave();
   }
@@ -145,7 +178,7 @@ class Judge {
 
   #down(above: Level, path: string, name: string): void {
     if (above.isKept || above.isCache || this.#isExcluded(path, true)) {
-      return this.#enter(path, -ENOENT, true);
+      return this.#enter(path, -ENOENT, true, above.error);
     }
     const handle = above.handle < 0
       ? above.handle
@@ -158,16 +191,20 @@ class Judge {
       this.#stat,
     );
     const isOther = found === 0 && this.#stat.kind !== KIND_DIRECTORY;
-    this.#enter(path, -ENOTDIR, !isOther);
+    const isGone = isOther || above.handle < 0 || found === -ENOENT;
+    this.#enter(path, -ENOTDIR, !isOther, isGone ? 0 : handle);
   }
 
-  #enter(path: string, handle: DirectoryHandle, isKept: boolean): void {
-    const level: Level = { path, handle, isKept, isCache: false };
+  #enter(path: string, handle: DirectoryHandle, isKept: boolean, error = 0): void {
+    const level: Level = { path, handle, isKept, isCache: false, error };
     this.#levels.push(level);
     let text: string | undefined;
     if (handle >= 0) {
       const stated = this.#posix.statDirectory(handle, this.#stat);
-      if (stated < 0) level.isKept = true;
+      if (stated < 0) {
+        level.isKept = true;
+        level.error = stated;
+      }
       // Another file system is not entered by the walk; only its mount point is listed.
       if (this.#options.oneFileSystem && this.#stat.device !== this.#device) level.isKept = true;
       if (this.#options.ignoreFiles) text = this.#ignoreText(level);
@@ -193,7 +230,10 @@ class Judge {
     const bytes = found < 0
       ? undefined
       : this.#readStart(handle, IGNORE_FILE_NAME, IGNORE_FILE_BYTES_MAX);
-    if (bytes === undefined) level.isKept = true;
+    if (bytes === undefined) {
+      level.isKept = true;
+      level.error = found < 0 ? found : -EIO;
+    }
     return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
   }
 

@@ -5,6 +5,7 @@ import { ancestry } from "../destinations/identity.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
 import { goneInSource } from "../source/gone_in_source.ts";
+import { movedInSource } from "../source/moved_in_source.ts";
 import { Reader } from "../source/reader.ts";
 import { scanSource } from "../source/scan.ts";
 import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
@@ -24,6 +25,7 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
       ancestry: (path) => ancestry(posix, path),
       scan: (request) => scanSource(posix, request, cells),
       goneInSource: (request) => goneInSource(posix, request, cells),
+      movedInSource: (request) => movedInSource(posix, request, cells),
       addSource: (request) => reader.addSource(request),
       readFiles: (request) => reader.readFiles(request),
       openStream: (request) => reader.openStream(request),

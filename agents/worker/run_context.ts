@@ -43,10 +43,11 @@ import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
+import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
-import { SourceLists, walkOptions } from "./source_lists.ts";
+import { type Listed, SourceLists, walkOptions } from "./source_lists.ts";
 
 export interface RunDeps {
   clock: Clock;
@@ -235,6 +236,7 @@ export class RunContext {
         source: {
           unreadable: scanned.counters.unreadable,
           judge: (paths, folders) => this.#judgeGone(source.path, scanned, options, paths, folders),
+          moved: () => this.#findMoved(source.path, scanned, options),
         },
       }, problems);
     });
@@ -574,6 +576,15 @@ export class RunContext {
         inodeHigh: new Uint32Array(table.columns.inodeHigh)[0]!,
       },
     });
+  }
+
+  #findMoved(
+    path: string,
+    { table, listedAtMs }: Listed,
+    options: MirrorOptions,
+  ): Promise<EntryMarks[]> {
+    const request: MovedRequest = { path, options: walkOptions(options), table, listedAtMs };
+    return this.#idleReader().call<EntryMarks[]>("movedInSource", request);
   }
 
   #idleReader(): ThreadClient {

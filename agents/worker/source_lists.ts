@@ -14,8 +14,13 @@ import type { Stretch } from "../source/stretch.ts";
 /** Progress of a walk, so often. */
 const TICK_MS = 250;
 
+export interface Listed extends Scanned {
+  /** When the walk began. */
+  listedAtMs: number;
+}
+
 export interface KeptList {
-  scanned: Scanned;
+  scanned: Listed;
   /** What it could not list was said in the result of a scan. */
   isReported: boolean;
 }
@@ -54,7 +59,7 @@ export class SourceLists {
   }
 
   /** @throws {BackupError} when the source cannot be listed, `cancelled` */
-  async walk({ source, options, stretch, signal, progress }: WalkRequest): Promise<Scanned> {
+  async walk({ source, options, stretch, signal, progress }: WalkRequest): Promise<Listed> {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
     const counters = new SharedArrayBuffer(SCAN_COUNTERS_BYTES);
     const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
@@ -62,6 +67,7 @@ export class SourceLists {
     signal.addEventListener("abort", onAbort, { once: true });
     const report = () => progress(scanCountersOf(counters));
     const stopTicks = this.#clock.every(TICK_MS, report);
+    const listedAtMs = this.#clock.nowMs();
     try {
       const scanned = await this.#idleReader().call<Scanned>("scan", {
         path: source.path,
@@ -72,7 +78,7 @@ export class SourceLists {
         stop,
       });
       report();
-      return scanned;
+      return { ...scanned, listedAtMs };
     } finally {
       stopTicks();
       signal.removeEventListener("abort", onAbort);

@@ -2,11 +2,12 @@
  * The last step of a lane, decided on the main thread: what goes from the copy, and which earlier versions. Rule: nothing is
  * deleted unless all of the source was read, all of it is verified here, and the source was asked once more about each entry.
  */
-import { BackupError } from "../../../protocol/base/errors.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { MirrorOptions } from "../../../protocol/mesh/job.ts";
 import type { LaneHistory, LaneReport } from "../../../protocol/mesh/task.ts";
 import { KIND_DIRECTORY } from "../../platform/posix.ts";
 import { type EntryTable, FLAG_LISTING_FAILED, utf8OfLatin1 } from "../../source/entry_table.ts";
+import type { EntryMarks } from "../../source/moved_in_source.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import { type Deleted, type Gone, GONE_FILE, GONE_FOLDER } from "./deletion.ts";
 import { deletionGuard } from "./deletion_guard.ts";
@@ -20,6 +21,11 @@ export interface GoneSource {
   unreadable: number;
   /** 1 for each path that it does not have and no rule leaves out; see `goneInSource`. */
   judge(paths: string[], folders: Uint8Array): Promise<Uint8Array>;
+  /**
+   * What is there now and was not listed so; see `movedInSource`.
+   * @throws {BackupError} when part of the source cannot be looked at again
+   */
+  moved(): Promise<EntryMarks[]>;
 }
 
 export interface LastStep {
@@ -76,10 +82,9 @@ export function unfinishedReason(
   return failures.here > 0 ? "not everything is verified here" : undefined;
 }
 
-/** Entries of the copy that the source does not have. */
-export async function findDoomed(
-  { task, control, source, signal }: LastStep,
-): Promise<Doomed> {
+/** Entries of the copy that the source does not have: neither where they were nor, moved, where nobody had looked yet. */
+export async function findDoomed(step: LastStep): Promise<Doomed> {
+  const { task, control, source, signal } = step;
   const gone = await control.call<Gone>("listGone", task);
   const { paths, kinds, unnamed } = gone;
   const isDoomed = new Uint8Array(paths.length);
@@ -90,6 +95,8 @@ export async function findDoomed(
       .map((kind) => kind === GONE_FOLDER ? 1 : 0);
     isDoomed.set(await source!.judge(some, folders), at);
   }
+  // After the judgement: whatever moved before it is found now.
+  if (isDoomed.includes(1)) await spareMoved(step, paths, isDoomed);
   // A folder stays with what stays in it.
   const holding = new Set<string>();
   paths.forEach((path, k) => {
@@ -107,6 +114,36 @@ export async function findDoomed(
     doomed.isFile[doomed.paths.length - 1] = 1;
   });
   return doomed;
+}
+
+/** Takes the doom from what lies elsewhere in the source now; from all of it when that cannot be told. */
+async function spareMoved(
+  { task, name, control, source, warn }: LastStep,
+  paths: readonly string[],
+  isDoomed: Uint8Array,
+): Promise<void> {
+  let marks: EntryMarks[];
+  try {
+    marks = await source!.moved();
+  } catch (thrown) {
+    const { code, message } = asBackupError(thrown);
+    if (code === "internal" || code === "cancelled") throw thrown;
+    isDoomed.fill(0);
+    return warn([`Nothing was deleted from ${name}: ${message}`]);
+  }
+  if (marks.length === 0) return;
+  const moved = new Set(await control.call<string[]>("movedLines", { task, marks }));
+  let spared = 0;
+  paths.forEach((path, k) => {
+    if (isDoomed[k] === 0 || !moved.has(path)) return;
+    isDoomed[k] = 0;
+    spared++;
+  });
+  if (spared === 0) return;
+  warn([
+    `${spared === 1 ? "One entry" : `${spared} entries`} of ${name} moved while the source was ` +
+    "listed: the next run copies what is new and removes what is old",
+  ]);
 }
 
 /** Why `--delete` needs `--delete-anyway`; undefined when it does not. */

@@ -2,6 +2,7 @@
 import { asBackupError } from "../../../protocol/base/errors.ts";
 import { posixError } from "../../platform/errno.ts";
 import type { DirectoryHandle, Posix } from "../../platform/posix.ts";
+import type { EntryMarks } from "../../source/moved_in_source.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import {
@@ -15,6 +16,7 @@ import {
 import { forgetMeasure, pendingMeasure, writeMeasure } from "./deletion_measure.ts";
 import type { LaneTask } from "./lane_task.ts";
 import { MANIFEST_FORMAT, MANIFEST_VERSION, type ManifestHeader } from "./manifest_file.ts";
+import { movedLines } from "./moved_lines.ts";
 import type { TimeTrust } from "./recorded_state.ts";
 import { ReplacedLines, type SettleContext, settleReplaced } from "./replaced_versions.ts";
 import { freeFolder } from "./version_lists.ts";
@@ -133,6 +135,12 @@ export class LaneHistory {
 
   listGone(): Gone {
     return listGone(this.#deletion(), this.#task);
+  }
+
+  /** Paths of what is recorded and shares a mark with what appeared in the source. */
+  movedLines(marks: readonly EntryMarks[]): string[] {
+    const { bindingKey } = this.#task.share;
+    return movedLines(this.#posix, this.#destination, bindingKey, marks, () => this.#tick());
   }
 
   deleteGone(request: DeleteRequest): Deleted {

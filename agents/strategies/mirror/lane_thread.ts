@@ -26,6 +26,7 @@ import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { EEXIST, EIO, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
+import type { EntryMarks } from "../../source/moved_in_source.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
@@ -205,6 +206,8 @@ export function openLaneThread(
       lane.giveUpCopy(request.task, request.row, request.mayRemove),
     finishTask: (request: FinishRequest) => lane.finishTask(request),
     listGone: (task: string): Gone => lane.history(task).listGone(),
+    movedLines: ({ task, marks }: { task: string; marks: EntryMarks[] }): string[] =>
+      lane.history(task).movedLines(marks),
     deleteGone: (request: DeleteRequest): Deleted => lane.history(request.task).deleteGone(request),
     forgetMeasure: (task: string): void => lane.history(task).forgetMeasure(),
     pruneVersions: (request: { task: string; keepVersions: number }): Pruned =>
