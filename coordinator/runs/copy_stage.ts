@@ -5,7 +5,7 @@
 import { asBackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
 import type { WireError } from "../../protocol/mesh/task.ts";
-import { mirrorHoldsSlot } from "../scheduler/holds_slot.ts";
+import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import type { AttemptEnd, Dispatch } from "./dispatcher.ts";
 import { createLaneLedger, type LaneLedger } from "./lane_ledger.ts";
 import {

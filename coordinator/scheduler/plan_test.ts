@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { LaneState } from "../../protocol/mesh/progress.ts";
-import { mirrorHoldsSlot } from "./holds_slot.ts";
+import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import { plan, TASKS_PER_AGENT_MAX } from "./plan.ts";
 import type { AgentView, TaskView } from "./view.ts";
 

@@ -2,7 +2,7 @@
  * When a running task uses a slot. Rule: a task that only waits for its slow lanes holds none, so its agent reads
  * ahead into the next directories and the fast lane never starves.
  */
-import type { LaneState } from "../../protocol/mesh/progress.ts";
+import type { LaneState } from "./progress.ts";
 
 const COPYING: ReadonlySet<LaneState> = new Set(["analyze", "manifest", "copy"]);
 
