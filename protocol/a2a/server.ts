@@ -14,11 +14,10 @@ import { invalidParams, RpcError } from "../rpc/rpc_error.ts";
 import { a2aError, taskNotFound } from "./a2a_error.ts";
 import type { AgentExecutor } from "./executor.ts";
 import { bodyHashOf, idempotencyKeyOf } from "./idempotency.ts";
+import type { Message } from "./message.ts";
 import * as methods from "./methods.ts";
 import { pushBindings, requirePush } from "./push_bindings.ts";
 import { createPushNotifications } from "./push_notifications.ts";
-import type { Webhooks } from "./webhooks.ts";
-import type { Message } from "./message.ts";
 import { type Accepted, asSender, onlyEvent, untilInput, untilSettled } from "./sender_stream.ts";
 import type { StreamEvent } from "./stream_event.ts";
 import type { Task } from "./task.ts";
@@ -27,6 +26,7 @@ import { isSettled, isTerminal } from "./task_state.ts";
 import type { TaskStore } from "./task_store.ts";
 import { agentMessage, createTaskTable } from "./task_table.ts";
 import { createTurns } from "./turns.ts";
+import type { Webhooks } from "./webhooks.ts";
 
 export interface A2AServerDeps {
   executor: AgentExecutor;

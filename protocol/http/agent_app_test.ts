@@ -211,7 +211,9 @@ Deno.test("limits of an agent are answered with 503 and 429, and end with their 
   const gate = Promise.withResolvers<void>();
   const limits = { callsMax: 1, streamsMax: 1, callsPerSecond: 1, callsBurst: 2 };
   const clock = new ManualClock();
+  let tasks = 0;
   const peer = agent(undefined, [], { limits, clock }, async () => {
+    tasks++;
     await gate.promise;
     return { op: "release" };
   });
@@ -232,7 +234,9 @@ Deno.test("limits of an agent are answered with 503 and 429, and end with their 
       params: { message: MESSAGE },
     }),
   });
+  const before = tasks;
   assert.equal((await send("SendStreamingMessage"))[0], 503);
+  assert.equal(tasks, before, "a refused stream starts no task");
   await stream.text();
   const again = await peer.app.request("/rpc", {
     method: "POST",

@@ -74,16 +74,16 @@ export function createRpcEndpoint(deps: RpcEndpointDeps): RpcEndpoint {
     const outcome = await dispatch(text, {
       caller,
       header: (name) => header(name) ?? versionInQuery(name, request.url),
+      admitStream() {
+        if (streams < limits.streamsMax) return;
+        throw new RpcError(RPC_CODES.unavailable, "Too many streams");
+      },
     });
     const active = activatedExtensions(header(EXTENSIONS_HEADER), extensions);
     const headers: Record<string, string> = active.length === 0
       ? {}
       : { [EXTENSIONS_HEADER]: active.join(", ") };
     if (outcome.kind === "reply") return replyResponse(outcome.body, headers);
-    if (streams >= limits.streamsMax) {
-      await outcome.events.return();
-      return unavailable("Too many streams");
-    }
     streams++;
     return sseResponse(outcome.events, clock, headers, () => streams--);
   }

@@ -42,6 +42,7 @@ export function createDispatch(bindings: readonly Binding[], options: DispatchOp
       if (binding.kind === "call") {
         return reply(success(request.id, await binding.invoke(request.params, context)));
       }
+      context.admitStream?.();
       const events = await binding.invoke(request.params, context);
       return { kind: "stream", events: inEnvelopes(request.id, events, log) };
     } catch (thrown) {

@@ -25,6 +25,8 @@ export interface CallContext {
   caller: string;
   /** A request header by its name; undefined when it is missing. */
   header(name: string): string | undefined;
+  /** Asked before a stream begins, so that one for which there is no place has no effect. @throws {RpcError} */
+  admitStream?(): void;
 }
 
 /** Events one after another; `return` must be called when nobody wants the rest. */
