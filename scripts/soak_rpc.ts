@@ -4,6 +4,9 @@
  */
 import { fileURLToPath } from "node:url";
 import * as fc from "fast-check";
+import { systemClock } from "../protocol/base/clock.ts";
+import { silentLog } from "../protocol/base/log.ts";
+import { createFixtureAgent } from "../tests/support/fixture_agent.ts";
 import { type BadRequest, badRequest } from "../tests/a2a/bad_requests.ts";
 import { judgeAnswer } from "../tests/a2a/judge_answer.ts";
 
@@ -12,47 +15,85 @@ const WINDOWS = 10;
 /** The first windows warm up: code is compiled, and the store fills to its limits. */
 const WARM_WINDOWS = 3;
 const AT_ONCE = 8;
-const FIXTURE = fileURLToPath(new URL("a2a_fixture.ts", import.meta.url));
-/** As the program has them. */
-const V8_FLAGS = ["--v8-flags=--max-semi-space-size=2,--single-threaded-gc"];
-const GROWTH_BYTES_MAX = 64 << 20;
+const GROWTH_BYTES_MAX = 16 << 20;
 const SLOWER_FACTOR_MAX = 2;
 const SLOWER_MS_MAX = 20;
+const SELF = fileURLToPath(import.meta.url);
+/** As the program has them. */
+const V8_FLAGS = "--v8-flags=--expose-gc,--max-semi-space-size=2,--single-threaded-gc";
 
 interface Window {
   p50Ms: number;
   p99Ms: number;
+  /** What the server holds when its garbage is collected. */
+  heldBytes: number;
   rssBytes: number;
 }
 
-if (import.meta.main) Deno.exit(await soak(Number(Deno.args[0] ?? REQUESTS_DEFAULT)));
+if (import.meta.main) {
+  if (Deno.args[0] === "serve") await serve();
+  else Deno.exit(await soak(Number(Deno.args[0] ?? REQUESTS_DEFAULT)));
+}
+
+/** The agent under test: writes its address, then what it holds whenever a line comes in. */
+async function serve(): Promise<void> {
+  const handler = Promise.withResolvers<Deno.ServeHandler>();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request, info) => await (await handler.promise)(request, info),
+  );
+  const origin = `http://127.0.0.1:${server.addr.port}`;
+  const { app } = createFixtureAgent({
+    origin,
+    table: [],
+    streaming: true,
+    push: true,
+    clock: systemClock,
+    log: silentLog,
+  });
+  handler.resolve(app.fetch);
+  console.log(JSON.stringify(origin));
+  for await (const _ of Deno.stdin.readable) {
+    (globalThis as { gc?: () => void }).gc?.();
+    const { heapUsed, external, rss } = Deno.memoryUsage();
+    console.log(JSON.stringify({ heldBytes: heapUsed + external, rssBytes: rss }));
+  }
+  Deno.exit(0);
+}
 
 async function soak(requests: number): Promise<number> {
   const server = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", ...V8_FLAGS, FIXTURE],
+    args: ["run", "--quiet", "-A", V8_FLAGS, SELF, "serve"],
+    stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
+  const questions = server.stdin.getWriter();
+  const answers = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const nextAnswer = async () => JSON.parse((await answers.read()).value ?? "null");
   try {
-    const reader = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    const origin = (await reader.read()).value?.trim();
-    if (origin === undefined) throw new Error("The agent did not start");
+    const origin: string = await nextAnswer();
     const perWindow = Math.ceil(requests / WINDOWS);
     const windows: Window[] = [];
     console.log(`${perWindow * WINDOWS} bad requests, ${AT_ONCE} at once`);
     for (let i = 0; i < WINDOWS; i++) {
-      const window = await sendAll(origin, server.pid, fc.sample(badRequest, perWindow));
+      const times = await sendAll(origin, fc.sample(badRequest, perWindow));
+      await questions.write(new TextEncoder().encode("\n"));
+      const window = { ...times, ...await nextAnswer() };
       windows.push(window);
       console.log(describe(i + 1, window));
     }
     return judge(windows);
   } finally {
-    server.kill("SIGTERM");
+    server.kill("SIGKILL");
     await server.status;
   }
 }
 
-async function sendAll(origin: string, pid: number, requests: BadRequest[]): Promise<Window> {
+async function sendAll(
+  origin: string,
+  requests: BadRequest[],
+): Promise<Pick<Window, "p50Ms" | "p99Ms">> {
   const times: number[] = [];
   let next = 0;
   async function work(): Promise<void> {
@@ -71,36 +112,33 @@ async function sendAll(origin: string, pid: number, requests: BadRequest[]): Pro
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   times.sort((a, b) => a - b);
   const at = (fraction: number) => times[Math.floor(times.length * fraction)] ?? 0;
-  return { p50Ms: at(0.5), p99Ms: at(0.99), rssBytes: rssBytes(pid) };
+  return { p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
-/** Compares the last windows with those just after warming up; of three the middle one, as garbage comes in waves. */
+/** Compares the last windows with those just after warming up; of three the middle one, as this machine may be busy. */
 function judge(windows: readonly Window[]): number {
   const early = middle(windows.slice(WARM_WINDOWS, WARM_WINDOWS + 3));
   const late = middle(windows.slice(-3));
-  const grownBytes = late.rssBytes - early.rssBytes;
+  const grownBytes = late.heldBytes - early.heldBytes;
   const isMemoryFlat = grownBytes <= GROWTH_BYTES_MAX;
   const isFast = late.p99Ms <= early.p99Ms * SLOWER_FACTOR_MAX + SLOWER_MS_MAX;
-  console.log(`memory ${isMemoryFlat ? "flat" : "GROWS"}: ${Math.round(grownBytes / 2 ** 20)} MiB`);
+  console.log(
+    `memory ${isMemoryFlat ? "flat" : "GROWS"}: ${(grownBytes / 2 ** 20).toFixed(1)} MiB`,
+  );
   console.log(
     `p99 ${isFast ? "flat" : "GROWS"}: ${early.p99Ms.toFixed(1)} → ${late.p99Ms.toFixed(1)} ms`,
   );
   return isMemoryFlat && isFast ? 0 : 1;
 }
 
-function middle(windows: readonly Window[]): Pick<Window, "p99Ms" | "rssBytes"> {
-  const of = (key: "p99Ms" | "rssBytes") =>
+function middle(windows: readonly Window[]): Pick<Window, "p99Ms" | "heldBytes"> {
+  const of = (key: "p99Ms" | "heldBytes") =>
     windows.map((window) => window[key]).sort((a, b) => a - b)[Math.floor(windows.length / 2)] ?? 0;
-  return { p99Ms: of("p99Ms"), rssBytes: of("rssBytes") };
+  return { p99Ms: of("p99Ms"), heldBytes: of("heldBytes") };
 }
 
-function describe(number: number, { p50Ms, p99Ms, rssBytes }: Window): string {
-  const memory = `${Math.round(rssBytes / 2 ** 20)} MiB`;
-  return `${number}: p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(1)} ms, ${memory}`;
-}
-
-function rssBytes(pid: number): number {
-  const [, kibibytes] = /VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`)) ??
-    [];
-  return Number(kibibytes) * 1024;
+function describe(number: number, { p50Ms, p99Ms, heldBytes, rssBytes }: Window): string {
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const times = `p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(1)} ms`;
+  return `${number}: ${times}, holds ${mib(heldBytes)} (RSS ${mib(rssBytes)})`;
 }
