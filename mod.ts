@@ -14,15 +14,18 @@ const EMBEDDED_URL = "http://worker.embedded/rpc";
 const JOB_STORE_FILE = "jobs.sqlite";
 
 async function main(words: readonly string[]): Promise<void> {
-  const [agents, backup, coordination, program, config, terminals, tasks] = await Promise.all([
-    import("./agents/mod.ts"),
-    import("./coordinator/cli/backup.ts"),
-    import("./coordinator/mod.ts"),
-    import("./protocol/cli/program.ts"),
-    import("./protocol/cli/config_command.ts"),
-    import("./protocol/cli/process_world.ts"),
-    import("./protocol/mesh/task_over_a2a.ts"),
-  ]);
+  const [agents, backup, mesh, coordination, program, config, terminals, tasks, doors] =
+    await Promise.all([
+      import("./agents/mod.ts"),
+      import("./coordinator/cli/backup.ts"),
+      import("./coordinator/cli/mesh/mod.ts"),
+      import("./coordinator/mod.ts"),
+      import("./protocol/cli/program.ts"),
+      import("./protocol/cli/config_command.ts"),
+      import("./protocol/cli/process_world.ts"),
+      import("./protocol/mesh/task_over_a2a.ts"),
+      import("./protocol/http/mesh_door.ts"),
+    ]);
 
   /** A coordinator and a worker in this process, joined as they are over a network, without the sockets. */
   const createEmbedded: CreateEmbedded = ({ stateDir, log, secrets }) => {
@@ -71,10 +74,13 @@ async function main(words: readonly string[]): Promise<void> {
       agents.createFindCommand(agents.listStored),
       agents.createDrillCommand(agents.drill),
       agents.createVersionsCommand(agents.keptVersions),
+      ...mesh.createMeshCommands({
+        ...doors.createCommandDoor(systemClock),
+        hostId: (stateDir) => agents.machineHostId() ?? agents.hostIdIn(stateDir),
+      }),
       config.configCommand,
     ],
-    // What `--role` starts. The mesh fills it.
-    roles: {},
+    roles: { worker: agents.createWorkerRole(facts.version) },
   }, terminals.processWorld(import.meta.url));
   // Not left to the event loop: a thread that a dead disk holds must not hold the process.
   Deno.exit(code);

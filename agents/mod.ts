@@ -35,6 +35,7 @@ export { createFindCommand, createLsCommand } from "./cli/ls.ts";
 export { createRestoreCommand } from "./cli/restore.ts";
 export { createVerifyCommand } from "./cli/verify.ts";
 export { createVersionsCommand } from "./cli/versions.ts";
+export { createWorkerRole, workerRole } from "./server/worker_role.ts";
 export { startThread } from "./threads/entry.ts";
 export { setEntryUrl } from "./threads/spawn.ts";
 export { hostIdIn, machineHostId } from "./worker/host_id.ts";

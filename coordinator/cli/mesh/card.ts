@@ -6,7 +6,7 @@ import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
 import { visibleText } from "../../../protocol/cli/visible_text.ts";
 import { EXTENSION_URI } from "../../../protocol/mesh/task_mapping.ts";
 import * as v from "valibot";
-import { endpointOf } from "./coordinator_call.ts";
+import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
 import type { MeshDoor } from "./mesh_door.ts";
 import { onlyWord } from "./run.ts";
 
@@ -24,7 +24,7 @@ export function createCardCommand(door: MeshDoor): Command {
     exitMeanings: { 0: "shown" },
     async run(call) {
       const { terminal, settings } = call;
-      const { origin } = new URL(endpointOf(onlyWord(call, "card URL", "address")));
+      const { origin } = new URL(agentEndpoint(onlyWord(call, "card URL", "address")));
       const interrupts = watchInterrupts(call.signals, () => {});
       try {
         const card = await door.fetchCard(`${origin}/agent-card`, interrupts.signal);

@@ -2,8 +2,9 @@
 import type * as v from "valibot";
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { CommandCall } from "../../../protocol/cli/command.ts";
-import { settingPath } from "../../../protocol/cli/settings.ts";
+import { chosenToken, pathOf, readPem } from "../../../protocol/cli/serving_settings.ts";
 import { defaultStateDir } from "../../../protocol/cli/surroundings.ts";
+import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
 import type { RpcClient } from "../../../protocol/rpc/client.ts";
 import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
 import type { Method } from "../../../protocol/rpc/method.ts";
@@ -14,7 +15,13 @@ import type { MeshDoor } from "./mesh_door.ts";
 export const ANSWER_WITHIN_MS = 30_000;
 
 /** The options that every command of this folder takes. */
-export const COORDINATOR_OPTIONS = ["coordinator", "tokenFile", "json", "stateDir"] as const;
+export const COORDINATOR_OPTIONS = [
+  "coordinator",
+  "tokenFile",
+  "tlsCa",
+  "json",
+  "stateDir",
+] as const;
 
 export interface CoordinatorLink {
   readonly url: string;
@@ -32,14 +39,11 @@ export function linkOf(
   { settings, surroundings, clock }: CommandCall,
   door: MeshDoor,
 ): CoordinatorLink {
-  const path = (key: "stateDir" | "tokenFile"): string | undefined => {
-    const setting = settings.get(key);
-    if (setting.value === undefined) return undefined;
-    return settingPath(setting.value, setting, surroundings);
-  };
-  const url = endpointOf(settings.get("coordinator").value);
-  const stateDir = path("stateDir") ?? defaultStateDir(surroundings);
-  const client = door.connect({ url, stateDir, tokenFile: path("tokenFile") });
+  const url = agentEndpoint(settings.get("coordinator").value);
+  const stateDir = pathOf("stateDir", settings, surroundings) ?? defaultStateDir(surroundings);
+  const token = chosenToken(settings, surroundings);
+  const ca = readPem("tlsCa", settings, surroundings);
+  const client = door.connect({ url, stateDir, token, ca });
   return {
     url,
     stateDir,
@@ -63,19 +67,6 @@ export function linkOf(
       }
     },
   };
-}
-
-/** `host:port`, or a URL; calls go to its `/rpc` unless it has a path of its own. */
-export function endpointOf(text: string): string {
-  const withScheme = /^https?:\/\//i.test(text) ? text : `http://${text}`;
-  if (!URL.canParse(withScheme)) {
-    throw new BackupError("usage", `${text} is not the address of a coordinator`, {
-      hint: "Such as http://127.0.0.1:8800",
-    });
-  }
-  const url = new URL(withScheme);
-  if (url.pathname === "/") url.pathname = "/rpc";
-  return url.href;
 }
 
 /** The error as a person can use it. */

@@ -6,8 +6,13 @@ import type { AgentCard } from "../../../protocol/a2a/agent_card.ts";
 import type { RpcClient } from "../../../protocol/rpc/client.ts";
 
 export interface MeshDoor {
-  /** Calls to the agent or coordinator at `url`, with this user's token where there is one. */
-  connect(peer: { url: string; stateDir: string; tokenFile: string | undefined }): RpcClient;
+  /**
+   * Calls to the coordinator at `url`. `token`: the one that was chosen on purpose, else that of the state folder; `ca`:
+   * who has signed its certificate, as PEM. @throws {BackupError} `config` when there is no token.
+   */
+  connect(
+    peer: { url: string; stateDir: string; token: string | undefined; ca: string | undefined },
+  ): RpcClient;
   /** @throws {BackupError} `io` or `protocol`. */
   fetchCard(url: string, signal: AbortSignal): Promise<AgentCard>;
   /** Of this machine. */
