@@ -814,7 +814,8 @@ export class LaneWriter {
     const path = task.table.pathLatin1(task.table.columns.parent[row]!);
     const kept = this.#openKept(task.stage(), path, true);
     if (kept < 0) return { result: kept };
-    let result = this.#posix.link(parent, name, kept, name);
+    // Renamed over `Name`, a file called `name` would be `Name` still where names fold: there the name is made free.
+    let result = this.#destination.foldsCase ? -EPERM : this.#posix.link(parent, name, kept, name);
     let isMoved = false;
     // A second attempt in one run: what is kept already is the older, verified one.
     if (result === -EEXIST) result = 0;
@@ -878,7 +879,8 @@ export class LaneWriter {
     let isMoved = false;
     if (result >= 0) {
       // A link first: then something stands under the name at every moment.
-      result = isStranger ? posix.link(parent, name, displaced, to) : -EPERM;
+      const mayLink = isStranger && !this.#destination.foldsCase;
+      result = mayLink ? posix.link(parent, name, displaced, to) : -EPERM;
       if (result < 0) {
         result = posix.rename(parent, name, displaced, to);
         isMoved = result >= 0;
