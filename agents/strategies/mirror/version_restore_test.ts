@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../../protocol/base/clock.ts";
@@ -245,4 +246,54 @@ test("an error at any change of a restore is told, and leaves nothing behind", a
   assert.equal(posix.statAt(root, cName("out"), newStat()), 0);
   posix.closeDirectory(root);
   assert.deepEqual(fs.readdirSync(scene.folder).sort(), ["destination", "out", "source"]);
+});
+
+test("a list of versions that leads out of its folder gives nothing back", async (scene) => {
+  const { folder, source, destination } = scene;
+  fs.writeFileSync(join(source, "dir/file"), "the secret of another");
+  await scene.run("zst");
+  fs.rmSync(join(source, "dir/file"));
+  await scene.run("zst");
+  const versions = join(destination, ".backup-agent/versions/s1");
+  const [time] = fs.readdirSync(versions).filter((name) => !name.includes("."));
+  const list = join(versions, `${time}.jsonl`);
+  const honest = fs.readFileSync(list, "utf8");
+  const [header, ...lines] = honest.trim().split("\n").slice(0, -1);
+  const line = lines.map((text) => JSON.parse(text)).find(({ path }) => path === "dir/file");
+  const forge = (changes: Record<string, unknown>) => {
+    const body = `${header}\n${JSON.stringify({ ...line, ...changes })}\n`;
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    fs.writeFileSync(list, `${body}${JSON.stringify({ end: true, entries: 1, sha256 })}\n`);
+  };
+  const before = fs.readdirSync(folder).sort();
+  // The forger's list is believed as such: this one says what the honest one says.
+  forge({});
+  assert.equal(scene.find("dir/file").versions.length, 1);
+  fs.copyFileSync(join(versions, time!, "dir/file.zst"), join(source, "victim.zst"));
+  const attacks: Record<string, unknown>[] = [
+    { storedAs: "../../../../../source/victim.zst" },
+    { path: "../dir/file" },
+    { path: "/etc/passwd" },
+    { mode: "rwx" },
+    { xattrs: { "user.a": 5 } },
+    { codec: "a newer codec" },
+  ];
+  for (const attack of attacks) {
+    forge(attack);
+    assert.throws(
+      () => {
+        const { versions: found } = scene.find("dir/file");
+        if (found.length === 0) throw new BackupError("not_found", "It is not even listed");
+        scene.restore("dir/file", "out");
+      },
+      (error) => error instanceof BackupError && error.code !== "internal",
+      JSON.stringify(attack),
+    );
+    assert.deepEqual(fs.readdirSync(folder).sort(), before, JSON.stringify(attack));
+  }
+  // A link in the place of a folder of versions leads nowhere.
+  fs.writeFileSync(list, honest);
+  fs.renameSync(join(versions, time!, "dir"), join(folder, "elsewhere"));
+  fs.symlinkSync(join(folder, "elsewhere"), join(versions, time!, "dir"));
+  assert.equal(scene.find("dir/file").versions.length, 0);
 });
