@@ -10,7 +10,7 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
-import { readPem } from "../../protocol/cli/serving_settings.ts";
+import { peerTls } from "../../protocol/cli/serving_settings.ts";
 import { createMeshFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
 import { type Capability, CAPABILITY_WORDS, capabilityId } from "../../protocol/mesh/capability.ts";
@@ -127,7 +127,7 @@ function startWorker(
     clock,
     bootClock,
   });
-  const fetch = createMeshFetch({ token, clock, ca: readPem("tlsCa", settings, surroundings) });
+  const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
   const connect = (peer: string) => createRpcClient({ fetch, url: peer });
   const link = startCoordinatorLink({
     agent,

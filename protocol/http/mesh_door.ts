@@ -4,19 +4,19 @@ import { fetchAgentCard } from "../a2a/client.ts";
 import type { AgentCard } from "../a2a/agent_card.ts";
 import { BackupError } from "../base/errors.ts";
 import { createRpcClient, type RpcClient } from "../rpc/client.ts";
-import { createMeshFetch, createPlainFetch } from "./mesh_fetch.ts";
+import { createMeshFetch, createPlainFetch, type PeerTls } from "./mesh_fetch.ts";
 import { existingToken, TOKEN_FILE } from "./mesh_token.ts";
 
 export interface CommandDoor {
   connect(
-    peer: { url: string; stateDir: string; token: string | undefined; ca: string | undefined },
+    peer: { url: string; stateDir: string; token: string | undefined; tls: PeerTls },
   ): RpcClient;
-  fetchCard(url: string, signal: AbortSignal): Promise<AgentCard>;
+  fetchCard(url: string, tls: PeerTls, signal: AbortSignal): Promise<AgentCard>;
 }
 
 export function createCommandDoor(clock: { monotonicMs(): number }): CommandDoor {
   return {
-    connect({ url, stateDir, token: chosen, ca }) {
+    connect({ url, stateDir, token: chosen, tls }) {
       const path = join(stateDir, TOKEN_FILE);
       const token = chosen ?? existingToken(path);
       if (token === undefined) {
@@ -26,8 +26,8 @@ export function createCommandDoor(clock: { monotonicMs(): number }): CommandDoor
             "token of another mesh with --token-file",
         });
       }
-      return createRpcClient({ fetch: createMeshFetch({ token, clock, ca }), url });
+      return createRpcClient({ fetch: createMeshFetch({ token, clock, ...tls }), url });
     },
-    fetchCard: (url, signal) => fetchAgentCard(createPlainFetch(), url, { signal }),
+    fetchCard: (url, tls, signal) => fetchAgentCard(createPlainFetch(tls), url, { signal }),
   };
 }

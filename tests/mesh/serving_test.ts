@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { WELL_KNOWN_CARD_PATH } from "../../protocol/a2a/client.ts";
+import { makeCertificates } from "../support/certificates.ts";
 import { createMesh, type Mesh, type RoleProcess } from "../support/mesh_processes.ts";
+import { needs } from "../support/tools.ts";
 
 /** Nobody listens there. */
 const NO_COORDINATOR = ["--coordinator", "http://127.0.0.1:9"];
@@ -137,6 +139,35 @@ Deno.test("asked to end a role ends at once with exit code 0, and its log is who
     assert.match(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
     assert.match(level, /^(debug|info|warn|error)$/);
   }
+});
+
+Deno.test({
+  ...needs(
+    "with a client CA whoever shows a certificate of it is answered, with the options of roles and commands alike",
+    "openssl",
+  ),
+  async fn() {
+    await using mesh = createMesh();
+    const pem = makeCertificates(mesh.folder).path;
+    const own = (name: string) => [
+      ...["--tls-cert", pem(`${name}.pem`), "--tls-key", pem(`${name}.key`)],
+      ...["--tls-ca", pem("ca.pem")],
+    ];
+    const { url } = await mesh.startRole("worker", {
+      words: [...own("server"), "--tls-client-ca", pem("ca.pem"), ...NO_COORDINATOR],
+    });
+    assert.match(url, /^https:/);
+    const card = (...words: string[]) => mesh.run(["card", url, ...words]);
+    const shown = await card(...own("client"));
+    assert.equal(shown.code, 0, shown.err);
+    assert.ok(shown.out.includes(url));
+    for (const words of [[], ["--tls-ca", pem("ca.pem")], own("stranger")]) {
+      const refused = await card(...words);
+      assert.equal(refused.code, 1, `${words.join(" ")}: ${refused.err}`);
+    }
+    const broken = await card("--tls-cert", pem("ca.key"), "--tls-key", pem("ca.pem"));
+    assert.deepEqual([broken.code, /cannot be used/.test(broken.err)], [2, true], broken.err);
+  },
 });
 
 function startWorker(mesh: Mesh, name: string): Promise<RoleProcess> {

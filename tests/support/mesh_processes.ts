@@ -134,7 +134,7 @@ export function createMesh(options: MeshOptions = {}): Mesh {
   }
 
   const connect = (url: string) =>
-    door.connect({ url: agentEndpoint(url), stateDir, token: undefined, ca: undefined });
+    door.connect({ url: agentEndpoint(url), stateDir, token: undefined, tls: {} });
   const here = () => ["--state-dir", stateDir, "--coordinator", theCoordinator().url];
 
   async function run(words: readonly string[]): Promise<Outcome> {
