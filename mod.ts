@@ -8,13 +8,14 @@ import { setEntryUrl } from "./agents/threads/spawn.ts";
 import facts from "./deno.json" with { type: "json" };
 import { systemClock } from "./protocol/base/clock.ts";
 import type { CreateEmbedded } from "./coordinator/cli/embedded.ts";
+import type { CoordinatorRoleDeps } from "./coordinator/mod.ts";
 
 /** Never resolved: requests to it are handed to the worker's own app. */
 const EMBEDDED_URL = "http://worker.embedded/rpc";
 const JOB_STORE_FILE = "jobs.sqlite";
 
 async function main(words: readonly string[]): Promise<void> {
-  const [agents, backup, mesh, coordination, program, config, terminals, tasks, doors] =
+  const [agents, backup, mesh, coordination, program, config, terminals, tasks, doors, all] =
     await Promise.all([
       import("./agents/mod.ts"),
       import("./coordinator/cli/backup.ts"),
@@ -25,47 +26,63 @@ async function main(words: readonly string[]): Promise<void> {
       import("./protocol/cli/process_world.ts"),
       import("./protocol/mesh/task_over_a2a.ts"),
       import("./protocol/http/mesh_door.ts"),
+      import("./protocol/cli/all_roles.ts"),
     ]);
+
+  const { version } = facts;
+  const hostId = (stateDir: string) => agents.machineHostId() ?? agents.hostIdIn(stateDir);
+
+  /** An agent in this process: what a network would carry is handed to its app. */
+  const openOwnAgent = (options: Parameters<typeof agents.createWorkerAgent>[0]) => {
+    const worker = agents.createWorkerAgent(options);
+    const client = tasks.createTaskClient({
+      fetch: async (request) => await worker.app.fetch(request),
+      url: EMBEDDED_URL,
+      clock: systemClock,
+    });
+    return { ...worker, client };
+  };
 
   /** A coordinator and a worker in this process, joined as they are over a network, without the sockets. */
   const createEmbedded: CreateEmbedded = ({ stateDir, log, secrets }) => {
     const clock = systemClock;
-    const { version } = facts;
-    const hostId = agents.machineHostId() ?? agents.hostIdIn(stateDir);
-    const worker = agents.createWorkerAgent({
-      clock,
-      log,
-      stateDir,
-      hostId,
-      version,
-      url: EMBEDDED_URL,
-      secrets,
-    });
+    const own = { clock, log, stateDir, hostId: hostId(stateDir), version, url: EMBEDDED_URL };
+    const { client, capabilities, slots, close } = openOwnAgent({ ...own, secrets });
     const store = coordination.openSqliteStore(`${stateDir}/${JOB_STORE_FILE}`, clock);
-    const client = tasks.createTaskClient({
-      fetch: async (request) => await worker.app.fetch(request),
-      url: EMBEDDED_URL,
-      clock,
-    });
-    const { capabilities, slots } = worker;
     const coordinator = coordination.createCoordinator({
       store,
       clock,
       log,
       agents: [{ id: "embedded", client, capabilities, slots }],
-      hostId,
+      hostId: own.hostId,
     });
     return {
       run: (job, options) => coordinator.run(job, options),
       async close() {
         store.close();
-        await worker.close();
+        await close();
       },
     };
   };
 
+  const coordinatorDeps: CoordinatorRoleDeps = {
+    version,
+    hostId,
+    ownAgent(options) {
+      let opened: ReturnType<typeof openOwnAgent> | undefined;
+      return {
+        capabilities: agents.WORKER_CAPABILITIES,
+        open() {
+          opened ??= openOwnAgent({ ...options, clock: systemClock, version, url: EMBEDDED_URL });
+          return opened.client;
+        },
+        close: async () => await opened?.close(),
+      };
+    },
+  };
+
   const code = await program.runProgram(words, {
-    version: facts.version,
+    version,
     commands: [
       backup.createBackupCommand(createEmbedded),
       agents.createVerifyCommand(agents.verifyDestination),
@@ -76,11 +93,21 @@ async function main(words: readonly string[]): Promise<void> {
       agents.createVersionsCommand(agents.keptVersions),
       ...mesh.createMeshCommands({
         ...doors.createCommandDoor(systemClock),
-        hostId: (stateDir) => agents.machineHostId() ?? agents.hostIdIn(stateDir),
+        hostId,
       }),
       config.configCommand,
     ],
-    roles: { worker: agents.createWorkerRole(facts.version) },
+    roles: {
+      worker: agents.createWorkerRole(version),
+      coordinator: coordination.createCoordinatorRole(coordinatorDeps),
+    },
+    start: all.createAllRoles({
+      coordinator: (call, served) => coordination.coordinatorRole(call, coordinatorDeps, served),
+      worker: (call, coordinatorUrl) => ({
+        ...agents.workerRole(call, version, coordinatorUrl),
+        port: agents.WORKER_PORT,
+      }),
+    }),
   }, terminals.processWorld(import.meta.url));
   // Not left to the event loop: a thread that a dead disk holds must not hold the process.
   Deno.exit(code);

@@ -35,9 +35,10 @@ export { createFindCommand, createLsCommand } from "./cli/ls.ts";
 export { createRestoreCommand } from "./cli/restore.ts";
 export { createVerifyCommand } from "./cli/verify.ts";
 export { createVersionsCommand } from "./cli/versions.ts";
-export { createWorkerRole, workerRole } from "./server/worker_role.ts";
+export { createWorkerRole, WORKER_PORT, workerRole } from "./server/worker_role.ts";
 export { startThread } from "./threads/entry.ts";
 export { setEntryUrl } from "./threads/spawn.ts";
+export { WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 export { hostIdIn, machineHostId } from "./worker/host_id.ts";
 
 export interface WorkerAgent {

@@ -10,17 +10,17 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
-import { peerTls } from "../../protocol/cli/serving_settings.ts";
+import { readPem } from "../../protocol/cli/serving_settings.ts";
 import { createMeshFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
-import { type Capability, CAPABILITY_WORDS, capabilityId } from "../../protocol/mesh/capability.ts";
+import { CAPABILITIES, type Capability, capabilityId } from "../../protocol/mesh/capability.ts";
 import { agentEndpoint } from "../../protocol/mesh/endpoint.ts";
-import { createRpcClient } from "../../protocol/rpc/client.ts";
+import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
 import { hostIdIn, machineHostId } from "../worker/host_id.ts";
 import { openLoadMeter } from "../worker/load_score.ts";
 import { createMeshWorker } from "../worker/mesh_worker.ts";
 import { createWorker, WORKER_CAPABILITIES } from "../worker/worker_agent.ts";
-import { takeIdentity } from "./agent_identity.ts";
+import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { startCoordinatorLink } from "./coordinator_link.ts";
 import { handoffBindings, watchTasks } from "./handoff.ts";
 import { readRoots } from "./read_roots.ts";
@@ -127,8 +127,8 @@ function startWorker(
     clock,
     bootClock,
   });
-  const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
-  const connect = (peer: string) => createRpcClient({ fetch, url: peer });
+  const fetch = createMeshFetch({ token, clock, ca: readPem("tlsCa", settings, surroundings) });
+  const connect = (peer: string) => createMeshClient({ fetch, url: peer });
   const link = startCoordinatorLink({
     agent,
     name,
@@ -207,7 +207,7 @@ function capabilitiesOf(lists: readonly string[]): Capability[] {
   const wanted = words.map((word) => {
     const id = capabilityId(word);
     if (id !== undefined && WORKER_CAPABILITIES.includes(id)) return id;
-    const meant = nearest(word, CAPABILITY_WORDS);
+    const meant = nearest(word, CAPABILITIES);
     throw new BackupError("usage", `No worker offers ${JSON.stringify(word)}`, {
       hint: meant === undefined
         ? `There are ${WORKER_CAPABILITIES.join(", ")}`

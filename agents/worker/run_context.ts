@@ -289,6 +289,11 @@ export class RunContext {
     }
   }
 
+  /** Ends the work at one destination. */
+  drop(destination: string): void {
+    this.#lanes.get(destination)?.cancel();
+  }
+
   async release(): Promise<void> {
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
     for (const lane of this.#lanes.values()) lane.cancel();

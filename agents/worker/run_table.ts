@@ -48,6 +48,10 @@ export class RunTable {
     });
   }
 
+  find(runId: string): RunContext | undefined {
+    return this.#runs.get(runId)?.context;
+  }
+
   async release(runId: string): Promise<void> {
     const entry = this.#runs.get(runId);
     this.#runs.delete(runId);

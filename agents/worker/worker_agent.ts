@@ -60,6 +60,9 @@ export function createWorker(
           return await runs.get(spec.runId).mirror(spec, context);
         case "finish":
           return await runs.get(spec.runId).finish(spec);
+        case "drop":
+          runs.find(spec.runId)?.drop(spec.destination);
+          return { op: "drop" };
         case "release":
           await runs.release(spec.runId);
           return { op: "release" };

@@ -8,6 +8,7 @@ import type { RunProgress, RunReport } from "../../protocol/mesh/run.ts";
 import { createAggregator } from "../progress/aggregator.ts";
 import { match } from "../scheduler/match.ts";
 import type { JobStore } from "../store/job_store.ts";
+import { checkNames } from "./check_names.ts";
 import { backupRun } from "./backup_run.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import type { Agent, DestinationEnd } from "./run_context.ts";
@@ -104,19 +105,5 @@ export function createCoordinator(dependencies: CoordinatorDependencies): Coordi
         log("error", "A listener of the run threw", { error: String(thrown) });
       }
     };
-  }
-}
-
-function checkNames(job: JobSpec): void {
-  for (
-    const [what, names] of [
-      ["destination", job.destinations.map((d) => d.key)],
-      ["source name", job.sources.map((s) => s.name)],
-    ] as const
-  ) {
-    const twice = names.find((name, i) => names.indexOf(name) !== i);
-    if (twice !== undefined) {
-      throw new BackupError("usage", `The ${what} ${twice} is given twice`, { path: twice });
-    }
   }
 }

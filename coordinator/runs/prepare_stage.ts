@@ -1,17 +1,19 @@
 /** First stage: open and lock the destinations. Rule: one that cannot take part is out by name, the others go on. */
 import { asBackupError } from "../../protocol/base/errors.ts";
 import type { PrepareResult } from "../../protocol/mesh/task.ts";
-import { endDestination, openDestinations, type RunContext } from "./run_context.ts";
+import { endDestination, openDestinations, type StageContext } from "./run_context.ts";
 import { wireError, wireErrorOf } from "./wire_error.ts";
 
 /** @throws {BackupError} `usage` when the job as a whole makes no sense; nothing has been written then. */
-export async function prepareStage(context: RunContext): Promise<void> {
+export async function prepareStage(context: StageContext): Promise<void> {
   const { home, runId, job, signal } = context;
+  const open = new Set(openDestinations(context).map((d) => d.key));
   const spec = {
     op: "prepare",
     runId,
+    ...(context.runEpoch === undefined ? {} : { runEpoch: context.runEpoch }),
     sources: job.sources,
-    destinations: job.destinations,
+    destinations: job.destinations.filter((d) => open.has(d.key)),
     options: job.options,
   } as const;
   let result: PrepareResult;
@@ -19,6 +21,7 @@ export async function prepareStage(context: RunContext): Promise<void> {
     result = await home.client.run(spec, { signal });
   } catch (thrown) {
     signal.throwIfAborted();
+    if (context.isHomeLost?.(thrown)) throw thrown;
     if (asBackupError(thrown).code === "usage") throw thrown;
     for (const d of openDestinations(context)) {
       endDestination(context, d, "failed", wireErrorOf(thrown));
@@ -26,7 +29,7 @@ export async function prepareStage(context: RunContext): Promise<void> {
     return;
   }
   signal.throwIfAborted();
-  for (const destination of context.destinations) {
+  for (const destination of openDestinations(context)) {
     const prepared = result.destinations.find((p) => p.destination === destination.key);
     if (prepared === undefined) {
       const error = wireError("protocol", "The agent did not say whether it can use it");
@@ -34,6 +37,7 @@ export async function prepareStage(context: RunContext): Promise<void> {
       continue;
     }
     destination.warnings = prepared.warnings;
+    if (prepared.destinationId !== undefined) destination.id = prepared.destinationId;
     if (prepared.error !== undefined) {
       endDestination(context, destination, "failed", prepared.error);
     }

@@ -4,7 +4,8 @@ import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
 import type { DestinationReport, RunReport, SourceReport } from "../../protocol/mesh/run.ts";
 import type { LaneReport } from "../../protocol/mesh/task.ts";
 import type { LaneAccount } from "./lane_ledger.ts";
-import type { DestinationState, RunContext, SourceState } from "./run_context.ts";
+import type { DestinationState, SourceState, StageContext } from "./run_context.ts";
+import { mergeLaneReports } from "./merge_lane_reports.ts";
 import { type SourceOutcome, verdict } from "./verdict.ts";
 import { wireError } from "./wire_error.ts";
 
@@ -12,7 +13,7 @@ import { wireError } from "./wire_error.ts";
 const UNREADABLE_NAMES_MAX = 10_000;
 
 export function runReport(
-  context: RunContext,
+  context: StageContext,
   startedAtMs: number,
 ): RunReport & { state: Extract<RunState, "completed" | "partial" | "failed" | "cancelled"> } {
   const sources = context.sources.map(sourceReport);
@@ -49,7 +50,10 @@ function sourceReport({ source, error, scan, mirrored }: SourceState): SourceRep
   };
 }
 
-function destinationReport(context: RunContext, destination: DestinationState): DestinationReport {
+function destinationReport(
+  context: StageContext,
+  destination: DestinationState,
+): DestinationReport {
   const { end, key, warnings } = destination;
   const ended = end ?? {
     destination: key,
@@ -71,14 +75,17 @@ function destinationReport(context: RunContext, destination: DestinationState): 
   return { ...report, state: "failed", error };
 }
 
-function lanesOf(context: RunContext, key: string): DestinationReport["lanes"] {
+function lanesOf(context: StageContext, key: string): DestinationReport["lanes"] {
   const { ledger, tasks } = context;
   const tookPart = ledger?.destinations.includes(key) ?? false;
   if (ledger === undefined || !tookPart) return [];
-  return ledger.accounts(key).map((account, i) => ({
-    source: tasks[i]!.source.name,
-    report: laneReport(key, account),
-  }));
+  // Parts of one source, in their order, make one report.
+  const bySource = new Map<string, LaneReport[]>();
+  ledger.accounts(key).forEach((account, i) => {
+    const { name } = tasks[i]!.source;
+    bySource.set(name, [...bySource.get(name) ?? [], laneReport(key, account)]);
+  });
+  return [...bySource].map(([source, reports]) => ({ source, report: mergeLaneReports(reports) }));
 }
 
 function laneReport(destination: string, lane: LaneAccount): LaneReport {

@@ -35,6 +35,8 @@ export interface SourceState {
 
 export interface DestinationState {
   readonly key: string;
+  /** Of its marker, once prepared. */
+  id?: string;
   warnings: readonly string[];
   end?: DestinationEnd;
 }
@@ -59,8 +61,18 @@ export interface RunContext {
   ledger: LaneLedger | undefined;
 }
 
+/** What preparing, scanning and reporting need of a run. */
+export interface StageContext extends Omit<RunContext, "dispatcher"> {
+  /** How often the run is prepared; absent: once. */
+  readonly runEpoch?: number;
+  /** How many parts a source may be divided into; absent: it stays whole. */
+  readonly partsMax?: ((source: SourceSpec) => number | undefined) | undefined;
+  /** Whether an error says that the home agent is gone, and not what is wrong with the job. */
+  readonly isHomeLost?: (thrown: unknown) => boolean;
+}
+
 export function endDestination(
-  context: RunContext,
+  context: StageContext,
   destination: DestinationState,
   state: DestinationEnd["state"],
   error?: WireError,
@@ -87,6 +99,6 @@ export function endDestination(
 }
 
 /** Destinations that take part and have not ended. */
-export function openDestinations(context: RunContext): DestinationState[] {
+export function openDestinations(context: Pick<StageContext, "destinations">): DestinationState[] {
   return context.destinations.filter((d) => d.end === undefined);
 }

@@ -1,12 +1,12 @@
 /** Second stage: walk every source, so that all totals are known before copying. Rule: an unreadable source stops no other. */
-import { type RunContext, type SourceState } from "./run_context.ts";
+import type { SourceState, StageContext } from "./run_context.ts";
 import { wireErrorOf } from "./wire_error.ts";
 
 /** Walks at once: more only make one disk seek between them. */
 export const SCANS_AT_ONCE_MAX = 8;
 
-export async function scanStage(context: RunContext): Promise<void> {
-  const waiting = [...context.sources];
+export async function scanStage(context: StageContext): Promise<void> {
+  const waiting = context.sources.filter((s) => s.scan === undefined && s.error === undefined);
   const walker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       await scan(context, next);
@@ -16,12 +16,19 @@ export async function scanStage(context: RunContext): Promise<void> {
   await Promise.all(Array.from({ length: walkers }, walker));
 }
 
-async function scan(context: RunContext, state: SourceState): Promise<void> {
+async function scan(context: StageContext, state: SourceState): Promise<void> {
   const { home, runId, job, progress, signal } = context;
   const source = state.source.name;
   signal.throwIfAborted();
   try {
-    const spec = { op: "scan", runId, source: state.source, options: job.options } as const;
+    const partsMax = context.partsMax?.(state.source);
+    const spec = {
+      op: "scan",
+      runId,
+      source: state.source,
+      options: job.options,
+      ...(partsMax === undefined ? {} : { partsMax }),
+    } as const;
     const scan = await home.client.run(spec, {
       signal,
       onProgress: (p) => {
@@ -35,6 +42,7 @@ async function scan(context: RunContext, state: SourceState): Promise<void> {
     progress.apply({ kind: "scan", source, seq: Infinity, counters: scan.counters });
   } catch (thrown) {
     signal.throwIfAborted();
+    if (context.isHomeLost?.(thrown)) throw thrown;
     const error = wireErrorOf(thrown);
     state.error = error;
     context.store.transact((tx) =>

@@ -42,6 +42,8 @@ export interface RoleFacts {
   /** `worker`; names log and default identity together with the port. */
   role: string;
   defaultPort: number;
+  /** Whatever the option says, when several roles share one command. */
+  port?: number;
   start(context: RoleContext): RoleInstance | Promise<RoleInstance>;
 }
 
@@ -83,7 +85,8 @@ interface Running {
 async function startRole(call: CommandCall, facts: RoleFacts): Promise<Running> {
   const { settings, surroundings, terminal, clock } = call;
   const serving = servingSettings(settings, surroundings, facts.defaultPort);
-  const { host, port, tls, token, hosts, stateDir, logDir } = serving;
+  const { host, tls, token, hosts, stateDir, logDir } = serving;
+  const port = facts.port ?? serving.port;
   let instance: RoleInstance | undefined;
   let log: Log = () => {};
   const gate = createGate({ clock, token, hosts });

@@ -52,6 +52,14 @@ const SKILLS: Record<Capability, Omit<AgentSkill, "id">> = {
   },
 };
 
+/** What agents offer that is no task. */
+const COORDINATE: AgentSkill = {
+  id: "coordinate",
+  name: "Coordination",
+  description: "Takes jobs, gives their directories to agents and sees each to its end",
+  tags: ["coordinate"],
+};
+
 const JSON_MEDIA_TYPE = "application/json";
 export const TASK_INPUT_MODES: readonly string[] = [JSON_MEDIA_TYPE];
 
@@ -77,11 +85,17 @@ export function taskAgentCard(
     },
     defaultInputModes: [...TASK_INPUT_MODES],
     defaultOutputModes: [JSON_MEDIA_TYPE],
-    skills: facts.capabilities.map((id) => capabilityId(id)).filter((id) => id !== undefined)
-      .map((id) => ({ id, ...SKILLS[id] })),
+    skills: facts.capabilities.flatMap(skillOf),
     ...(hasToken && {
       securitySchemes: { bearer: { httpAuthSecurityScheme: { scheme: "Bearer" } } },
       securityRequirements: [{ schemes: { bearer: {} } }],
     }),
   };
+}
+
+/** What is not known here is no skill, and stays in our extension's params. */
+function skillOf(text: string): AgentSkill[] {
+  if (text === COORDINATE.id) return [COORDINATE];
+  const id = capabilityId(text);
+  return id === undefined ? [] : [{ id, ...SKILLS[id] }];
 }

@@ -94,6 +94,9 @@ export const FinishTask = v.object({
   destination: v.string(),
 });
 
+/** Ends the work of a run at one destination, on one agent; the others go on. Idempotent. */
+export const DropTask = v.object({ op: v.literal("drop"), runId: id, destination: v.string() });
+
 /** Gives back everything the agent still holds for a run: locks, threads, scans. Idempotent. */
 export const ReleaseTask = v.object({ op: v.literal("release"), runId: id });
 
@@ -103,6 +106,7 @@ export const TaskSpec = v.variant("op", [
   ScanTask,
   MirrorTask,
   FinishTask,
+  DropTask,
   ReleaseTask,
 ]);
 export type TaskSpec = v.InferOutput<typeof TaskSpec>;
@@ -240,6 +244,7 @@ export const FinishResult = v.object({
   op: v.literal("finish"),
   error: v.exactOptional(WireError),
 });
+export const DropResult = v.object({ op: v.literal("drop") });
 export const ReleaseResult = v.object({ op: v.literal("release") });
 
 export const TaskResult = v.variant("op", [
@@ -248,6 +253,7 @@ export const TaskResult = v.variant("op", [
   ScanResult,
   MirrorResult,
   FinishResult,
+  DropResult,
   ReleaseResult,
 ]);
 export type TaskResult = v.InferOutput<typeof TaskResult>;

@@ -56,6 +56,7 @@ export function createFakeAgent(answers: Answers = {}): FakeAgent {
     scan: (spec) => scanOf(spec.source.name.length, 10),
     mirror: "by hand",
     finish: () => ({ op: "finish" }),
+    drop: () => ({ op: "drop" }),
     release: () => ({ op: "release" }),
   };
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BackupError } from "../../protocol/base/errors.ts";
+import { BackupError } from "../base/errors.ts";
 import { takeIdentity } from "./agent_identity.ts";
 
 function withFolder(work: (folder: string) => void): void {

@@ -4,9 +4,9 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
-import { newId } from "../../protocol/base/ids.ts";
-import { type ProcessLock, tryProcessLock } from "../../protocol/base/process_lock.ts";
+import { asBackupError, BackupError } from "../base/errors.ts";
+import { newId } from "../base/ids.ts";
+import { type ProcessLock, tryProcessLock } from "../base/process_lock.ts";
 
 const VALID = /^agent-[\w-]{8,100}$/;
 /** Names are people's; a folder's name must not be able to leave its place. */

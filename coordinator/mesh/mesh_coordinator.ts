@@ -1,0 +1,531 @@
+/**
+ * A coordinator of a mesh: knows agents, takes jobs, sees each to its end, also after a restart. Rule: everything it is
+ * asked comes through `bindings`, is parsed by schema, and whatever it is, the coordinator goes on.
+ */
+import type { BootClock } from "../../protocol/base/boot_clock.ts";
+import type { Clock } from "../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { newId } from "../../protocol/base/ids.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { Metric } from "../../protocol/http/metrics_text.ts";
+import { type JobSpec, NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
+import {
+  type Acceptance,
+  type AgentInfo,
+  HandoffTask,
+  type RunDetail,
+  type RunEvent,
+  type RunInfo,
+  type TaskInfo,
+} from "../../protocol/mesh/methods.ts";
+import { createTaskClient } from "../../protocol/mesh/task_over_a2a.ts";
+import type { TaskClient } from "../../protocol/mesh/task_port.ts";
+import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
+import type { FetchLike } from "../../protocol/rpc/client.ts";
+import type { Binding, EventStream } from "../../protocol/rpc/method.ts";
+import { createAggregator } from "../progress/aggregator.ts";
+import { createDiscovery } from "../registry/discovery.ts";
+import { createRegistry, type KnownAgent, type RegistryTimes } from "../registry/registry.ts";
+import { checkNames } from "../runs/check_names.ts";
+import type { AgentView } from "../scheduler/view.ts";
+import type { JobStore } from "../store/job_store.ts";
+import type { StoredRun, StoredTask } from "../store/records.ts";
+import type { AgentPool } from "./agent_pool.ts";
+import { meshBindings } from "./bindings.ts";
+import { createMeshDispatcher } from "./mesh_dispatcher.ts";
+import { type MeshRun, startMeshRun } from "./mesh_run.ts";
+import { createRunHub, type RunHub } from "./run_hub.ts";
+
+export interface MeshCoordinatorDeps {
+  store: JobStore;
+  clock: Clock;
+  bootClock: BootClock;
+  log: Log;
+  /** Calls without the token, for cards, proofs and probes. */
+  fetch: FetchLike;
+  /** Calls that carry it to whoever has proven to know it. */
+  meshFetch: FetchLike;
+  token: string;
+  /** Of the coordinator's machine: what a path without a host means. */
+  hostId: string;
+  /** As agents reach it. */
+  url: string;
+  times: RegistryTimes;
+  /** The agent of its own process, for when there is no other; made when it is needed first. */
+  fallback?: { capabilities: readonly string[]; open(): TaskClient } | undefined;
+  /** Origins of agents to look for. */
+  addresses: readonly string[];
+  scansLocalPorts: boolean;
+  tasksMax?: number;
+}
+
+export interface MeshCoordinator {
+  readonly bindings: Binding[];
+  /** Goes on with what a former process has left, and begins to look for agents. */
+  start(): void;
+  /** Takes no new job; runs stay as they are in the store, for the next start. */
+  close(): void;
+  metrics(): Metric[];
+}
+
+/** What `bindings.ts` asks of it. */
+export interface MeshService {
+  register: ReturnType<typeof createRegistry>["register"];
+  heard: ReturnType<typeof createRegistry>["heard"];
+  isDraining(agentId: string): boolean;
+  held(agentId: string): readonly { taskId: string; epoch: number }[];
+  readonly times: RegistryTimes;
+  submit(job: JobSpec, idempotencyKey: string | undefined): string;
+  runs(limit: number): RunInfo[];
+  /** @throws {BackupError} `not_found` */
+  run(runId: string): RunDetail;
+  follow(runId: string): EventStream<RunEvent> | undefined;
+  cancel(runId: string, destination: string | undefined): StoredRun;
+  agents(): AgentInfo[];
+  drain(agentId: string, isDraining: boolean): Acceptance;
+  remove(agentId: string): Acceptance;
+  handoff(params: {
+    task_id: string;
+    target_agent: string;
+    epoch?: number;
+    task_data?: { directory_path?: string; capability?: string };
+  }): Promise<Acceptance & { epoch?: number }>;
+  move(
+    taskId: string,
+    epoch: number,
+    fromAgent: string,
+    toAgent: string,
+  ): Acceptance & { epoch?: number };
+}
+
+const FALLBACK_ID = "coordinator";
+const CHECK_MS = 200;
+const LOOK_EVERY_MS = 30_000;
+/** Runs at once; more wait in the store. */
+export const RUNS_AT_ONCE_MAX = 64;
+
+interface LiveRun {
+  readonly hub: RunHub;
+  readonly abort: AbortController;
+  readonly run: MeshRun;
+}
+
+export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinator {
+  const { store, clock, log, times, meshFetch } = deps;
+  const live = new Map<string, LiveRun>();
+  const clients = new Map<string, { url: string; client: TaskClient }>();
+  const lostListeners = new Set<(agentId: string, why: string) => void>();
+  const counters = { leasesExpired: 0, runs: new Map<string, number>() };
+  let fallbackClient: TaskClient | undefined;
+  let isClosed = false;
+  const stops: (() => void)[] = [];
+
+  const dispatcher = createMeshDispatcher({
+    store,
+    clock,
+    log,
+    limits: {
+      // Death is certain by the time the planner hears of it: nothing is gained by waiting once more.
+      fallbackAfterMs: 0,
+      ...(deps.tasksMax === undefined ? {} : { tasksMax: deps.tasksMax }),
+    },
+  });
+  const registry = createRegistry({
+    ...deps,
+    listener: {
+      changed: (agent) => dispatcher.putAgent(viewOf(agent)),
+      lost(agentId, why) {
+        counters.leasesExpired += dispatcher.held(agentId).length;
+        for (const listener of [...lostListeners]) listener(agentId, why);
+        dispatcher.agentLost(agentId, why);
+      },
+      removed: (agentId) => dispatcher.dropAgent(agentId),
+    },
+  });
+  const discovery = createDiscovery({
+    ...deps,
+    coordinatorUrl: deps.url,
+    isKnown: (agentId) => registry.get(agentId)?.liveness === "alive",
+  });
+
+  const pool: AgentPool = {
+    views() {
+      const own: AgentView[] = deps.fallback === undefined ? [] : [fallbackView(deps.fallback)];
+      return [...registry.list().map(viewOf), ...own];
+    },
+    client(agentId) {
+      if (agentId === FALLBACK_ID && deps.fallback !== undefined) {
+        return fallbackClient ??= deps.fallback.open();
+      }
+      const agent = registry.get(agentId);
+      if (agent === undefined) {
+        throw new BackupError("not_found", `Agent ${agentId} is not known any more`, {
+          retry: "elsewhere",
+        });
+      }
+      const known = clients.get(agentId);
+      if (known?.url === agent.url) return known.client;
+      const client = createTaskClient({ fetch: meshFetch, url: agent.url, clock });
+      clients.set(agentId, { url: agent.url, client });
+      return client;
+    },
+    heldBy: (agentId) => dispatcher.held(agentId).length,
+    onLost(listener) {
+      lostListeners.add(listener);
+      return () => lostListeners.delete(listener);
+    },
+  };
+
+  function viewOf({ agentId, facts, isDraining, liveness }: KnownAgent): AgentView {
+    return {
+      agentId,
+      capabilities: facts.capabilities,
+      slots: facts.limits.slots,
+      load: facts.load.score,
+      hostId: facts.hostId,
+      roots: facts.roots,
+      readiness: liveness === "dead"
+        ? "dead"
+        : liveness === "suspect"
+        ? "suspect"
+        : isDraining || facts.state === "draining"
+        ? "draining"
+        : "ready",
+    };
+  }
+
+  function fallbackView({ capabilities }: { capabilities: readonly string[] }): AgentView {
+    const { hostId } = deps;
+    // One directory at a time: it is the last resort, not another worker.
+    return { agentId: FALLBACK_ID, capabilities, slots: 1, load: 0, hostId, isFallback: true };
+  }
+
+  // -- runs
+
+  function carryOut(stored: StoredRun): void {
+    const { runId } = stored;
+    const abort = new AbortController();
+    const hub = createRunHub(() => detailOf(runId));
+    const progress = createAggregator({
+      clock,
+      runId,
+      destinations: stored.spec.destinations.map((d) => d.key),
+      onProgress: (progress) => hub.tell({ kind: "progress", progress }),
+    });
+    const note = (text: string): void => {
+      if (!store.transact((tx) => tx.noteRun(runId, text))) return;
+      log("info", text, { run: runId });
+      hub.tell({ kind: "note", text });
+    };
+    const run = startMeshRun({ store, clock, log, dispatcher, pool, leaseMs: times.deadAfterMs }, {
+      runId,
+      progress,
+      signal: abort.signal,
+      note,
+      onDestination: ({ destination, state, elapsedMs }) =>
+        hub.tell({ kind: "destination", destination, state, elapsedMs }),
+      taskChanged(taskId) {
+        const task = store.task(taskId);
+        if (task !== undefined) hub.tell({ kind: "task", task: taskInfo(task) });
+      },
+    });
+    live.set(runId, { hub, abort, run });
+    run.done.then(
+      (report) => {
+        log("info", `Run ${runId} is ${report.state}`, { run: runId, exitCode: report.exitCode });
+        counters.runs.set(report.state, (counters.runs.get(report.state) ?? 0) + 1);
+        hub.tell({ kind: "end", state: report.state, report });
+      },
+      (thrown) => {
+        const { code, message, hint } = asBackupError(thrown);
+        log("error", `Run ${runId} has failed: ${message}`, { run: runId, code });
+        counters.runs.set("failed", (counters.runs.get("failed") ?? 0) + 1);
+        const error = { code, message, ...(hint === undefined ? {} : { hint }) };
+        hub.tell({ kind: "end", state: "failed", report: null, error });
+      },
+    ).finally(() => {
+      live.delete(runId);
+      if (!isClosed) startWaiting();
+    });
+  }
+
+  /** Runs that the store has and nobody carries out yet, the oldest first. */
+  function startWaiting(): void {
+    for (const stored of store.unfinishedRuns("mesh")) {
+      if (live.size >= RUNS_AT_ONCE_MAX) return;
+      if (live.has(stored.runId)) continue;
+      try {
+        carryOut(stored);
+      } catch (thrown) {
+        log("error", `Run ${stored.runId} cannot be started: ${asBackupError(thrown).message}`, {
+          run: stored.runId,
+        });
+        store.transact((tx) => tx.moveRun(stored.runId, "failed"));
+      }
+    }
+  }
+
+  function taskInfo(task: StoredTask): TaskInfo {
+    const { taskId, source, part, state, epoch, agentId, requires, files, sizeBytes, reason } =
+      task;
+    const name = agentId === null ? null : registry.get(agentId)?.name ?? agentId;
+    return {
+      taskId,
+      source,
+      ...(part === null ? {} : { part }),
+      state,
+      epoch,
+      agent: agentId,
+      agentName: name,
+      requires,
+      files: Math.round(files),
+      sizeBytes: Math.round(sizeBytes),
+      reason,
+    };
+  }
+
+  function infoOf(run: StoredRun): RunInfo {
+    const { runId, state, createdAtMs, endedAtMs, spec, report, notes } = run;
+    return {
+      runId,
+      state,
+      createdAtMs: Math.round(createdAtMs),
+      endedAtMs: endedAtMs === null ? null : Math.round(endedAtMs),
+      sources: spec.sources,
+      destinations: spec.destinations.map((d) => d.key),
+      exitCode: report?.exitCode ?? (state === "failed" ? 1 : null),
+      notes,
+    };
+  }
+
+  function knownRun(runId: string): StoredRun {
+    const run = store.run(runId);
+    if (run === undefined) throw new BackupError("not_found", `No run ${runId} is stored`);
+    return run;
+  }
+
+  function detailOf(runId: string): RunDetail {
+    const run = knownRun(runId);
+    return {
+      ...infoOf(run),
+      spec: run.spec,
+      tasks: store.tasks(runId).map(taskInfo),
+      progress: live.get(runId)?.hub.progress() ?? null,
+      report: run.report,
+    };
+  }
+
+  const service: MeshService = {
+    times,
+    register: (registration) => registry.register(registration),
+    heard: (beat) => registry.heard(beat),
+    isDraining: (agentId) => registry.isDraining(agentId),
+    held: (agentId) => dispatcher.held(agentId),
+    submit(job, idempotencyKey) {
+      if (isClosed) {
+        throw new BackupError("rejected", "The coordinator is ending", { retry: "later" });
+      }
+      checkNames(job);
+      const earlier = idempotencyKey === undefined ? undefined : store.runByKey(idempotencyKey);
+      if (earlier !== undefined) return earlier.runId;
+      const runId = newId("run");
+      store.transact((tx) =>
+        tx.insertRun({ runId, hostId: deps.hostId, spec: job, owner: "mesh", idempotencyKey })
+      );
+      log("info", "A job was submitted", { run: runId });
+      startWaiting();
+      return runId;
+    },
+    runs: (limit) => store.runs(limit).map(infoOf),
+    run: detailOf,
+    follow(runId) {
+      const running = live.get(runId);
+      if (running !== undefined) return running.hub.follow();
+      const detail = detailOf(runId);
+      const hub = createRunHub(() => detailOf(runId));
+      if (isFinal(detail.state)) {
+        const error = detail.report === null ? failureOf(runId) : undefined;
+        hub.tell({
+          kind: "end",
+          state: detail.state,
+          report: detail.report,
+          ...(error === undefined ? {} : { error }),
+        });
+      }
+      return hub.follow();
+    },
+    cancel(runId, destination) {
+      const stored = knownRun(runId);
+      const running = live.get(runId);
+      if (destination !== undefined) {
+        if (!stored.spec.destinations.some((d) => d.key === destination)) {
+          throw new BackupError("usage", `${destination} is no destination of ${runId}`);
+        }
+        running?.run.cancelDestination(destination);
+      } else if (running !== undefined) running.abort.abort();
+      else if (!isFinal(stored.state)) store.transact((tx) => tx.moveRun(runId, "cancelled"));
+      return knownRun(runId);
+    },
+    agents: () => registry.infos((agentId) => dispatcher.held(agentId)),
+    drain(agentId, isDraining) {
+      if (!registry.drain(agentId, isDraining)) return refused(`No agent ${agentId} is known`);
+      if (isDraining) dispatcher.agentLost(agentId, "Its agent is drained");
+      return { accepted: true };
+    },
+    remove(agentId) {
+      if (registry.get(agentId) === undefined) return refused(`No agent ${agentId} is known`);
+      return registry.remove(agentId)
+        ? { accepted: true }
+        : refused("It is alive; drain it first, or end its process");
+    },
+    async handoff({ task_id, target_agent, epoch, task_data }) {
+      const owner = dispatcher.ownerOf(task_id);
+      if (owner === undefined) return refused(`No agent works on ${task_id}`);
+      const agent = registry.get(owner.agentId);
+      if (agent === undefined) {
+        return refused("The coordinator has it itself and gives it to whoever comes");
+      }
+      // The owner offers it to the other itself, and asks us for the lease when that accepts.
+      const client = createMeshClient({ fetch: meshFetch, url: agent.url });
+      try {
+        return await client.call(HandoffTask, {
+          task_id,
+          target_agent,
+          epoch: epoch ?? owner.epoch,
+          ...(task_data === undefined ? {} : { task_data }),
+        });
+      } catch (thrown) {
+        return refused(asBackupError(thrown).message);
+      }
+    },
+    move(taskId, epoch, fromAgent, toAgent) {
+      const target = registry.get(toAgent);
+      if (target === undefined) return refused(`No agent ${toAgent} is known`);
+      if (viewOf(target).readiness !== "ready") return refused(`${target.name} takes nothing now`);
+      const moved = dispatcher.move(taskId, epoch, fromAgent, toAgent);
+      return typeof moved === "string" ? refused(moved) : { accepted: true, epoch: moved.epoch };
+    },
+  };
+
+  /** Why a run that has no report has failed, as far as the store knows. */
+  function failureOf(runId: string): { code: string; message: string; hint?: string } | undefined {
+    const events = store.eventsAfter(0, 10_000, runId);
+    for (const { event } of events.toReversed()) {
+      if (event.kind !== "run_error") continue;
+      const { code, message, hint } = event.error;
+      return { code, message, ...(hint === undefined ? {} : { hint }) };
+    }
+    return undefined;
+  }
+
+  async function look(): Promise<void> {
+    registry.setForeign(await discovery.look());
+  }
+
+  return {
+    bindings: meshBindings(service),
+    start() {
+      for (const agent of registry.list()) dispatcher.putAgent(viewOf(agent));
+      if (deps.fallback !== undefined) dispatcher.putAgent(fallbackView(deps.fallback));
+      stops.push(clock.every(Math.min(CHECK_MS, times.heartbeatMs / 2), () => registry.check()));
+      if (deps.addresses.length > 0 || deps.scansLocalPorts) {
+        void look();
+        stops.push(clock.every(LOOK_EVERY_MS, () => void look()));
+      }
+      startWaiting();
+    },
+    close() {
+      isClosed = true;
+      for (const stop of stops) stop();
+      dispatcher.close();
+    },
+    metrics: () => metricsOf(),
+  };
+
+  function metricsOf(): Metric[] {
+    const infos = service.agents();
+    const { queued, held } = dispatcher.counts;
+    const gauge = (name: string, help: string, value: number): Metric => ({
+      name,
+      type: "gauge",
+      help,
+      samples: [{ value }],
+    });
+    return [
+      gauge("queue_depth", "Directory tasks that wait for an agent", queued),
+      gauge("workers", "Directory tasks that agents work on", held),
+      gauge("runs_active", "Runs under way", live.size),
+      {
+        name: "agent_up",
+        type: "gauge",
+        help: "1 while the agent is heard",
+        samples: infos.map((a) => ({
+          value: a.state === "alive" || a.state === "draining" ? 1 : 0,
+          labels: { agent: a.name },
+        })),
+      },
+      {
+        name: "load_score",
+        type: "gauge",
+        help: "How busy the agent is, 0 idle to 1 busy",
+        samples: infos.map((a) => ({ value: a.load, labels: { agent: a.name } })),
+      },
+      {
+        name: "bytes_total",
+        type: "counter",
+        help: "Bytes written to destinations",
+        samples: infos.map((a) => ({ value: a.totals.bytes, labels: { agent: a.name } })),
+      },
+      {
+        name: "lease_expired_total",
+        type: "counter",
+        help: "Attempts whose agent was lost",
+        samples: [{ value: counters.leasesExpired }],
+      },
+      {
+        name: "runs_total",
+        type: "counter",
+        help: "Runs that have ended, by state",
+        samples: [...counters.runs].map(([state, value]) => ({ value, labels: { state } })),
+      },
+      ...lastRunMetrics(),
+    ];
+  }
+
+  /** Of the newest runs, what monitoring asks for first. */
+  function lastRunMetrics(): Metric[] {
+    const ended = store.runs(100).filter((r) => r.report !== null && r.endedAtMs !== null);
+    const [last] = ended;
+    const good = ended.find((r) => r.state === "completed");
+    const metric = (name: string, help: string, value: number | undefined): Metric => ({
+      name,
+      type: "gauge",
+      help,
+      samples: value === undefined ? [] : [{ value }],
+    });
+    const failures = last?.report?.destinations.flatMap((d) => d.lanes)
+      .reduce((sum, { report }) => sum + report.failureCount, 0);
+    return [
+      metric(
+        "last_success_timestamp_seconds",
+        "When a run was completed last",
+        good === undefined ? undefined : good.endedAtMs! / 1000,
+      ),
+      metric(
+        "last_verify_timestamp_seconds",
+        "When all copies of a run were verified last",
+        good === undefined ? undefined : good.endedAtMs! / 1000,
+      ),
+      metric("run_duration_seconds", "Of the last run", last && last.report!.elapsedMs / 1000),
+      metric("run_failures", "Files of the last run that are not safe everywhere", failures),
+    ];
+  }
+}
+
+function isFinal(state: StoredRun["state"]): boolean {
+  return NEXT_RUN_STATES[state].length === 0;
+}
+
+function refused(reason: string): Acceptance {
+  return { accepted: false, reason };
+}

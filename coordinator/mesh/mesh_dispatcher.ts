@@ -1,0 +1,376 @@
+/**
+ * Carries out the planner's commands for all runs. Rule: the store moves first, then the world; an attempt that was given
+ * up changes nothing any more, whoever gave it up and whatever it says later.
+ */
+import { backoffMs } from "../../protocol/base/backoff.ts";
+import type { Clock } from "../../protocol/base/clock.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { HeldTask } from "../../protocol/mesh/methods.ts";
+import { createPlanner } from "../scheduler/planner.ts";
+import type { AgentView, Command, PlannerLimits, TaskView } from "../scheduler/view.ts";
+import type { JobStore } from "../store/job_store.ts";
+
+export type AttemptEnd =
+  | { readonly kind: "succeeded" }
+  | { readonly kind: "failed"; readonly reason: string }
+  | { readonly kind: "cancelled" }
+  /** Another agent, or the same one later, may do better. */
+  | { readonly kind: "retry"; readonly reason: string; readonly avoidsAgent: boolean };
+
+export interface MeshTask {
+  readonly view: Omit<TaskView, "agentId" | "holdsSlot" | "notBeforeMs" | "avoid">;
+  holdsSlot(): boolean;
+  /**
+   * One try. `begun`: the agent has taken it up. `signal` is aborted when the attempt is given up; what it says after
+   * that is not heard. Resolves, whatever happened.
+   */
+  attempt(
+    agentId: string,
+    epoch: number,
+    begun: () => void,
+    signal: AbortSignal,
+  ): Promise<AttemptEnd>;
+  /** The attempt is over without a word of its own: its agent died, or somebody else has the task. */
+  gaveUp(why: string): void;
+}
+
+export interface MeshDispatcher {
+  /** Resolves when the stored task is in a final state. Aborting `signal` ends it as cancelled. */
+  dispatch(tasks: readonly MeshTask[], signal: AbortSignal): Promise<void>[];
+  putAgent(agent: AgentView): void;
+  dropAgent(agentId: string): void;
+  /** What the agent has goes to others. */
+  agentLost(agentId: string, why: string): void;
+  /** The agents of a run that cannot take part, and why; pausing stops new assignments only. */
+  putRun(
+    runId: string,
+    restrictions: { isPaused?: boolean; excluded?: ReadonlyMap<string, string> },
+  ): void;
+  /** Ends every task of a run that has not ended, as queued again: the run is prepared anew. */
+  recall(runId: string, why: string): void;
+  dropRun(runId: string): void;
+  /** Compares and moves: the next attempt is `toAgent`'s. The same call again answers as the first. */
+  move(
+    taskId: string,
+    epoch: number,
+    fromAgent: string,
+    toAgent: string,
+  ): { epoch: number } | string;
+  /** Whether a task uses a slot of its agent by now. */
+  hold(taskId: string, holdsSlot: boolean): void;
+  ownerOf(taskId: string): { agentId: string; epoch: number } | undefined;
+  held(agentId: string): HeldTask[];
+  nudge(): void;
+  readonly counts: { queued: number; held: number };
+  close(): void;
+}
+
+interface Entry {
+  readonly task: MeshTask;
+  readonly signal: AbortSignal;
+  agentId: string | null;
+  epoch: number;
+  isRunning: boolean;
+  attempt: AbortController | undefined;
+  avoid: string[];
+  lastMove: { epoch: number; from: string; to: string; next: number } | undefined;
+  finish(failure?: unknown): void;
+}
+
+export function createMeshDispatcher(deps: {
+  store: JobStore;
+  clock: Clock;
+  log: Log;
+  limits: PlannerLimits;
+}): MeshDispatcher {
+  const { store, clock, log } = deps;
+  const planner = createPlanner(deps.limits);
+  const entries = new Map<string, Entry>();
+  const restrictions = new Map<
+    string,
+    { isPaused: boolean; excluded: ReadonlyMap<string, string> }
+  >();
+  const agents = new Set<string>();
+  let isPlanning = false;
+  let isStale = false;
+  let timer = new AbortController();
+
+  function nudge(): void {
+    isStale = true;
+    if (isPlanning) return;
+    isPlanning = true;
+    try {
+      while (isStale) {
+        isStale = false;
+        for (const command of planner.plan(clock.monotonicMs())) apply(command);
+      }
+    } finally {
+      isPlanning = false;
+    }
+    timer.abort();
+    const nowMs = clock.monotonicMs();
+    const dueMs = planner.nextDueMs(nowMs);
+    if (dueMs === undefined) return;
+    timer = new AbortController();
+    clock.sleep(Math.max(1, dueMs - nowMs), timer.signal).then(nudge, () => {});
+  }
+
+  function apply(command: Command): void {
+    const entry = entries.get(command.taskId);
+    if (entry === undefined) return;
+    try {
+      switch (command.kind) {
+        case "wait":
+          return store.transact((tx) => tx.explainTask(command.taskId, command.reason));
+        case "assign":
+          return assign(entry, command.agentId);
+        case "revoke":
+          return giveUp(entry, "An idle agent takes it", { avoidsAgent: false, isFault: false });
+      }
+    } catch (thrown) {
+      end(entry, thrown);
+    }
+  }
+
+  function assign(entry: Entry, agentId: string): void {
+    entry.epoch = store.transact((tx) => tx.assignTask(entry.task.view.taskId, agentId)).epoch;
+    entry.agentId = agentId;
+    entry.isRunning = false;
+    const attempt = new AbortController();
+    entry.attempt = attempt;
+    void run(entry, attempt, agentId, entry.epoch);
+  }
+
+  async function run(
+    entry: Entry,
+    attempt: AbortController,
+    agentId: string,
+    epoch: number,
+  ): Promise<void> {
+    const isCurrent = (): boolean => entry.attempt === attempt && !attempt.signal.aborted;
+    try {
+      const outcome = await entry.task.attempt(agentId, epoch, () => {
+        if (isCurrent()) begin(entry);
+      }, attempt.signal);
+      if (isCurrent()) settle(entry, outcome);
+    } catch (thrown) {
+      if (isCurrent()) end(entry, thrown);
+    }
+    nudge();
+  }
+
+  /** Called out of an agent's progress, where nobody could catch what the store throws. */
+  function begin(entry: Entry): void {
+    try {
+      toRunning(entry);
+      planner.begin(entry.task.view.taskId);
+      planner.hold(entry.task.view.taskId, entry.task.holdsSlot());
+    } catch (thrown) {
+      end(entry, thrown);
+    }
+  }
+
+  function toRunning(entry: Entry): void {
+    if (entry.isRunning) return;
+    store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "running"));
+    entry.isRunning = true;
+  }
+
+  function settle(entry: Entry, outcome: AttemptEnd): void {
+    if (outcome.kind === "retry" && !entry.signal.aborted) {
+      return again(entry, outcome.reason, { avoidsAgent: outcome.avoidsAgent, isFault: true });
+    }
+    const to = outcome.kind === "retry" ? "cancelled" : outcome.kind;
+    if (to !== "cancelled") toRunning(entry);
+    const reason = "reason" in outcome ? outcome.reason : undefined;
+    store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, to, reason));
+    end(entry);
+  }
+
+  function again(
+    entry: Entry,
+    reason: string,
+    { avoidsAgent, isFault }: { avoidsAgent: boolean; isFault: boolean },
+  ): void {
+    const { taskId } = entry.task.view;
+    store.transact((tx) => tx.moveTask(taskId, entry.epoch, "queued", reason));
+    if (avoidsAgent && entry.agentId !== null) entry.avoid = [...entry.avoid, entry.agentId];
+    entry.agentId = null;
+    entry.attempt = undefined;
+    entry.isRunning = false;
+    const notBeforeMs = isFault ? clock.monotonicMs() + backoffMs(Math.max(1, entry.epoch)) : 0;
+    planner.requeue(taskId, { avoid: entry.avoid, notBeforeMs });
+  }
+
+  /** Ends the current attempt without waiting for its agent. */
+  function giveUp(
+    entry: Entry,
+    why: string,
+    how: { avoidsAgent: boolean; isFault: boolean },
+  ): void {
+    const { attempt } = entry;
+    if (attempt === undefined) return;
+    entry.task.gaveUp(why);
+    again(entry, why, how);
+    attempt.abort(new BackupError("superseded", why));
+  }
+
+  function end(entry: Entry, failure?: unknown): void {
+    const { taskId } = entry.task.view;
+    const { attempt } = entry;
+    entry.attempt = undefined;
+    entry.agentId = null;
+    entries.delete(taskId);
+    planner.end(taskId);
+    if (failure !== undefined) attempt?.abort(failure);
+    entry.finish(failure);
+  }
+
+  function cancel(entry: Entry): void {
+    try {
+      store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "cancelled"));
+      const { attempt } = entry;
+      end(entry);
+      attempt?.abort(new BackupError("cancelled", "Cancelled"));
+    } catch (thrown) {
+      end(entry, thrown);
+    }
+    nudge();
+  }
+
+  function restrict(runId: string): void {
+    planner.putRun({ runId, ...restrictions.get(runId) });
+  }
+
+  return {
+    nudge,
+    dispatch(tasks, signal) {
+      const ends = tasks.map((task) => {
+        const { taskId } = task.view;
+        if (entries.has(taskId)) {
+          throw new BackupError("internal", `Task ${taskId} was dispatched twice`);
+        }
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        const onAbort = () => cancel(entry);
+        const entry: Entry = {
+          task,
+          signal,
+          agentId: null,
+          epoch: store.task(taskId)?.epoch ?? 0,
+          isRunning: false,
+          attempt: undefined,
+          avoid: [],
+          lastMove: undefined,
+          finish(failure) {
+            signal.removeEventListener("abort", onAbort);
+            if (failure === undefined) resolve();
+            else reject(failure);
+          },
+        };
+        entries.set(taskId, entry);
+        planner.add({ ...task.view, agentId: null, holdsSlot: false, notBeforeMs: 0 });
+        if (signal.aborted) queueMicrotask(onAbort);
+        else signal.addEventListener("abort", onAbort, { once: true });
+        return promise;
+      });
+      nudge();
+      return ends;
+    },
+    putAgent(agent) {
+      agents.add(agent.agentId);
+      planner.putAgent(agent);
+      nudge();
+    },
+    dropAgent(agentId) {
+      agents.delete(agentId);
+      planner.dropAgent(agentId);
+      nudge();
+    },
+    agentLost(agentId, why) {
+      for (const entry of [...entries.values()]) {
+        if (entry.agentId !== agentId) continue;
+        const { runId, taskId } = entry.task.view;
+        log("warn", "A task's agent is lost; the task goes to another", {
+          run: runId,
+          task: taskId,
+          agent: agentId,
+          attempt: entry.epoch,
+          why,
+        });
+        try {
+          giveUp(entry, why, { avoidsAgent: false, isFault: false });
+        } catch (thrown) {
+          end(entry, thrown);
+        }
+      }
+      nudge();
+    },
+    putRun(runId, change) {
+      const before = restrictions.get(runId) ?? { isPaused: false, excluded: new Map() };
+      restrictions.set(runId, { ...before, ...change });
+      restrict(runId);
+      nudge();
+    },
+    recall(runId, why) {
+      for (const entry of [...entries.values()]) {
+        if (entry.task.view.runId !== runId) continue;
+        const { attempt } = entry;
+        try {
+          if (attempt !== undefined) {
+            entry.task.gaveUp(why);
+            store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "queued", why));
+          }
+          end(entry);
+        } catch (thrown) {
+          end(entry, thrown);
+        }
+        attempt?.abort(new BackupError("superseded", why));
+      }
+    },
+    dropRun(runId) {
+      restrictions.delete(runId);
+      planner.dropRun(runId);
+    },
+    move(taskId, epoch, fromAgent, toAgent) {
+      const entry = entries.get(taskId);
+      if (entry === undefined) return `Task ${taskId} is not being worked on`;
+      const last = entry.lastMove;
+      if (last?.epoch === epoch && last.from === fromAgent && last.to === toAgent) {
+        return { epoch: last.next };
+      }
+      if (entry.epoch !== epoch || entry.agentId !== fromAgent) {
+        return `Attempt ${epoch} of ${taskId} is over: it is attempt ${entry.epoch} now`;
+      }
+      if (!agents.has(toAgent)) return `No agent ${toAgent} is known`;
+      const { attempt } = entry;
+      entry.task.gaveUp("It was handed over");
+      store.transact((tx) => tx.moveTask(taskId, epoch, "queued", "It was handed over"));
+      entry.attempt = undefined;
+      planner.move(taskId, toAgent);
+      assign(entry, toAgent);
+      entry.lastMove = { epoch, from: fromAgent, to: toAgent, next: entry.epoch };
+      attempt?.abort(new BackupError("superseded", "It was handed over"));
+      nudge();
+      return { epoch: entry.epoch };
+    },
+    hold(taskId, holdsSlot) {
+      const before = planner.held;
+      planner.hold(taskId, holdsSlot);
+      if (planner.held < before) nudge();
+    },
+    ownerOf(taskId) {
+      const entry = entries.get(taskId);
+      return entry === undefined || entry.agentId === null
+        ? undefined
+        : { agentId: entry.agentId, epoch: entry.epoch };
+    },
+    held: (agentId) =>
+      [...entries.values()].filter((e) => e.agentId === agentId)
+        .map((e) => ({ taskId: e.task.view.taskId, epoch: e.epoch })),
+    get counts() {
+      return { queued: planner.queued, held: planner.held };
+    },
+    close: () => timer.abort(),
+  };
+}

@@ -1,0 +1,820 @@
+/**
+ * One run carried out by the agents of a mesh. Rule: losing any agent, or the coordinator, costs time and never the run:
+ * it is prepared anew at another agent, and what is known to be done is not done again.
+ */
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import type { Clock } from "../../protocol/base/clock.ts";
+import { newId } from "../../protocol/base/ids.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
+import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
+import type { RunReport } from "../../protocol/mesh/run.ts";
+import type { LaneReport, MirrorResult, PartSpec, WireError } from "../../protocol/mesh/task.ts";
+import type { LaneProgress, ScanCounters } from "../../protocol/mesh/progress.ts";
+import type { Aggregator } from "../progress/aggregator.ts";
+import { untilAborted, within } from "../runs/deadline.ts";
+import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
+import { prepareStage } from "../runs/prepare_stage.ts";
+import { runReport } from "../runs/report.ts";
+import {
+  type Agent,
+  type DestinationEnd,
+  type DestinationState,
+  endDestination,
+  openDestinations,
+  type SourceState,
+  type StageContext,
+} from "../runs/run_context.ts";
+import { scanStage } from "../runs/scan_stage.ts";
+import { wireError, wireErrorOf } from "../runs/wire_error.ts";
+import { match } from "../scheduler/match.ts";
+import type { JobStore } from "../store/job_store.ts";
+import type { StoredTask } from "../store/records.ts";
+import type { AgentPool } from "./agent_pool.ts";
+import { chooseHome } from "./choose_home.ts";
+import type { AttemptEnd, MeshDispatcher, MeshTask } from "./mesh_dispatcher.ts";
+
+/** Faults of one task, over all agents; a task that fails so often fails alone. */
+export const TASK_FAULTS_MAX = 3;
+/** Attempts of one task whatever ended them; takeovers and handoffs are no faults. */
+const TASK_ATTEMPTS_MAX = 200;
+/** How often a run may lose the agent that prepared it. */
+const RUN_EPOCHS_MAX = 100;
+const PARTS_PER_AGENT = 4;
+const RELEASE_WITHIN_MS = 5_000;
+const CANCEL_GRACE_MS = 500;
+const LOOK_AGAIN_MS = 200;
+const FALLBACK_NOTE =
+  "No worker can be reached: the coordinator does the work itself, one directory at a time";
+
+export interface MeshRunDeps {
+  store: JobStore;
+  clock: Clock;
+  log: Log;
+  dispatcher: MeshDispatcher;
+  pool: AgentPool;
+  leaseMs: number;
+}
+
+export interface MeshRunOptions {
+  runId: string;
+  progress: Aggregator;
+  signal: AbortSignal;
+  onDestination(end: DestinationEnd): void;
+  note(text: string): void;
+  /** A task of the run has changed in the store. */
+  taskChanged(taskId: string): void;
+}
+
+export interface MeshRun {
+  readonly done: Promise<RunReport>;
+  /** Ends one destination as cancelled. */
+  cancelDestination(key: string): void;
+}
+
+export function startMeshRun(deps: MeshRunDeps, options: MeshRunOptions): MeshRun {
+  const run = new RunInMesh(deps, options);
+  return { done: run.carryOut(), cancelDestination: (key) => run.cancelDestination(key) };
+}
+
+interface PlannedTask {
+  readonly stored: StoredTask;
+  readonly source: SourceState;
+  readonly scan: ScanCounters;
+  faults: number;
+}
+
+/** The home is gone: not an error of the run. */
+class HomeLost extends Error {}
+
+class RunInMesh {
+  readonly #deps: MeshRunDeps;
+  readonly #options: MeshRunOptions;
+  readonly #job: JobSpec;
+  readonly #sources: SourceState[];
+  readonly #destinations: DestinationState[];
+  #tasks: PlannedTask[] = [];
+  #ledger: LaneLedger | undefined;
+  /** Agents that hold something for the run, with the run epoch they have joined. */
+  #participants = new Map<string, Promise<void>>();
+  readonly #excluded = new Map<string, string>();
+
+  constructor(deps: MeshRunDeps, options: MeshRunOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    const { store } = deps;
+    const stored = store.run(options.runId);
+    if (stored === undefined) {
+      throw new BackupError("not_found", `No run ${options.runId} is stored`);
+    }
+    this.#job = stored.spec;
+    const scans = store.scans(options.runId);
+    this.#sources = this.#job.sources.map((source) => {
+      const known = scans.get(source.name);
+      if (known === undefined) return { source };
+      return known.kind === "scanned"
+        ? { source, scan: known.scan }
+        : { source, error: known.error };
+    });
+    const ends = new Map(store.destinations(options.runId).map((d) => [d.destination, d]));
+    this.#destinations = this.#job.destinations.map(({ key }) => {
+      const known = ends.get(key);
+      const state: DestinationState = { key, warnings: known?.warnings ?? [] };
+      // What was verified before a restart is looked at again; it costs a comparison and proves more than a memory.
+      if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
+      return state;
+    });
+  }
+
+  async carryOut(): Promise<RunReport> {
+    const { store, clock, dispatcher } = this.#deps;
+    const { runId, progress, signal } = this.#options;
+    const startedAtMs = store.run(runId)?.createdAtMs ?? clock.nowMs();
+    let failure: unknown;
+    try {
+      this.#begin();
+      await untilAborted(this.#epochs(), signal, clock, CANCEL_GRACE_MS);
+    } catch (thrown) {
+      if (!signal.aborted) failure = thrown;
+    }
+    dispatcher.recall(runId, "The run is over");
+    dispatcher.dropRun(runId);
+    await this.#releaseAll();
+    try {
+      if (failure !== undefined) throw failure;
+      const context = this.#context(undefined);
+      for (const destination of openDestinations(context)) {
+        this.#endDestination(context, destination, "cancelled");
+      }
+      this.#cancelOpenTasks();
+      const report = runReport(context, startedAtMs);
+      store.transact((tx) => tx.moveRun(runId, report.state, report));
+      progress.apply({ kind: "run_state", state: report.state });
+      return report;
+    } catch (thrown) {
+      this.#recordFailure(thrown);
+      throw thrown;
+    } finally {
+      progress.end();
+    }
+  }
+
+  cancelDestination(key: string): void {
+    const destination = this.#destinations.find((d) => d.key === key);
+    if (destination === undefined || destination.end !== undefined) return;
+    const { store, pool } = this.#deps;
+    const { runId } = this.#options;
+    store.transact((tx) => tx.changeDestination(runId, key, { isCancelled: true }));
+    this.#ledger?.close(key);
+    this.#endDestination(this.#context(undefined), destination, "cancelled");
+    for (const agentId of this.#participants.keys()) {
+      pool.client(agentId).run({ op: "drop", runId, destination: key }).catch(() => {});
+    }
+  }
+
+  #begin(): void {
+    const { store } = this.#deps;
+    const { runId, progress } = this.#options;
+    const state = store.run(runId)!.state;
+    store.transact((tx) => {
+      if (state === "queued") tx.moveRun(runId, "planning");
+      for (const task of tx.tasks(runId)) {
+        if (task.state !== "assigned" && task.state !== "running") continue;
+        tx.moveTask(task.taskId, task.epoch, "queued", "The coordinator was started again");
+      }
+    });
+    progress.apply({ kind: "run_state", state: state === "queued" ? "planning" : state });
+    for (const { source, scan } of this.#sources) {
+      if (scan === undefined) continue;
+      progress.apply({ kind: "scan", source: source.name, seq: Infinity, counters: scan.counters });
+    }
+    this.#loadTasks(store.tasks(runId));
+  }
+
+  async #epochs(): Promise<void> {
+    const { signal } = this.#options;
+    for (let losses = 0;; losses++) {
+      signal.throwIfAborted();
+      if (openDestinations(this.#context(undefined)).length === 0) return;
+      if (losses > RUN_EPOCHS_MAX) {
+        throw new BackupError("io", "The agents that prepared the run were lost again and again");
+      }
+      try {
+        await this.#once(await this.#chooseHome());
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof HomeLost)) throw thrown;
+        this.#options.note(thrown.message);
+        this.#deps.dispatcher.recall(this.#options.runId, thrown.message);
+        await this.#releaseAll();
+      }
+    }
+  }
+
+  async #chooseHome(): Promise<Agent> {
+    const { pool, clock } = this.#deps;
+    const { signal, note } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      const sources = this.#job.sources;
+      const views = pool.views();
+      const held = (id: string) => pool.heldBy(id);
+      let choice = chooseHome(sources, views, this.#excluded, held);
+      // All that could are out: what kept them out may have passed.
+      if (choice.agent === undefined && this.#excluded.size > 0) {
+        this.#excluded.clear();
+        choice = chooseHome(sources, views, this.#excluded, held);
+      }
+      const { agent, reason } = choice;
+      if (agent !== undefined) {
+        if (agent.isFallback) note(FALLBACK_NOTE);
+        return {
+          id: agent.agentId,
+          client: pool.client(agent.agentId),
+          capabilities: agent.capabilities,
+          slots: agent.slots,
+        };
+      }
+      if (reason !== undefined) note(`The run waits: ${reason}`);
+      await clock.sleep(LOOK_AGAIN_MS, signal);
+    }
+  }
+
+  /** One home, from preparing to its loss or to the end of all destinations. @throws {HomeLost} */
+  async #once(home: Agent): Promise<void> {
+    const { store, pool, dispatcher } = this.#deps;
+    const { runId, signal, progress } = this.#options;
+    const lost = new AbortController();
+    const lose = (why: string) => lost.abort(new HomeLost(why));
+    const stopListening = pool.onLost((agentId, why) => {
+      this.#participants.delete(agentId);
+      if (agentId === home.id) lose(why);
+    });
+    const both = AbortSignal.any([signal, lost.signal]);
+    const untilLost = new Promise<never>((_, reject) => {
+      lost.signal.addEventListener("abort", () => reject(lost.signal.reason), { once: true });
+    });
+    untilLost.catch(() => {});
+    try {
+      const { runEpoch } = store.transact((tx) => tx.rehomeRun(runId, home.id));
+      const agents = this.#agentsFor();
+      const context = this.#context({ home, runEpoch, agents, signal: both });
+      this.#participants.set(home.id, Promise.resolve());
+      await Promise.race([untilLost, this.#stages(context, agents, both)]);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      if (lost.signal.aborted) throw lost.signal.reason;
+      if (!isAgentsFault(thrown)) throw thrown;
+      const { message, retry } = asBackupError(thrown);
+      if (retry === "elsewhere") this.#excluded.set(home.id, message);
+      throw new HomeLost(`${home.id} cannot go on with the run: ${message}`);
+    } finally {
+      stopListening();
+      // Whatever comes late belongs to no epoch any more.
+      lost.abort(new HomeLost("The run goes on elsewhere"));
+      if (this.#tasks.length > 0) progress.apply({ kind: "run_state", state: "running" });
+      dispatcher.nudge();
+    }
+  }
+
+  async #stages(context: StageContext, agents: number, signal: AbortSignal): Promise<void> {
+    const { store } = this.#deps;
+    const { runId, progress } = this.#options;
+    await prepareStage(context);
+    signal.throwIfAborted();
+    store.transact((tx) => {
+      for (const d of context.destinations) {
+        tx.changeDestination(runId, d.key, { warnings: [...d.warnings] });
+      }
+    });
+    if (openDestinations(context).length === 0) return;
+    await scanStage(context);
+    signal.throwIfAborted();
+    this.#keepScans();
+    if (this.#sources.every((s) => s.scan === undefined)) {
+      const error = wireError("not_found", "No source could be read, so nothing was copied");
+      for (const d of openDestinations(context)) this.#endDestination(context, d, "failed", error);
+      return;
+    }
+    if (this.#tasks.length === 0) this.#planTasks();
+    if (store.run(runId)!.state === "planning") {
+      store.transact((tx) => tx.moveRun(runId, "running"));
+      progress.apply({ kind: "run_state", state: "running" });
+    }
+    await this.#copy(context, agents, signal);
+  }
+
+  // -- tasks
+
+  #keepScans(): void {
+    const { store } = this.#deps;
+    const { runId } = this.#options;
+    store.transact((tx) => {
+      for (const { source, scan, error } of this.#sources) {
+        if (scan !== undefined) tx.putScan(runId, source.name, { kind: "scanned", scan });
+        else if (error !== undefined) tx.putScan(runId, source.name, { kind: "failed", error });
+      }
+    });
+  }
+
+  #planTasks(): void {
+    const { store } = this.#deps;
+    const { runId } = this.#options;
+    const { requiredCapabilities } = this.#job;
+    store.transact((tx) => {
+      for (const { source, scan } of this.#sources) {
+        if (scan === undefined) continue;
+        const parts: { part?: PartSpec; counters: ScanCounters }[] =
+          scan.parts !== undefined && scan.parts.length > 1
+            ? scan.parts
+            : [{ counters: scan.counters }];
+        for (const { part, counters } of parts) {
+          tx.insertTask({
+            taskId: newId("task"),
+            runId,
+            source,
+            part,
+            requires: [...new Set(["mirror", ...requiredCapabilities, ...source.requires ?? []])],
+            files: counters.files,
+            sizeBytes: counters.bytes,
+          });
+        }
+      }
+    });
+    this.#loadTasks(store.tasks(runId));
+  }
+
+  /** Tasks and what is known of them, from the store. */
+  #loadTasks(stored: readonly StoredTask[]): void {
+    if (stored.length === 0) return;
+    const { progress, runId, taskChanged } = this.#options;
+    const byName = new Map(this.#sources.map((s) => [s.source.name, s]));
+    this.#tasks = stored.map((task): PlannedTask => {
+      const source = byName.get(task.source.name)!;
+      const part = source.scan?.parts?.find((p) => p.part.key === task.part?.key);
+      const whole = source.scan?.counters;
+      const scan = part?.counters ?? whole;
+      if (scan === undefined) throw new BackupError("internal", `Task ${task.taskId} has no scan`);
+      return { stored: task, source, scan, faults: 0 };
+    });
+    const keys = this.#destinations.filter((d) => d.end === undefined).map((d) => d.key);
+    const ledger = createLaneLedger(keys, this.#tasks.length);
+    this.#ledger = ledger;
+    progress.apply({
+      kind: "planned",
+      tasks: this.#tasks.map(({ stored: { taskId }, scan }) => ({ taskId, scan })),
+    });
+    const results = this.#deps.store.results(runId);
+    this.#tasks.forEach(({ stored: task, source }, index) => {
+      taskChanged(task.taskId);
+      if (task.state !== "succeeded" && task.state !== "failed") return;
+      const result = results.get(task.taskId);
+      ledger.begin(index);
+      if (result === undefined) {
+        ledger.broke(index, wireError("io", task.reason ?? "It failed"), false);
+        return;
+      }
+      ledger.reported(index, result);
+      addUnreadable(source, result);
+      progress.apply({
+        kind: "lanes",
+        taskId: task.taskId,
+        agentId: task.agentId ?? "",
+        epoch: Math.max(1, task.epoch),
+        seq: Number.MAX_SAFE_INTEGER,
+        lanes: result.lanes.map(progressOf),
+      });
+    });
+  }
+
+  async #copy(context: StageContext, agents: number, signal: AbortSignal): Promise<void> {
+    const { dispatcher, store } = this.#deps;
+    const { runId } = this.#options;
+    const ledger = this.#ledger!;
+    const closings = new Map<string, Promise<void>>();
+    const { promise: broken, reject: breakOff } = Promise.withResolvers<never>();
+    broken.catch(() => {});
+
+    const closeSettled = (): void => {
+      if (signal.aborted) return;
+      for (const destination of openDestinations(context)) {
+        const { key } = destination;
+        if (closings.has(key) || !ledger.isSettled(key)) continue;
+        ledger.close(key);
+        const closing = this.#finishDestination(context, destination, ledger);
+        closing.catch(breakOff);
+        closings.set(key, closing);
+      }
+    };
+
+    const open = this.#tasks.map((task, index) => ({ task, index }))
+      .filter(({ task }) => !isFinal(store.task(task.stored.taskId)!.state));
+    const share = Math.max(1, Math.min(agents, open.length));
+    const meshTasks = open.map(({ task, index }) =>
+      this.#meshTask(context, task, index, share, closeSettled, signal)
+    );
+    dispatcher.putRun(runId, {
+      isPaused: store.run(runId)!.isPaused,
+      excluded: this.#excluded,
+    });
+    const ends = dispatcher.dispatch(meshTasks, this.#options.signal);
+    closeSettled();
+    await Promise.race([Promise.all(ends), broken]);
+    signal.throwIfAborted();
+    closeSettled();
+    await Promise.race([Promise.all(closings.values()), broken]);
+    signal.throwIfAborted();
+    // A lane that nobody will work on any more, with no end of its own, has failed.
+    for (const destination of openDestinations(context)) {
+      if (closings.has(destination.key)) continue;
+      await this.#finishDestination(context, destination, ledger);
+    }
+  }
+
+  #meshTask(
+    context: StageContext,
+    task: PlannedTask,
+    index: number,
+    share: number,
+    closeSettled: () => void,
+    runSignal: AbortSignal,
+  ): MeshTask {
+    const { dispatcher, pool, store, leaseMs } = this.#deps;
+    const { runId, progress, taskChanged } = this.#options;
+    const { stored: { taskId, part, requires, sizeBytes }, source } = task;
+    const ledger = this.#ledger!;
+    const spec = source.source;
+    return {
+      view: {
+        taskId,
+        runId,
+        source: spec.name,
+        place: { hostId: spec.hostId, root: spec.root },
+        requires,
+        sizeBytes,
+        ...(spec.after === undefined ? {} : { after: spec.after }),
+        onlyAgents: null,
+      },
+      holdsSlot: () => mirrorHoldsSlot(ledger.statesOf(index)),
+      gaveUp: (why) => {
+        ledger.broke(index, wireError("superseded", why), true);
+        taskChanged(taskId);
+      },
+      attempt: async (agentId, epoch, begun, signal) => {
+        taskChanged(taskId);
+        const owed = ledger.begin(index);
+        if (owed.length === 0) return this.#endOf(index);
+        const both = AbortSignal.any([signal, runSignal]);
+        const isOver = () => both.aborted;
+        let hasBegun = false;
+        try {
+          await this.#join(context, agentId);
+          both.throwIfAborted();
+          const isOwn = pool.views().find((a) => a.agentId === agentId)?.isFallback === true;
+          const result = await pool.client(agentId).run({
+            op: "mirror",
+            runId,
+            taskId,
+            epoch,
+            source: spec,
+            ...(part === null ? {} : { part }),
+            destinations: owed,
+            options: this.#optionsFor(share),
+            ...(isOwn ? {} : { leaseMs }),
+          }, {
+            signal: both,
+            onProgress: ({ seq, lanes }) => {
+              if (isOver()) return;
+              if (!hasBegun) {
+                hasBegun = true;
+                begun();
+                taskChanged(taskId);
+              }
+              progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes });
+              ledger.heard(index, lanes);
+              dispatcher.hold(taskId, mirrorHoldsSlot(ledger.statesOf(index)));
+              closeSettled();
+            },
+          });
+          if (isOver()) return { kind: "cancelled" };
+          store.transact((tx) => tx.putResult(taskId, result));
+          ledger.reported(index, result);
+          addUnreadable(source, result);
+        } catch (thrown) {
+          if (isOver()) return { kind: "cancelled" };
+          return this.#failed(task, index, agentId, epoch, thrown, closeSettled);
+        }
+        closeSettled();
+        queueMicrotask(() => taskChanged(taskId));
+        return this.#endOf(index);
+      },
+    };
+  }
+
+  #failed(
+    task: PlannedTask,
+    index: number,
+    agentId: string,
+    epoch: number,
+    thrown: unknown,
+    closeSettled: () => void,
+  ): AttemptEnd {
+    const { runId, taskChanged } = this.#options;
+    const error = wireErrorOf(thrown);
+    const isTakenBack = error.code === "superseded" || error.code === "cancelled";
+    if (!isTakenBack) task.faults++;
+    const mayRetry = isAgentsFault(thrown) && task.faults < TASK_FAULTS_MAX &&
+      epoch < TASK_ATTEMPTS_MAX;
+    this.#deps.log("warn", "An attempt at a directory has failed", {
+      run: runId,
+      task: task.stored.taskId,
+      agent: agentId,
+      attempt: epoch,
+      again: mayRetry,
+      error: error.message,
+    });
+    const again = this.#ledger!.broke(index, error, mayRetry);
+    queueMicrotask(() => taskChanged(task.stored.taskId));
+    closeSettled();
+    return again
+      ? { kind: "retry", reason: error.message, avoidsAgent: !isTakenBack }
+      : this.#endOf(index);
+  }
+
+  /** The agent becomes part of the run, once for each home. @throws {BackupError} */
+  #join(context: StageContext, agentId: string): Promise<void> {
+    const known = this.#participants.get(agentId);
+    if (known !== undefined) return known;
+    const { pool, dispatcher } = this.#deps;
+    const { runId } = this.#options;
+    const destinations = openDestinations(context).flatMap(({ key, id }) => {
+      const spec = context.job.destinations.find((d) => d.key === key)!;
+      return id === undefined ? [] : [{ spec, destinationId: id }];
+    });
+    const joined = (async () => {
+      const result = await pool.client(agentId).run({
+        op: "join",
+        runId,
+        runEpoch: context.runEpoch ?? 1,
+        sources: this.#job.sources,
+        destinations,
+        options: context.job.options,
+      });
+      const refused = result.destinations.find((d) => d.error !== undefined);
+      if (refused?.error === undefined) return;
+      const why = `${refused.destination}: ${refused.error.message}`;
+      throw new BackupError("rejected", why, { retry: "elsewhere" });
+    })();
+    this.#participants.set(agentId, joined);
+    joined.catch((thrown) => {
+      if (this.#participants.get(agentId) === joined) this.#participants.delete(agentId);
+      const error = asBackupError(thrown);
+      if (error.retry !== "elsewhere") return;
+      this.#excluded.set(agentId, error.message);
+      dispatcher.putRun(runId, { excluded: new Map(this.#excluded) });
+      pool.client(agentId).run({ op: "release", runId }).catch(() => {});
+    });
+    return joined;
+  }
+
+  #endOf(index: number): AttemptEnd {
+    const ledger = this.#ledger!;
+    const lanes = ledger.destinations.map((key) => ({ key, lane: ledger.accounts(key)[index]! }));
+    const isCancelled = (key: string) =>
+      this.#destinations.find((d) => d.key === key)?.end?.state === "cancelled";
+    const bad = lanes.filter(({ key, lane }) =>
+      lane.state !== "verified" && lane.state !== "planned" && !isCancelled(key)
+    );
+    if (bad.length === 0) return { kind: "succeeded" };
+    return { kind: "failed", reason: `Not verified at ${bad.map((b) => b.key).join(", ")}` };
+  }
+
+  // -- destinations
+
+  async #finishDestination(
+    context: StageContext,
+    destination: DestinationState,
+    ledger: LaneLedger,
+  ): Promise<void> {
+    const { home, runId, job, signal } = context;
+    const lanes = ledger.accounts(destination.key);
+    const laneError = lanes.find((l) => l.error !== undefined)?.error;
+    if (job.options.dryRun) {
+      const isPlanned = lanes.every((l) => l.state === "planned");
+      return this.#endDestination(
+        context,
+        destination,
+        isPlanned ? "planned" : "failed",
+        laneError,
+      );
+    }
+    let error: WireError | undefined;
+    try {
+      const spec = { op: "finish", runId, destination: destination.key } as const;
+      error = (await home.client.run(spec, { signal })).error;
+    } catch (thrown) {
+      if (signal.aborted) return;
+      if (isAgentsFault(thrown)) throw thrown;
+      error = wireErrorOf(thrown);
+    }
+    const isVerified = error === undefined && lanes.every((l) => l.state === "verified");
+    this.#endDestination(
+      context,
+      destination,
+      isVerified ? "verified" : "failed",
+      error ?? (isVerified ? undefined : laneError),
+    );
+  }
+
+  #endDestination(
+    context: StageContext,
+    destination: DestinationState,
+    state: DestinationEnd["state"],
+    error?: WireError,
+  ): void {
+    endDestination(context, destination, state, error);
+    const { end } = destination;
+    if (end === undefined) return;
+    this.#deps.store.transact((tx) =>
+      tx.changeDestination(this.#options.runId, destination.key, { end })
+    );
+  }
+
+  // -- agents
+
+  /** Agents that could take a task of the run now. */
+  #agentsFor(): number {
+    const regular = this.#deps.pool.views().filter((a) => a.isFallback !== true);
+    const counts = this.#job.sources.map(({ hostId, root, requires = [] }) =>
+      match(
+        {
+          requires: ["mirror", ...this.#job.requiredCapabilities, ...requires],
+          onlyAgents: null,
+          place: { hostId, root },
+        },
+        regular,
+        this.#excluded,
+      ).candidates.length
+    );
+    return Math.max(1, ...counts);
+  }
+
+  #canSplit({ requires = [] }: SourceSpec): boolean {
+    const { deleteGone, keepVersions, mhl, dryRun } = this.#job.options;
+    return !deleteGone && !keepVersions && !mhl && !dryRun &&
+      !requires.includes("backup.sequential");
+  }
+
+  #optionsFor(share: number): JobSpec["options"] {
+    const { options } = this.#job;
+    return { ...options, workersMax: Math.max(1, Math.floor(options.workersMax / share)) };
+  }
+
+  #context(
+    at: { home: Agent; runEpoch: number; agents: number; signal: AbortSignal } | undefined,
+  ): StageContext {
+    const { store, clock, log } = this.#deps;
+    const { runId, progress, signal, onDestination } = this.#options;
+    const share = at === undefined
+      ? 1
+      : this.#job.sources.some((s) => this.#canSplit(s))
+      ? at.agents
+      : Math.min(at.agents, this.#job.sources.length);
+    const destinations = this.#job.destinations.map((d) =>
+      d.limitBytesPerSecond === undefined
+        ? d
+        : { ...d, limitBytesPerSecond: Math.max(1, d.limitBytesPerSecond / share) }
+    );
+    return {
+      runId,
+      job: { ...this.#job, destinations, options: this.#optionsFor(share) },
+      home: at?.home ?? NOBODY,
+      store,
+      clock,
+      log,
+      progress,
+      signal: at?.signal ?? signal,
+      sources: this.#sources,
+      destinations: this.#destinations,
+      onDestination,
+      tasks: this.#tasks.map((t) => t.source),
+      ledger: this.#ledger,
+      ...(at === undefined ? {} : { runEpoch: at.runEpoch }),
+      partsMax: (source) =>
+        at !== undefined && at.agents > 1 && this.#canSplit(source)
+          ? at.agents * PARTS_PER_AGENT
+          : undefined,
+      isHomeLost: isAgentsFault,
+    };
+  }
+
+  /** Everybody gives back what they hold; who does not answer is not waited for long. */
+  async #releaseAll(): Promise<void> {
+    const { pool, clock, log } = this.#deps;
+    const { runId } = this.#options;
+    const agents = [...this.#participants.keys()];
+    this.#participants = new Map();
+    await Promise.all(agents.map(async (agentId) => {
+      try {
+        const client = pool.client(agentId);
+        await within(
+          (cut) => client.run({ op: "release", runId }, { signal: cut }),
+          clock,
+          RELEASE_WITHIN_MS,
+        );
+      } catch (thrown) {
+        log("info", "An agent did not confirm that it gave back what it held", {
+          run: runId,
+          agent: agentId,
+          error: asBackupError(thrown).message,
+        });
+      }
+    }));
+  }
+
+  #cancelOpenTasks(): void {
+    const { store } = this.#deps;
+    store.transact((tx) => {
+      for (const task of tx.tasks(this.#options.runId)) {
+        if (!isFinal(task.state)) tx.moveTask(task.taskId, task.epoch, "cancelled");
+      }
+    });
+    for (const { stored } of this.#tasks) this.#options.taskChanged(stored.taskId);
+  }
+
+  #recordFailure(thrown: unknown): void {
+    const { store, log } = this.#deps;
+    const { runId, progress } = this.#options;
+    const error = wireErrorOf(thrown);
+    try {
+      store.transact((tx) => {
+        tx.note({ kind: "run_error", runId, error });
+        tx.moveRun(runId, "failed");
+      });
+      this.#cancelOpenTasks();
+    } catch (storeError) {
+      log("error", "The end of the run could not be stored", {
+        run: runId,
+        error: asBackupError(storeError).message,
+      });
+    }
+    progress.apply({ kind: "run_state", state: "failed" });
+  }
+}
+
+const NOBODY: Agent = {
+  id: "",
+  client: { run: () => Promise.reject(new BackupError("internal", "The run has no home")) },
+  capabilities: [],
+  slots: 1,
+};
+
+/** Whether another agent, or the same one after a while, could do better. */
+function isAgentsFault(thrown: unknown): boolean {
+  const { code, retry } = asBackupError(thrown);
+  return retry !== "no" ||
+    ["superseded", "cancelled", "io", "protocol", "internal", "deadline"].includes(code);
+}
+
+function isFinal(state: StoredTask["state"]): boolean {
+  return state === "succeeded" || state === "failed" || state === "cancelled";
+}
+
+/** What the parts of a source could not read, together. */
+function addUnreadable(source: SourceState, { unreadable, unreadableCount }: MirrorResult): void {
+  const before = source.mirrored;
+  source.mirrored = {
+    op: "mirror",
+    lanes: [],
+    unreadable: [...before?.unreadable ?? [], ...unreadable],
+    unreadableCount: (before?.unreadableCount ?? 0) + unreadableCount,
+  };
+}
+
+function progressOf(report: LaneReport): LaneProgress {
+  return {
+    destination: report.destination,
+    state: report.state === "planned" ? "verified" : report.state,
+    counters: {
+      filesTotal: report.filesTotal,
+      bytesTotal: report.bytesCopied,
+      filesDone: report.filesCopied + report.filesUnchanged,
+      bytesDone: report.bytesCopied,
+      filesUnchanged: report.filesUnchanged,
+      bytesUnchanged: 0,
+      filesFailed: report.failureCount,
+      verifyFilesTotal: report.filesVerified,
+      verifyBytesTotal: report.bytesVerified,
+      verifyFilesDone: report.filesVerified,
+      verifyBytesDone: report.bytesVerified,
+    },
+    gauges: {
+      workers: 0,
+      workersTarget: 0,
+      bytesPerSecond: 0,
+      queueDepth: 0,
+      stalledForMs: 0,
+      currentFiles: [],
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** What is told about one run while it goes on, to any number of readers. Rule: a slow reader is told where it is by then, and delays nobody. */
+import type { RunDetail, RunEvent } from "../../protocol/mesh/methods.ts";
+import type { RunProgress } from "../../protocol/mesh/run.ts";
+import type { EventStream } from "../../protocol/rpc/method.ts";
+
+type Unnumbered = RunEvent extends infer E ? E extends { seq: number } ? Omit<E, "seq"> : never
+  : never;
+
+/** Events that wait for a reader; beyond that it gets a snapshot instead. */
+const WAITING_MAX = 256;
+export const READERS_MAX = 256;
+
+export interface RunHub {
+  tell(event: Unnumbered): void;
+  /** The latest word; for whoever asks once. */
+  progress(): RunProgress | null;
+  /** A snapshot, then what happens, to the run's end. Undefined: too many read already. */
+  follow(): EventStream<RunEvent> | undefined;
+}
+
+interface Reader {
+  waiting: RunEvent[];
+  needsSnapshot: boolean;
+  wake: (() => void) | undefined;
+  isOver: boolean;
+}
+
+export function createRunHub(snapshot: () => RunDetail): RunHub {
+  const readers = new Set<Reader>();
+  let seq = 0;
+  let latest: RunProgress | null = null;
+  let end: RunEvent | undefined;
+
+  return {
+    progress: () => latest,
+    tell(unnumbered) {
+      if (end !== undefined) return;
+      const event = { ...unnumbered, seq: ++seq } as RunEvent;
+      if (event.kind === "progress") latest = event.progress;
+      if (event.kind === "end") end = event;
+      for (const reader of readers) {
+        if (reader.waiting.length >= WAITING_MAX) {
+          reader.waiting = [];
+          reader.needsSnapshot = true;
+        }
+        // Of progress only the newest is news.
+        const last = reader.waiting.at(-1);
+        if (event.kind === "progress" && last?.kind === "progress") reader.waiting.pop();
+        reader.waiting.push(event);
+        reader.wake?.();
+      }
+    },
+    follow() {
+      if (readers.size >= READERS_MAX) return undefined;
+      const reader: Reader = { waiting: [], needsSnapshot: true, wake: undefined, isOver: false };
+      if (end !== undefined) reader.waiting.push(end);
+      readers.add(reader);
+      const over = () => {
+        reader.isOver = true;
+        readers.delete(reader);
+        reader.wake?.();
+        return { done: true as const, value: undefined };
+      };
+      return {
+        async next() {
+          while (!reader.isOver && !reader.needsSnapshot && reader.waiting.length === 0) {
+            await new Promise<void>((resolve) => reader.wake = resolve);
+          }
+          if (reader.isOver) return { done: true, value: undefined };
+          if (reader.needsSnapshot) {
+            reader.needsSnapshot = false;
+            // What waits is newer than the snapshot's number or in it; told twice it changes nothing.
+            return { done: false, value: { kind: "snapshot", seq, run: snapshot() } };
+          }
+          const event = reader.waiting.shift()!;
+          if (event.kind === "end") over();
+          return { done: false, value: event };
+        },
+        return: () => Promise.resolve(over()),
+      };
+    },
+  };
+}

@@ -1,0 +1,175 @@
+/** `--role coordinator`: the agent that plans and assigns, served. Rule: wired by hand, here and nowhere else. */
+import { openBootClock } from "../../protocol/base/boot_clock.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
+import { newId } from "../../protocol/base/ids.ts";
+import type { Log } from "../../protocol/base/log.ts";
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import {
+  type RoleContext,
+  type RoleFacts,
+  type RoleInstance,
+  runRole,
+} from "../../protocol/cli/role_process.ts";
+import { readPem } from "../../protocol/cli/serving_settings.ts";
+import { takeIdentity } from "../../protocol/http/agent_identity.ts";
+import { createMeshFetch, createPlainFetch } from "../../protocol/http/mesh_fetch.ts";
+import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
+import { agentEndpoint } from "../../protocol/mesh/endpoint.ts";
+import type { TaskClient } from "../../protocol/mesh/task_port.ts";
+import { createMeshCoordinator } from "../mesh/mesh_coordinator.ts";
+import { openSqliteStore } from "../store/open_store.ts";
+
+export const COORDINATOR_PORT = 8800;
+const STORE_FILE = "mesh.sqlite";
+
+/** An agent in the coordinator's own process; see `MeshCoordinatorDeps`. */
+export interface OwnAgent {
+  readonly capabilities: readonly string[];
+  open(): TaskClient;
+  close(): Promise<void>;
+}
+
+export interface CoordinatorRoleDeps {
+  version: string;
+  hostId(stateDir: string): string;
+  ownAgent(options: { stateDir: string; log: Log; hostId: string }): OwnAgent;
+}
+
+const OPTIONS = [
+  "port",
+  "host",
+  "agentName",
+  "heartbeat",
+  "deadAfter",
+  "agent",
+  "scan",
+  "dashboard",
+  "root",
+  "destRoot",
+  "publicUrl",
+  "tokenFile",
+  "tlsCert",
+  "tlsKey",
+  "tlsClientCa",
+  "tlsCa",
+  "insecure",
+  "logDir",
+  "json",
+  "quiet",
+  "verbose",
+  "stateDir",
+] as const;
+
+export function createCoordinatorRole(deps: CoordinatorRoleDeps): Command {
+  return {
+    name: "--role coordinator",
+    summary: "Serve the coordinator that gives work to agents",
+    synopsis: ["--role coordinator [--port PORT] [OPTIONS]"],
+    about: [
+      "It takes jobs from backup-agent submit, gives their directories to agents that register with it or that it finds on " +
+      "this machine, and gives a dead agent's work to others. Where no agent is, it does the work itself. After a restart it " +
+      "goes on with what was under way.",
+    ],
+    options: OPTIONS,
+    examples: [{ says: "on this machine", words: "--role coordinator" }],
+    exitCodes: [0, 1, 2],
+    exitMeanings: { 0: "ended because it was asked to" },
+    run: (call) => runRole(call, [coordinatorRole(call, deps)]),
+  };
+}
+
+/** The role as a part of a process that may have others. `served` is told the origin once it is known. */
+export function coordinatorRole(
+  call: CommandCall,
+  deps: CoordinatorRoleDeps,
+  served: (origin: string) => void = () => {},
+): RoleFacts {
+  return {
+    role: "coordinator",
+    defaultPort: COORDINATOR_PORT,
+    start(context) {
+      served(context.origin);
+      return startCoordinator(call, context, deps);
+    },
+  };
+}
+
+function startCoordinator(
+  { settings, surroundings, clock }: CommandCall,
+  { serving, origin, port, log }: RoleContext,
+  deps: CoordinatorRoleDeps,
+): RoleInstance {
+  const { stateDir, token, hosts } = serving;
+  const heartbeatMs = settings.get("heartbeat").value;
+  const deadAfterMs = settings.get("deadAfter").value;
+  if (deadAfterMs < 3 * heartbeatMs) {
+    throw new BackupError("usage", "--dead-after is shorter than three heartbeats", {
+      hint: "One heartbeat that comes late would kill an agent: give --dead-after more",
+    });
+  }
+  // One coordinator a state folder: two would both carry out its runs.
+  const identity = takeIdentity(stateDir, "coordinator");
+  const name = settings.get("agentName").value ?? `coordinator-${port}`;
+  const { agentId } = identity;
+  const url = agentEndpoint(serving.publicUrl ?? origin);
+  const hostId = deps.hostId(stateDir);
+  const ca = readPem("tlsCa", settings, surroundings);
+  const ownLog: Log = (level, message, facts) => log(level, message, { agent: agentId, ...facts });
+  const store = openSqliteStore(`${stateDir}/${STORE_FILE}`, clock);
+  const own = deps.ownAgent({ stateDir, log: ownLog, hostId });
+  const coordinator = createMeshCoordinator({
+    store,
+    clock,
+    bootClock: openBootClock(),
+    log: ownLog,
+    fetch: createPlainFetch(ca),
+    meshFetch: createMeshFetch({ token, clock, ca }),
+    token,
+    hostId,
+    url,
+    times: { heartbeatMs, deadAfterMs },
+    fallback: own,
+    addresses: settings.get("agent").value.map((text) => new URL(agentEndpoint(text)).origin),
+    scansLocalPorts: settings.get("scan").value,
+  });
+  const facts = {
+    agentId,
+    bootId: newId("boot"),
+    hostId,
+    capabilities: ["coordinate"],
+    roots: [],
+    limits: { slots: 1 },
+    load: { score: 0, observedAtMs: Math.round(clock.nowMs()) },
+    state: "ready" as const,
+  };
+  const card = { name, version: deps.version, url, facts };
+  const app = createTaskAgentApp({
+    card: () => card,
+    handler: () =>
+      Promise.reject(
+        new BackupError("rejected", "A coordinator takes jobs by mesh.SubmitJob, and no tasks", {
+          retry: "elsewhere",
+        }),
+      ),
+    clock,
+    log: ownLog,
+    token,
+    hosts,
+    methods: coordinator.bindings,
+  });
+  coordinator.start();
+  return {
+    fetch: (request, env) => app.app.fetch(request, env),
+    says: `${name} serves on ${origin} (${agentId})`,
+    facts: { role: "coordinator", name, url: origin, agent_id: agentId },
+    metrics: () => coordinator.metrics(),
+    drain: () => Promise.resolve(),
+    async close() {
+      coordinator.close();
+      await app.close();
+      await own.close();
+      store.close();
+      identity.release();
+    },
+  };
+}
