@@ -10,10 +10,10 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
-import { readPem } from "../../protocol/cli/serving_settings.ts";
+import { peerTls } from "../../protocol/cli/serving_settings.ts";
 import { createMeshFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
-import { CAPABILITIES, type Capability, capabilityId } from "../../protocol/mesh/capability.ts";
+import { type Capability, CAPABILITY_WORDS, capabilityId } from "../../protocol/mesh/capability.ts";
 import { agentEndpoint } from "../../protocol/mesh/endpoint.ts";
 import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
 import { hostIdIn, machineHostId } from "../worker/host_id.ts";
@@ -127,7 +127,7 @@ function startWorker(
     clock,
     bootClock,
   });
-  const fetch = createMeshFetch({ token, clock, ca: readPem("tlsCa", settings, surroundings) });
+  const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
   const connect = (peer: string) => createMeshClient({ fetch, url: peer });
   const link = startCoordinatorLink({
     agent,
@@ -207,7 +207,7 @@ function capabilitiesOf(lists: readonly string[]): Capability[] {
   const wanted = words.map((word) => {
     const id = capabilityId(word);
     if (id !== undefined && WORKER_CAPABILITIES.includes(id)) return id;
-    const meant = nearest(word, CAPABILITIES);
+    const meant = nearest(word, CAPABILITY_WORDS);
     throw new BackupError("usage", `No worker offers ${JSON.stringify(word)}`, {
       hint: meant === undefined
         ? `There are ${WORKER_CAPABILITIES.join(", ")}`

@@ -7,7 +7,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import { nearest } from "../../protocol/cli/nearest.ts";
 import type { Settings } from "../../protocol/cli/settings.ts";
 import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
-import { CAPABILITIES, type Capability, capabilityId } from "../../protocol/mesh/capability.ts";
+import { type Capability, CAPABILITY_WORDS, capabilityId } from "../../protocol/mesh/capability.ts";
 import type { SourceSpec } from "../../protocol/mesh/job.ts";
 import { encodingCapabilities, readEncoding } from "./read_encoding.ts";
 
@@ -104,10 +104,10 @@ function capabilitiesOf(text: string): Capability[] {
   return text.split(",").map((word) => {
     const id = capabilityId(word.trim());
     if (id !== undefined) return id;
-    const meant = nearest(word.trim(), CAPABILITIES);
+    const meant = nearest(word.trim(), CAPABILITY_WORDS);
     throw usage(
       `There is no capability ${word.trim()}`,
-      meant === undefined ? `There are ${CAPABILITIES.join(", ")}` : `Did you mean ${meant}?`,
+      meant === undefined ? `There are ${CAPABILITY_WORDS.join(", ")}` : `Did you mean ${meant}?`,
     );
   });
 }

@@ -10,7 +10,7 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
-import { readPem } from "../../protocol/cli/serving_settings.ts";
+import { peerTls } from "../../protocol/cli/serving_settings.ts";
 import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { createMeshFetch, createPlainFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
@@ -113,7 +113,7 @@ function startCoordinator(
   const { agentId } = identity;
   const url = agentEndpoint(serving.publicUrl ?? origin);
   const hostId = deps.hostId(stateDir);
-  const ca = readPem("tlsCa", settings, surroundings);
+  const tls = peerTls(settings, surroundings);
   const ownLog: Log = (level, message, facts) => log(level, message, { agent: agentId, ...facts });
   const store = openSqliteStore(`${stateDir}/${STORE_FILE}`, clock);
   const own = deps.ownAgent({ stateDir, log: ownLog, hostId });
@@ -122,8 +122,8 @@ function startCoordinator(
     clock,
     bootClock: openBootClock(),
     log: ownLog,
-    fetch: createPlainFetch(ca),
-    meshFetch: createMeshFetch({ token, clock, ca }),
+    fetch: createPlainFetch(tls),
+    meshFetch: createMeshFetch({ token, clock, ...tls }),
     token,
     hostId,
     url,

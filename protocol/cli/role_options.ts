@@ -120,7 +120,7 @@ export const ROLE_OPTIONS = {
     placeholder: "FILE",
     schema: optionalText,
     defaultValue: undefined,
-    help: "Certificate to serve with (PEM)",
+    help: "Certificate to serve with, and to show to others that ask for one (PEM)",
   }),
   tlsKey: option<string | undefined>({
     flag: "tls-key",

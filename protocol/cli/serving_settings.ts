@@ -3,6 +3,7 @@
  * named roots; nothing is opened by leaving something out.
  */
 import { BackupError } from "../base/errors.ts";
+import type { PeerTls } from "../http/mesh_fetch.ts";
 import { checkToken, meshTokenIn, readTokenFile } from "../http/mesh_token.ts";
 import { isLoopback, type TlsFiles } from "../http/serve_app.ts";
 import { readFailure } from "./read_failure.ts";
@@ -89,18 +90,31 @@ export function pathOf(key: PathKey, settings: Settings, at: Surroundings): stri
 }
 
 function tlsFiles(settings: Settings, at: Surroundings): TlsFiles | undefined {
+  const own = ownCertificate(settings, at);
+  const clientCa = readPem("tlsClientCa", settings, at);
+  if (own === undefined && clientCa !== undefined) throw halfTls();
+  return own && { ...own, clientCa };
+}
+
+/** How TLS to others is done. @throws {BackupError} `usage` or `config`. */
+export function peerTls(settings: Settings, at: Surroundings): PeerTls {
+  return { ca: readPem("tlsCa", settings, at), own: ownCertificate(settings, at) };
+}
+
+function ownCertificate(settings: Settings, at: Surroundings): PeerTls["own"] {
   const cert = readPem("tlsCert", settings, at);
   const key = readPem("tlsKey", settings, at);
-  const clientCa = readPem("tlsClientCa", settings, at);
-  if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
-  if (cert === undefined || key === undefined) {
-    throw usage("TLS needs both a certificate and its key", "Give --tls-cert and --tls-key");
-  }
-  return { cert, key, clientCa };
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) throw halfTls();
+  return { cert, key };
+}
+
+function halfTls(): BackupError {
+  return usage("TLS needs both a certificate and its key", "Give --tls-cert and --tls-key");
 }
 
 /** @throws {BackupError} `config` when the file cannot be read. */
-export function readPem(key: PathKey, settings: Settings, at: Surroundings): string | undefined {
+function readPem(key: PathKey, settings: Settings, at: Surroundings): string | undefined {
   const path = pathOf(key, settings, at);
   if (path === undefined) return undefined;
   try {

@@ -5,19 +5,19 @@ import type { AgentCard } from "../a2a/agent_card.ts";
 import { BackupError } from "../base/errors.ts";
 import { createMeshClient } from "../mesh/mesh_client.ts";
 import type { RpcClient } from "../rpc/client.ts";
-import { createMeshFetch, createPlainFetch } from "./mesh_fetch.ts";
+import { createMeshFetch, createPlainFetch, type PeerTls } from "./mesh_fetch.ts";
 import { existingToken, TOKEN_FILE } from "./mesh_token.ts";
 
 export interface CommandDoor {
   connect(
-    peer: { url: string; stateDir: string; token: string | undefined; ca: string | undefined },
+    peer: { url: string; stateDir: string; token: string | undefined; tls: PeerTls },
   ): RpcClient;
-  fetchCard(url: string, signal: AbortSignal): Promise<AgentCard>;
+  fetchCard(url: string, tls: PeerTls, signal: AbortSignal): Promise<AgentCard>;
 }
 
 export function createCommandDoor(clock: { monotonicMs(): number }): CommandDoor {
   return {
-    connect({ url, stateDir, token: chosen, ca }) {
+    connect({ url, stateDir, token: chosen, tls }) {
       const path = join(stateDir, TOKEN_FILE);
       const token = chosen ?? existingToken(path);
       if (token === undefined) {
@@ -27,8 +27,8 @@ export function createCommandDoor(clock: { monotonicMs(): number }): CommandDoor
             "token of another mesh with --token-file",
         });
       }
-      return createMeshClient({ fetch: createMeshFetch({ token, clock, ca }), url });
+      return createMeshClient({ fetch: createMeshFetch({ token, clock, ...tls }), url });
     },
-    fetchCard: (url, signal) => fetchAgentCard(createPlainFetch(), url, { signal }),
+    fetchCard: (url, tls, signal) => fetchAgentCard(createPlainFetch(tls), url, { signal }),
   };
 }

@@ -1,24 +1,48 @@
 /** Calls to others of the mesh over the network. Rule: HTTP/1.1, because Deno's HTTP/2 client waits 40 ms a message. */
+import { BackupError } from "../base/errors.ts";
 import type { FetchLike } from "../rpc/client.ts";
 import { createProvenFetch } from "./proven_fetch.ts";
 
-/** `fetch` that carries the token to whoever has proven to know it. `ca`: PEM, beside the system's authorities. */
-export function createMeshFetch(options: {
-  token: string;
-  clock: { monotonicMs(): number };
+/** How TLS to others is done; all of it PEM. */
+export interface PeerTls {
+  /** Trusted beside the system's authorities. */
   ca?: string | undefined;
-}): FetchLike {
+  /** Shown to whoever asks for a certificate. */
+  own?: { cert: string; key: string } | undefined;
+}
+
+/** `fetch` that carries the token to whoever has proven to know it. */
+export function createMeshFetch(
+  options: { token: string; clock: { monotonicMs(): number } } & PeerTls,
+): FetchLike {
   const { token, clock } = options;
-  return createProvenFetch({ fetch: createPlainFetch(options.ca), token, clock });
+  return createProvenFetch({ fetch: createPlainFetch(options), token, clock });
 }
 
 /** Without a token, e.g. for cards. */
-export function createPlainFetch(ca?: string): FetchLike {
-  const client = Deno.createHttpClient({
+export function createPlainFetch({ ca, own }: PeerTls = {}): FetchLike {
+  const client = createClient({
     http1: true,
     http2: false,
     ...(ca === undefined ? {} : { caCerts: [ca] }),
+    ...(own === undefined ? {} : { cert: own.cert, key: own.key }),
   });
   // Never to another place than was asked for: a token must not be led away.
   return (request) => fetch(request, { client, redirect: "error" });
+}
+
+/** @throws {BackupError} `config` for files that hold no certificate or key. */
+function createClient(options: Deno.CreateHttpClientOptions & Partial<Deno.TlsCertifiedKeyPem>) {
+  try {
+    return Deno.createHttpClient(options);
+  } catch (thrown) {
+    throw new BackupError("config", `The certificates cannot be used: ${messageOf(thrown)}`, {
+      hint: "--tls-cert, --tls-key and --tls-ca name files in PEM format",
+      cause: thrown,
+    });
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

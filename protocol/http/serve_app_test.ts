@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackupError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
+import { makeCertificates } from "../../tests/support/certificates.ts";
 import { needs } from "../../tests/support/tools.ts";
 import { isLoopback, serveApp } from "./serve_app.ts";
 
@@ -51,7 +52,7 @@ Deno.test({
   async fn() {
     const folder = mkdtempSync(join(tmpdir(), "tls-"));
     try {
-      const pem = certificates(folder);
+      const pem = makeCertificates(folder).read;
       const served = await serveApp({
         ...app,
         host: "127.0.0.1",
@@ -90,71 +91,4 @@ function post(port: number, ca: string, own: { cert?: string; key?: string }): P
     call.on("error", reject);
     call.end("body");
   });
-}
-
-/** A CA, a server and a client of it, and a client of nobody. */
-function certificates(folder: string): (name: string) => string {
-  const openssl = (...args: string[]) => {
-    const { success, stderr } = new Deno.Command("openssl", { args, cwd: folder }).outputSync();
-    assert.ok(success, new TextDecoder().decode(stderr));
-  };
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.pem",
-    "-subj",
-    "/CN=ca",
-    "-days",
-    "2",
-  );
-  openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    "stranger.key",
-    "-out",
-    "stranger.pem",
-    "-subj",
-    "/CN=x",
-    "-days",
-    "2",
-  );
-  for (const name of ["server", "client"]) {
-    openssl(
-      "req",
-      ...key,
-      "-keyout",
-      `${name}.key`,
-      "-out",
-      `${name}.csr`,
-      "-subj",
-      `/CN=${name}`,
-      "-addext",
-      "subjectAltName=IP:127.0.0.1",
-    );
-    openssl(
-      "x509",
-      "-req",
-      "-in",
-      `${name}.csr`,
-      "-CA",
-      "ca.pem",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-      "-out",
-      `${name}.pem`,
-      "-days",
-      "2",
-      "-copy_extensions",
-      "copy",
-    );
-  }
-  return (name) => readFileSync(join(folder, name), "utf8");
 }

@@ -20,6 +20,11 @@ const ALIASES: ReadonlyMap<string, Capability> = new Map([
   ["restore", "backup.restore"],
 ]);
 
+/** As people write them: the short word where there is one. */
+export const CAPABILITY_WORDS: readonly string[] = CAPABILITIES.map((id) =>
+  [...ALIASES].find(([, of]) => of === id)?.[0] ?? id
+);
+
 /** The wire id for an id or its alias; undefined when there is no such capability. */
 export function capabilityId(text: string): Capability | undefined {
   return CAPABILITIES.find((id) => id === text) ?? ALIASES.get(text);

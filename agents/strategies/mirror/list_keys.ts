@@ -8,7 +8,7 @@ import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
 import { AgeDecoder, AgeEncoder } from "./codec/age_file.ts";
-import type { Identity, Recipient } from "./codec/age_keys.ts";
+import { type Identity, parseRecipient, type Recipient } from "./codec/age_keys.ts";
 import { unwrapWithIdentities, wrapForRecipient } from "./codec/age_stanzas.ts";
 import type { ByteTransform } from "./codec/byte_transform.ts";
 
@@ -82,6 +82,18 @@ export function isSealedAlike(
   const now = recipients.map(({ text }) => text).sort().join();
   return list.isSealed === (recipients.length > 0) &&
     [...list.header.sealedFor ?? []].sort().join() === now;
+}
+
+/**
+ * To replace a list by one for the same people: whoever only checks or repairs a copy does not change who may read its list.
+ * Undefined where the list does not say who they are.
+ */
+export function keysAsBefore(
+  { header, isSealed }: { header: { sealedFor?: string[] }; isSealed: boolean },
+  { identities }: ListKeys,
+): ListKeys | undefined {
+  const recipients = (header.sealedFor ?? []).map(parseRecipient);
+  return isSealed && recipients.length === 0 ? undefined : { identities, recipients };
 }
 
 /** What becomes of the text of a new list on its way to the disk; undefined: nothing. */

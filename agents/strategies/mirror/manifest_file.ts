@@ -31,6 +31,8 @@ export interface ManifestHeader {
   createdAt: string;
   /** Of a list of earlier versions: the name of the dated folder they are in. */
   versionsAt?: string;
+  /** Whom the files of this run were encrypted to: public keys. */
+  recipients?: string[];
   /** Of an encrypted list: the public keys it is encrypted to, so that whoever replaces it can do the same. */
   sealedFor?: string[];
 }

@@ -68,6 +68,9 @@ export function updateManifest(input: ManifestUpdate): void {
       runId: share.runId,
       stage: share.stageName,
       createdAt: input.createdAt,
+      ...(task.encoded === undefined || task.encoded.recipients.length === 0
+        ? {}
+        : { recipients: task.encoded.recipients }),
     });
     const unknownBelow = unlistedDirectories(task);
     const hashOfFirst = firstNames(task);

@@ -7,8 +7,11 @@ import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
-import type { OpenRequest } from "./lane_thread.ts";
-import { entryPathLatin1 } from "./manifest_line.ts";
+import type { OpenedKeys } from "./destination_keys.ts";
+import type { KeysRequest, OpenRequest } from "./lane_thread.ts";
+import type { GivenKeys } from "./read_keys.ts";
+import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
+import type { NewForm } from "./repair_forms.ts";
 import type { Damage, Found } from "./repair_find.ts";
 import type { Located, LocateRequest, LocateResult } from "./repair_source.ts";
 import type { RepairIdentity } from "./repair_thread.ts";
@@ -66,6 +69,7 @@ export async function openOthers(
   others: readonly RepairOther[],
   destinationId: string,
   request: OpenRequest,
+  given: GivenKeys,
 ): Promise<void> {
   for (const { path, thread } of others) {
     const inspection = await thread.call<Inspection>("inspect", []);
@@ -81,7 +85,9 @@ export async function openOthers(
         hint: "Name another destination of the same backups",
       });
     }
-    await thread.call("attach", request);
+    const ask: KeysRequest = { given, needsLists: false };
+    const { identities } = await thread.callFlush<OpenedKeys>("keysAt", ask);
+    await thread.call("attach", { ...request, keys: { identities, recipients: [] } });
   }
 }
 
@@ -113,8 +119,8 @@ class Repair {
   readonly #before = new Map<number, Damage>();
   readonly #failed = new Map<number, string>();
   readonly #done = new Map<number, { from?: string; displacedTo?: string }>();
-  /** By line: a destination that has the content in another form, compressed or encrypted otherwise. */
-  readonly #otherForm = new Map<number, string>();
+  /** By line: files that are stored in other bytes now than their lines say. */
+  readonly #forms = new Map<number, NewForm>();
   readonly #lost = new Set<RepairOther>();
   #keepsLinks = true;
 
@@ -135,6 +141,10 @@ class Repair {
     for (const damage of found) this.#before.set(damage.line, damage);
     await this.#each(found, "directory", (damage) => this.#make(damage, "repairDirectory"));
     await this.#repairContents(found.filter(({ kind }) => kind === "content"));
+    if (this.#forms.size > 0) {
+      const { bindingKey } = stage;
+      await control.callFlush("repairForms", { bindingKey, forms: [...this.#forms] });
+    }
     // Further names of a file that was just written have become wrong by that, and are told apart only now.
     const second = await this.#find();
     await this.#each(second, "other", (damage) => this.#makeOther(damage));
@@ -217,6 +227,10 @@ class Repair {
         else known.push({ other, located });
       }
     }
+    // The very bytes that are recorded come first, whoever has them.
+    for (const each of places.values()) {
+      each.sort((a, b) => effortOf(a.located) - effortOf(b.located));
+    }
     for (const damage of damages) {
       await this.#attempt(damage, () => this.#repairContent(damage, places.get(damage.line) ?? []));
     }
@@ -230,13 +244,13 @@ class Repair {
       const { sizeBytes, sha256 } = storedContent(entry);
       const path = entryPathLatin1(entry);
       if (sha256 === undefined) return [];
-      return [{ line, path, sha256, sizeBytes, contentSha256: entry.sha256 }];
+      const { codec, storedFor, sha256: contentSha256 } = entry;
+      return [{ line, path, sha256, sizeBytes, contentSha256, codec, storedFor }];
     });
     const request: LocateRequest = { binding: own, wanted };
     try {
       const result = await other.thread.call<LocateResult>("repairLocate", request);
       this.#outcome.warnings.push(...result.warnings);
-      for (const line of result.otherForm) this.#otherForm.set(line, other.path);
       return result.located;
     } catch (thrown) {
       this.#lose(other, thrown);
@@ -270,7 +284,8 @@ class Repair {
         reasons.push(`${other.path} has a damaged copy too`);
         continue;
       }
-      const { displacedTo, fromDisk } = made;
+      const { displacedTo, fromDisk, form } = made;
+      if (form !== undefined) this.#forms.set(damage.line, form);
       this.#sound[damage.line] = 1;
       this.#done.set(damage.line, {
         from: other.path,
@@ -282,12 +297,6 @@ class Repair {
       else this.#outcome.fromCache++;
       return;
     }
-    const otherForm = this.#otherForm.get(damage.line);
-    if (otherForm !== undefined) {
-      reasons.push(
-        `${otherForm} has the content in another form (compressed or encrypted otherwise): restore it from there`,
-      );
-    }
     const paths = this.#job.others.map(({ path }) => path).join(", ");
     throw new BackupError(
       "not_found",
@@ -296,21 +305,28 @@ class Repair {
   }
 
   /** Reads there and writes here at once: while a piece is written the next one is read. */
-  async #copy(damage: Damage, other: RepairOther, located: Located): Promise<Made | false> {
+  async #copy(wanted: Damage, source: RepairOther, located: Located): Promise<Made | false> {
     const { control, signal } = this.#job;
-    const { sizeBytes } = storedContent(damage.entry);
-    const { top, path } = located;
+    const { top, path, other } = located;
+    const encodes = other?.as === "decoded";
+    const form = other?.as === "stored" ? formOf(other.entry) : undefined;
+    const damage = { ...wanted, entry: { ...wanted.entry, ...form } };
+    const sizeBytes = encodes ? damage.entry.sizeBytes ?? 0 : storedContent(damage.entry).sizeBytes;
     const asked = <T>(call: Promise<T>): Promise<T> =>
       call.catch((thrown) => {
         throw new OtherFailed(asBackupError(thrown));
       });
     const read = (offset: number) =>
-      asked(other.thread.call<Uint8Array>("repairReadSource", {
+      asked(source.thread.call<Uint8Array>("repairReadSource", {
         offset,
         bytes: Math.min(CHUNK_BYTES, sizeBytes - offset),
       }));
-    await asked(other.thread.call("repairOpenSource", { top, path, sizeBytes }));
-    await control.call("repairBeginFile", damage);
+    await asked(
+      encodes
+        ? source.thread.call("repairOpenDecoded", { top, entry: other.entry })
+        : source.thread.call("repairOpenSource", { top, path, sizeBytes }),
+    );
+    await control.call("repairBeginFile", { damage, encodes });
     let next = sizeBytes > 0 ? read(0) : undefined;
     for (let offset = 0; next !== undefined && offset < sizeBytes;) {
       const bytes: Uint8Array = await next;
@@ -321,8 +337,9 @@ class Repair {
       next?.catch(() => {});
       await control.call("repairWriteFile", bytes);
     }
-    await asked(other.thread.call("repairCloseSource", undefined));
-    return await control.callFlush<Made | false>("repairEndFile", damage);
+    await asked(source.thread.call("repairCloseSource", undefined));
+    const made = await control.callFlush<Made | false>("repairEndFile", damage);
+    return made === false || form === undefined ? made : { ...made, form };
   }
 
   #lose(other: RepairOther, thrown: unknown): void {
@@ -360,6 +377,14 @@ class Repair {
     const path = utf8OfLatin1(entryPathLatin1(entry));
     return path === "" ? this.#job.binding.name : `${this.#job.binding.name}/${path}`;
   }
+}
+
+function effortOf({ other }: Located): number {
+  return other === undefined ? 0 : other.as === "stored" ? 1 : 2;
+}
+
+function formOf({ storedSizeBytes = 0, storedSha256 = "" }: ManifestEntry): NewForm {
+  return { storedSizeBytes, storedSha256 };
 }
 
 /** What the destination that is read from did; the repaired one is not concerned. */

@@ -5,9 +5,11 @@
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { posixError } from "../../platform/errno.ts";
 import { KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
-import { utf8OfLatin1 } from "../../source/entry_table.ts";
+import { latin1OfUtf8, utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { CopyDestination } from "./list_keys.ts";
-import { entryPathLatin1 } from "./manifest_line.ts";
+import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
+import { type Content, openContent } from "./restore/open_content.ts";
+import { PathChain } from "./restore/path_chain.ts";
 import { eachLine, openFolder } from "./repair_find.ts";
 import { isConfined } from "./confined_path.ts";
 import { storedContent, storedPathLatin1 } from "./stored_form.ts";
@@ -24,6 +26,9 @@ export interface LocateRequest {
     sizeBytes: number;
     /** Of the content, whatever its form. */
     contentSha256: string | undefined;
+    codec: string | undefined;
+    /** For whom it is encrypted, see `recipientsId`. */
+    storedFor: string | undefined;
   }[];
 }
 
@@ -32,12 +37,12 @@ export interface Located {
   /** Top name of the copy there, and the stored path below it, one byte a character. */
   top: string;
   path: string;
+  /** The stored bytes there are others: they are taken as they are, or decoded and stored anew. */
+  other?: { entry: ManifestEntry; as: "stored" | "decoded" };
 }
 
 export interface LocateResult {
   located: Located[];
-  /** Lines whose content is there, stored in another form: with another codec, or encrypted anew. */
-  otherForm: number[];
   /** Lists there that could not be used, a sentence each. */
   warnings: string[];
 }
@@ -52,7 +57,7 @@ export function locate(
   tick: () => void,
 ): LocateResult {
   const { binding } = request;
-  const result: LocateResult = { located: [], otherForm: [], warnings: [] };
+  const result: LocateResult = { located: [], warnings: [] };
   const wanted = new Map(request.wanted.map((one) => [one.path, one]));
   const isSameSource = (b: { hostId: string; sourcePath: string }) =>
     b.hostId === binding.hostId && b.sourcePath === binding.sourcePath;
@@ -68,13 +73,18 @@ export function locate(
         const one = wanted.get(ownPath);
         if (one === undefined || entry.type !== "file" || entry.recordedOnly === true) return true;
         const path = storedPathLatin1(entry);
+        if (!isConfined(path)) return true;
+        const place = { line: one.line, top: name, path };
         if (
-          isConfined(path) && storedContent(entry).sha256 === one.sha256 &&
+          storedContent(entry).sha256 === one.sha256 &&
           storedContent(entry).sizeBytes === one.sizeBytes
         ) {
-          located.push({ line: one.line, top: name, path });
+          located.push(place);
         } else if (entry.sha256 !== undefined && entry.sha256 === one.contentSha256) {
-          result.otherForm.push(one.line);
+          // The same people can read it: nobody has to open it here.
+          const isSame = entry.codec === one.codec && entry.storedFor !== undefined &&
+            entry.storedFor === one.storedFor;
+          located.push({ ...place, other: { entry, as: isSame ? "stored" : "decoded" } });
         }
         return true;
       });
@@ -95,6 +105,7 @@ export class RepairSource {
   readonly #destination: () => CopyDestination;
   readonly #tick: () => void;
   #fd = -1;
+  #content: Content | undefined;
   #display = "";
 
   constructor(posix: Posix, destination: () => CopyDestination, tick: () => void) {
@@ -123,6 +134,23 @@ export class RepairSource {
     }
   }
 
+  /** What the file was before it was stored. @throws {BackupError} also `wrong_key` */
+  openDecoded(file: { top: string; entry: ManifestEntry }): void {
+    this.close();
+    this.#tick();
+    const { root, display, keys } = this.#destination();
+    const path = `${latin1OfUtf8(file.top)}/${entryPathLatin1(file.entry)}`;
+    this.#display = `${display}/${utf8OfLatin1(path)}`;
+    const chain = new PathChain(this.#posix, root);
+    try {
+      const content = openContent(this.#posix, chain, path, file.entry, keys.identities);
+      if (typeof content === "number") throw posixError(content, "read", this.#display);
+      this.#content = content;
+    } finally {
+      chain.close();
+    }
+  }
+
   /** Up to `bytes` from `offset`; fewer at the end. @throws {BackupError} when the disk cannot */
   read(request: { offset: number; bytes: number }): Uint8Array {
     const into = new Uint8Array(request.bytes);
@@ -130,7 +158,9 @@ export class RepairSource {
     while (done < into.length) {
       this.#tick();
       const piece = into.subarray(done, done + READ_PIECE_BYTES);
-      const got = this.#posix.readAt(this.#fd, piece, request.offset + done);
+      const got = this.#content === undefined
+        ? this.#posix.readAt(this.#fd, piece, request.offset + done)
+        : this.#content.read(piece);
       if (got < 0) throw posixError(got, "read", this.#display);
       if (got === 0) break;
       done += got;
@@ -141,5 +171,7 @@ export class RepairSource {
   close(): void {
     if (this.#fd >= 0) this.#posix.close(this.#fd);
     this.#fd = -1;
+    this.#content?.close();
+    this.#content = undefined;
   }
 }

@@ -7,6 +7,8 @@ import { writeChecksums } from "./checksums.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import { keptBy } from "./recorded_metadata.ts";
 import { type Damage, findDamage, type FindRequest, type Found } from "./repair_find.ts";
+import type { ManifestEntry } from "./manifest_line.ts";
+import { type FormsRequest, recordForms } from "./repair_forms.ts";
 import { locate, type LocateRequest, type LocateResult, RepairSource } from "./repair_source.ts";
 import { type Made, type RepairedCopy, RepairWriter } from "./repair_writer.ts";
 
@@ -35,7 +37,9 @@ export function repairMethods(
       return findDamage(posix, destination(), keptBy(posix, fileSystem.type, uid), request, tick);
     },
     repairBegin: (copy: RepairedCopy) => writer.begin(copy),
-    repairBeginFile: (damage: Damage): void => writer.beginFile(damage),
+    repairBeginFile: (request: { damage: Damage; encodes: boolean }): void =>
+      writer.beginFile(request.damage, request.encodes),
+    repairForms: (request: FormsRequest): void => recordForms(posix, destination(), request, tick),
     repairWriteFile: (bytes: Uint8Array): void => writer.writeFile(bytes),
     repairEndFile: (damage: Damage): Made | false => writer.endFile(damage),
     repairAbortFile: (): void => writer.abortFile(),
@@ -48,6 +52,8 @@ export function repairMethods(
       locate(posix, destination(), request, tick),
     repairOpenSource: (file: { top: string; path: string; sizeBytes: number }): void =>
       source.open(file),
+    repairOpenDecoded: (file: { top: string; entry: ManifestEntry }): void =>
+      source.openDecoded(file),
     repairReadSource: (request: { offset: number; bytes: number }): Uint8Array =>
       source.read(request),
     repairCloseSource: (): void => source.close(),

@@ -29,12 +29,19 @@ import {
 } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
+import { parseRecipient } from "./codec/age_keys.ts";
+import { createEncoder, encrypts, isCodec } from "./codec/codec.ts";
+import { EncodedFile } from "./encoded_file.ts";
 import type { CopyDestination } from "./list_keys.ts";
+import { openManifest } from "./manifest_file.ts";
+import { manifestName } from "./manifest_update.ts";
+import type { NewForm } from "./repair_forms.ts";
 import type { FileVerifier } from "./file_verifier.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
 import { applyMetadata } from "./recorded_metadata.ts";
 import { type Damage, openFolder, symlinkTarget } from "./repair_find.ts";
 import { storedContent, storedPathLatin1 } from "./stored_form.ts";
+import { recipientsId } from "./stored_rows.ts";
 import { cNameOfLatin1, openPath, removeTree } from "./tree_removal.ts";
 
 /** The copy that is being repaired. */
@@ -46,6 +53,8 @@ export interface RepairedCopy {
 export interface Made {
   /** Below `.backup-agent/`: where something else that stood under the name is now. */
   displacedTo?: string;
+  /** Of a file that is stored in other bytes than its line says. */
+  form?: NewForm;
   /** The content was read back with its pages proven to be out of the cache. */
   fromDisk: boolean;
 }
@@ -66,6 +75,9 @@ interface OpenFile {
   hash: Hash;
   /** Pieces of nothing but zeros are left out. */
   isSparse: boolean;
+  /** What comes is content, and is stored through this; `hash` is of the content then. */
+  encoded: EncodedFile | undefined;
+  contentBytes: number;
 }
 
 /** Pieces that can become holes: a block of the usual file systems. */
@@ -78,6 +90,8 @@ export class RepairWriter {
   readonly #cells: ThreadCells;
   readonly #stat = newStat();
   #copy: RepairedCopy = { bindingKey: "", name: "" };
+  /** Public keys of the copy's list; read when they are needed. */
+  #recipients: string[] | undefined;
   #above: DirectoryHandle = -1;
   #stage: DirectoryHandle = -1;
   #open: OpenFile | undefined;
@@ -98,6 +112,7 @@ export class RepairWriter {
   begin(copy: RepairedCopy): { keepsLinks: boolean } {
     this.end();
     this.#copy = copy;
+    this.#recipients = undefined;
     const posix = this.#posix;
     const { stage, display } = this.#destination();
     const where = `${display}/.backup-agent/stage/${copy.bindingKey}/${REPAIR_STAGE}`;
@@ -126,18 +141,27 @@ export class RepairWriter {
     this.#above = -1;
   }
 
-  beginFile(damage: Damage): void {
+  /** `encodes`: what will come is the content, and it is stored as the line says. */
+  beginFile(damage: Damage, encodes: boolean): void {
     this.abortFile();
     this.#tick();
+    const encoded = encodes ? this.#encoderOf(damage.entry) : undefined;
     this.#posix.unlink(this.#stage, STAGED);
     const fd = this.#posix.createFile(this.#stage, STAGED);
     if (fd < 0) throw posixError(fd, "write to", this.#destination().display);
     const isSparse = damage.entry.sparse === true && damage.entry.codec === undefined;
-    this.#open = { fd, offset: 0, hash: createHash("sha256"), isSparse };
+    this.#open = { fd, offset: 0, hash: createHash("sha256"), isSparse, encoded, contentBytes: 0 };
   }
 
   writeFile(bytes: Uint8Array): void {
     const open = this.#opened();
+    open.hash.update(bytes);
+    open.contentBytes += bytes.length;
+    if (open.encoded === undefined) this.#put(open, bytes);
+    else for (const piece of open.encoded.push(bytes)) this.#put(open, piece);
+  }
+
+  #put(open: OpenFile, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       this.#tick();
       this.#checkNotStopped();
@@ -149,7 +173,34 @@ export class RepairWriter {
       done += put;
       open.offset += put;
     }
-    open.hash.update(bytes);
+  }
+
+  /** @throws {BackupError} `unsupported` when it is not known how the line's file was stored */
+  #encoderOf(entry: ManifestEntry): EncodedFile | undefined {
+    if (entry.codec === undefined) return undefined;
+    if (!isCodec(entry.codec)) {
+      throw new BackupError("unsupported", `Stored as ${entry.codec} by a newer version`);
+    }
+    if (!encrypts(entry.codec)) return new EncodedFile(createEncoder({ codec: entry.codec }));
+    const recipients = this.#recipientsOf(entry).map(parseRecipient);
+    return new EncodedFile(createEncoder({ codec: entry.codec, recipients }));
+  }
+
+  /** The list says for whom its newest files are; others may be for somebody else. */
+  #recipientsOf({ storedFor }: ManifestEntry): string[] {
+    const { manifests, display, keys } = this.#destination();
+    const name = manifestName(this.#copy.bindingKey);
+    this.#recipients ??= (() => {
+      const list = openManifest(this.#posix, manifests, name, `${display}/${name}`, keys);
+      list?.close();
+      return list?.header.recipients ?? [];
+    })();
+    if (this.#recipients.length > 0 && recipientsId(this.#recipients) === storedFor) {
+      return this.#recipients;
+    }
+    throw new BackupError("unsupported", "The list does not say for whom it was encrypted", {
+      hint: "Run the backup of this source again",
+    });
   }
 
   /**
@@ -157,12 +208,23 @@ export class RepairWriter {
    * changed. @throws {BackupError} when the disk refuses or does not give the bytes back; the damaged file then still stands
    */
   endFile(damage: Damage): Made | false {
-    const { fd, offset, hash, isSparse } = this.#opened();
-    this.#open = undefined;
+    const open = this.#opened();
+    const { fd, hash, isSparse, encoded, contentBytes } = open;
     const posix = this.#posix;
     const { entry } = damage;
-    const { sizeBytes, sha256 = "" } = storedContent(entry);
-    if (offset !== sizeBytes || hash.digest("hex") !== sha256) {
+    if (encoded !== undefined) { for (const piece of encoded.end()) this.#put(open, piece); }
+    this.#open = undefined;
+    const wanted = encoded === undefined
+      ? storedContent(entry)
+      : { sizeBytes: entry.sizeBytes ?? 0, sha256: entry.sha256 };
+    const form = encoded === undefined
+      ? undefined
+      : { storedSizeBytes: encoded.sizeBytes, storedSha256: encoded.sha256() };
+    const sizeBytes = form?.storedSizeBytes ?? wanted.sizeBytes;
+    const sha256 = form?.storedSha256 ?? wanted.sha256 ?? "";
+    const isRight = contentBytes === wanted.sizeBytes && hash.digest("hex") === wanted.sha256 &&
+      open.offset === sizeBytes;
+    if (!isRight) {
       posix.close(fd);
       posix.unlink(this.#stage, STAGED);
       return false;
@@ -176,7 +238,11 @@ export class RepairWriter {
     this.#check(Math.min(sized, applied, flushed, closed), "write", entry);
     const fromDisk = this.#readBack(entry, sizeBytes, sha256);
     const displacedTo = this.#publish(damage, STAGED, KIND_FILE);
-    return { fromDisk, ...(displacedTo !== undefined && { displacedTo }) };
+    return {
+      fromDisk,
+      ...(form !== undefined && { form }),
+      ...(displacedTo !== undefined && { displacedTo }),
+    };
   }
 
   abortFile(): void {

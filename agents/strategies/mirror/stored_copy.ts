@@ -10,9 +10,8 @@ import { cName, KIND_DIRECTORY, KIND_FILE, newStat, type Posix } from "../../pla
 import { type EntryTable, utf8OfLatin1 } from "../../source/entry_table.ts";
 import { walk, walkCancelled } from "../../source/walk.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
-import type { CopyDestination } from "./list_keys.ts";
+import { type CopyDestination, keysAsBefore } from "./list_keys.ts";
 import type { FileVerifier } from "./file_verifier.ts";
-import { parseRecipient } from "./codec/age_keys.ts";
 import { writeWhole } from "./list_writer.ts";
 import { openManifest } from "./manifest_file.ts";
 import { linesOf } from "./version_lists.ts";
@@ -304,10 +303,8 @@ export function stampVerified(
   const name = manifestName(bindingKey);
   const display = `${destination.display}/.backup-agent/manifests/${name}`;
   const { manifests: at } = destination;
-  // As it was: whoever checks a copy does not change who may read its list.
-  const recipients = (manifest.header.sealedFor ?? []).map(parseRecipient);
-  const keys = { ...destination.keys, recipients };
-  if (manifest.isSealed && recipients.length === 0) {
+  const keys = keysAsBefore(manifest, destination.keys);
+  if (keys === undefined) {
     manifest.close();
     return;
   }

@@ -52,6 +52,11 @@ export class StoredRows {
     this.#hashes = Buffer.from(share.rows, count * SIZE_BYTES);
   }
 
+  /** Public keys; none where nothing is encrypted. */
+  get recipients(): string[] {
+    return this.#recipients.map((recipient) => recipient.text);
+  }
+
   has(row: number): boolean {
     return this.#table.columns.kind[row] === KIND_FILE;
   }

@@ -132,7 +132,7 @@ async function verifyOpened(
     });
   }
   // Before the lock: whoever names the wrong folder is told at once.
-  await openOthers(repairOthers, inspection.destinationId, openRequest(clock));
+  await openOthers(repairOthers, inspection.destinationId, openRequest(clock), given);
   const opened = await control.callFlush<OpenedKeys>(
     "keysAt",
     { given, needsLists: false } satisfies KeysRequest,

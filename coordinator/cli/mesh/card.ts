@@ -3,10 +3,12 @@ import { AgentFacts } from "../../../protocol/mesh/agent_facts.ts";
 import type { Command } from "../../../protocol/cli/command.ts";
 import { jsonLine } from "../../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
+import { peerTls } from "../../../protocol/cli/serving_settings.ts";
 import { visibleText } from "../../../protocol/cli/visible_text.ts";
 import { EXTENSION_URI } from "../../../protocol/mesh/task_mapping.ts";
 import * as v from "valibot";
 import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
+import { TLS_OPTIONS } from "./coordinator_call.ts";
 import type { MeshDoor } from "./mesh_door.ts";
 import { onlyWord } from "./run.ts";
 
@@ -18,16 +20,17 @@ export function createCardCommand(door: MeshDoor): Command {
     about: [
       "URL is the agent's address, with or without the path of its card. Cards are public; no token is sent.",
     ],
-    options: ["json"],
+    options: ["json", ...TLS_OPTIONS],
     examples: [{ says: "the first worker of this machine", words: "card http://127.0.0.1:8801" }],
     exitCodes: [0, 1, 2, 130],
     exitMeanings: { 0: "shown" },
     async run(call) {
-      const { terminal, settings } = call;
+      const { terminal, settings, surroundings } = call;
       const { origin } = new URL(agentEndpoint(onlyWord(call, "card URL", "address")));
+      const tls = peerTls(settings, surroundings);
       const interrupts = watchInterrupts(call.signals, () => {});
       try {
-        const card = await door.fetchCard(`${origin}/agent-card`, interrupts.signal);
+        const card = await door.fetchCard(`${origin}/agent-card`, tls, interrupts.signal);
         if (settings.get("json").value) {
           terminal.out(jsonLine({ message_type: "card", ...card }));
           return 0;

@@ -2,7 +2,7 @@
 import type * as v from "valibot";
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { CommandCall } from "../../../protocol/cli/command.ts";
-import { chosenToken, pathOf, readPem } from "../../../protocol/cli/serving_settings.ts";
+import { chosenToken, pathOf, peerTls } from "../../../protocol/cli/serving_settings.ts";
 import { defaultStateDir } from "../../../protocol/cli/surroundings.ts";
 import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
 import type { RpcClient } from "../../../protocol/rpc/client.ts";
@@ -14,11 +14,14 @@ import type { MeshDoor } from "./mesh_door.ts";
 /** A coordinator that does not answer a question within this is not there. */
 export const ANSWER_WITHIN_MS = 30_000;
 
+/** How a command does TLS with whoever it calls. */
+export const TLS_OPTIONS = ["tlsCa", "tlsCert", "tlsKey"] as const;
+
 /** The options that every command of this folder takes. */
 export const COORDINATOR_OPTIONS = [
   "coordinator",
   "tokenFile",
-  "tlsCa",
+  ...TLS_OPTIONS,
   "json",
   "stateDir",
 ] as const;
@@ -42,8 +45,8 @@ export function linkOf(
   const url = agentEndpoint(settings.get("coordinator").value);
   const stateDir = pathOf("stateDir", settings, surroundings) ?? defaultStateDir(surroundings);
   const token = chosenToken(settings, surroundings);
-  const ca = readPem("tlsCa", settings, surroundings);
-  const client = door.connect({ url, stateDir, token, ca });
+  const tls = peerTls(settings, surroundings);
+  const client = door.connect({ url, stateDir, token, tls });
   return {
     url,
     stateDir,
