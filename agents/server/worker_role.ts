@@ -10,6 +10,7 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
+import { namedSecrets } from "../../protocol/cli/secret_source.ts";
 import { peerTls } from "../../protocol/cli/serving_settings.ts";
 import { createMeshFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
@@ -37,6 +38,7 @@ const OPTIONS = [
   "slots",
   "root",
   "destRoot",
+  "secret",
   "publicUrl",
   "tokenFile",
   "tlsCert",
@@ -106,6 +108,7 @@ function startWorker(
     log(level, message, { agent: agentId, ...facts });
   const bootClock = openBootClock();
   const worker = createWorker({
+    secrets: namedSecrets(settings, surroundings),
     clock,
     log: ownLog,
     stateDir,

@@ -32,7 +32,7 @@ export function jobFromSettings(
 ): JobSpec {
   const get = settings.get;
   const named = sourceSpecs(positionals, get("as").value, at, hostId);
-  const sources = hostId === undefined ? named : withWishes(named, settings, at);
+  const sources = hostId === undefined ? named : withWishes(named, settings, at, keys);
   const encoding = readEncoding(settings, at, {
     compress: get("compress").value,
     encrypt: get("encrypt").value,

@@ -8,7 +8,7 @@ import { nearest } from "../../protocol/cli/nearest.ts";
 import type { Settings } from "../../protocol/cli/settings.ts";
 import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
 import { type Capability, CAPABILITY_WORDS, capabilityId } from "../../protocol/mesh/capability.ts";
-import type { SourceSpec } from "../../protocol/mesh/job.ts";
+import type { KeyNames, SourceSpec } from "../../protocol/mesh/job.ts";
 import { encodingCapabilities, readEncoding } from "./read_encoding.ts";
 
 type Place = Pick<SourceSpec, "path" | "root" | "hostId">;
@@ -40,6 +40,7 @@ export function withWishes(
   sources: readonly SourceSpec[],
   settings: Settings,
   at: Surroundings,
+  keys: KeyNames = {},
 ): SourceSpec[] {
   const names = sources.map(({ name }) => name);
   const after = collect("--after", settings.get("after").value, names);
@@ -65,6 +66,7 @@ export function withWishes(
       ? readEncoding(settings, at, {
         compress: own.compress || settings.get("compress").value,
         encrypt: own.encrypt || settings.get("encrypt").value,
+        hasPassphrase: keys.passphrase !== undefined,
         mayIgnoreRecipients: true,
       })
       : undefined;

@@ -10,6 +10,7 @@ import {
   type RoleInstance,
   runRole,
 } from "../../protocol/cli/role_process.ts";
+import { namedSecrets, type SecretSource } from "../../protocol/cli/secret_source.ts";
 import { peerTls } from "../../protocol/cli/serving_settings.ts";
 import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { createMeshFetch, createPlainFetch } from "../../protocol/http/mesh_fetch.ts";
@@ -32,7 +33,12 @@ export interface OwnAgent {
 export interface CoordinatorRoleDeps {
   version: string;
   hostId(stateDir: string): string;
-  ownAgent(options: { stateDir: string; log: Log; hostId: string }): OwnAgent;
+  ownAgent(options: {
+    stateDir: string;
+    log: Log;
+    hostId: string;
+    secrets: ReadonlyMap<string, SecretSource>;
+  }): OwnAgent;
 }
 
 const OPTIONS = [
@@ -46,6 +52,7 @@ const OPTIONS = [
   "dashboard",
   "root",
   "destRoot",
+  "secret",
   "publicUrl",
   "tokenFile",
   "tlsCert",
@@ -116,7 +123,12 @@ function startCoordinator(
   const tls = peerTls(settings, surroundings);
   const ownLog: Log = (level, message, facts) => log(level, message, { agent: agentId, ...facts });
   const store = openSqliteStore(`${stateDir}/${STORE_FILE}`, clock);
-  const own = deps.ownAgent({ stateDir, log: ownLog, hostId });
+  const own = deps.ownAgent({
+    stateDir,
+    log: ownLog,
+    hostId,
+    secrets: namedSecrets(settings, surroundings),
+  });
   const coordinator = createMeshCoordinator({
     store,
     clock,

@@ -18,6 +18,7 @@ export function createAllRoles(roles: {
       "scan",
       "dashboard",
       "slots",
+      "secret",
       "tokenFile",
       "logDir",
       "json",

@@ -90,6 +90,21 @@ export const CLIENT_OPTIONS = {
     help:
       "What an agent must offer for the source NAME; compress and encrypt also store it that way",
   }),
+  passphraseName: option<string | undefined>({
+    flag: "passphrase-name",
+    placeholder: "NAME",
+    schema: optionalText,
+    defaultValue: undefined,
+    help: "With --encrypt: the passphrase that the agents know as NAME, from their --secret",
+  }),
+  identityName: option<string[]>({
+    flag: "identity-name",
+    placeholder: "NAME",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Secret key, by the NAME that the agents know it by",
+  }),
   destination: option<string | undefined>({
     flag: "destination",
     placeholder: "DEST",

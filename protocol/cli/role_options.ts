@@ -1,7 +1,14 @@
 /** Options of what `--role` starts; rows of the one table in `options.ts`. */
 import * as v from "valibot";
 import { option } from "./option.ts";
-import { durationValue, integerBetween, listOf, switchValue, textValue } from "./value_schema.ts";
+import {
+  durationValue,
+  integerBetween,
+  listOf,
+  namedValue,
+  switchValue,
+  textValue,
+} from "./value_schema.ts";
 
 const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(textValue);
 
@@ -76,6 +83,15 @@ export const ROLE_OPTIONS = {
     defaultValue: [],
     defaultText: "everything, for a mesh of one user on one machine",
     help: "Destinations may only lie in here",
+  }),
+  secret: option<{ name: string; text: string }[]>({
+    flag: "secret",
+    placeholder: "NAME=WHERE",
+    repeatable: true,
+    schema: listOf(namedValue),
+    defaultValue: [],
+    help:
+      "A secret that jobs may name; WHERE is file:PATH, env:VARIABLE or command:WORDS, read here",
   }),
   heartbeat: option<number>({
     flag: "heartbeat",

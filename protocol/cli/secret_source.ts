@@ -47,3 +47,39 @@ export function passphraseSource(settings: Settings, at: Surroundings): SecretSo
   }
   return undefined;
 }
+
+/** What `--secret` can be named: letters, digits and dashes, so that a job can say it. */
+const SECRET_NAME = /^[a-z][a-z0-9-]{0,63}$/;
+
+/** The secrets that jobs may name, from `--secret NAME=WHERE`. @throws {BackupError} `usage` */
+export function namedSecrets(settings: Settings, at: Surroundings): Map<string, SecretSource> {
+  const given = settings.get("secret");
+  const secrets = new Map<string, SecretSource>();
+  for (const { name, text } of given.value) {
+    if (!SECRET_NAME.test(name) || secrets.has(name)) {
+      throw new BackupError(
+        "usage",
+        secrets.has(name) ? `The secret ${name} is given twice` : `${name} cannot name a secret`,
+        { hint: "Use small letters, digits and dashes, and each name once" },
+      );
+    }
+    const [, kind, where = ""] = /^(file|env|command):(.+)$/s.exec(text) ?? [];
+    switch (kind) {
+      case "file":
+        secrets.set(name, { file: settingPath(where, given, at) });
+        break;
+      case "env":
+        secrets.set(name, { env: where });
+        break;
+      case "command":
+        secrets.set(name, { command: where });
+        break;
+      default:
+        // Not shown: somebody may have typed the secret itself.
+        throw new BackupError("usage", `--secret ${name}=… does not say where the secret is`, {
+          hint: "Such as file:/etc/backup.key, env:BACKUP_KEY or command:'pass show backup'",
+        });
+    }
+  }
+  return secrets;
+}

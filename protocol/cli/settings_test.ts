@@ -58,6 +58,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     slots: "2",
     heartbeat: "1s",
     deadAfter: "3s",
+    secret: "home=env:HOME_KEY",
   };
   for (const key of OPTION_KEYS) {
     const row = optionOf(key);

@@ -420,3 +420,14 @@ Deno.test("a run that could not be carried out at all ends the command with the 
   assert.equal(await run.code, 2);
   assert.match(run.terminal.written.err, /lies in \/src/);
 });
+
+Deno.test("secrets are named in a job, never said", async () => {
+  const words = ["submit", "/src", "--to", "/mnt/ssd", "--detach", "--encrypt"];
+  const run = start([...words, "--passphrase-name", "home", "--identity-name=key-1"]);
+  assert.equal(await run.code, 0);
+  const [job] = run.calls.submitted;
+  assert.deepEqual(job!.options.keys, { passphrase: "home", identities: ["key-1"] });
+  const bad = start([...words, "--passphrase-name", "not a name"]);
+  assert.equal(await bad.code, 2);
+  assert.equal(bad.calls.submitted.length, 0);
+});

@@ -2,11 +2,14 @@
  * `submit`: what `backup` does, by a coordinator's agents. Rule: it ends with the exit code of the run, so a script cannot
  * tell the two apart.
  */
+import * as v from "valibot";
 import { BackupError, ERROR_CODES, type ErrorCode } from "../../../protocol/base/errors.ts";
 import { newId } from "../../../protocol/base/ids.ts";
 import type { Command, CommandCall } from "../../../protocol/cli/command.ts";
 import { jsonLine } from "../../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
+import type { Settings } from "../../../protocol/cli/settings.ts";
+import { KeyNames } from "../../../protocol/mesh/job.ts";
 import { CancelRun, SubmitJob } from "../../../protocol/mesh/methods.ts";
 import { JOB_OPTIONS } from "../backup.ts";
 import { createDisplay } from "../create_display.ts";
@@ -28,7 +31,8 @@ export function createSubmitCommand(door: MeshDoor): Command {
       "Takes what backup takes, and follows the run in the same way. SOURCE is a folder of this machine, or ROOT:PATH for " +
       "one below a root that an agent was started with. Ctrl-C cancels the run; with --detach it goes on by itself, and " +
       "run ID --follow shows it again.",
-      "--after, --sequential, --parallel and --requires name a source by the name of its copy.",
+      "--after, --sequential, --parallel and --requires name a source by the name of its copy. Secrets stay with the agents: " +
+      "--passphrase-name and --identity-name say which of their --secret they use.",
     ],
     options: [
       ...JOB_OPTIONS,
@@ -36,6 +40,8 @@ export function createSubmitCommand(door: MeshDoor): Command {
       "sequential",
       "parallel",
       "requires",
+      "passphraseName",
+      "identityName",
       "detach",
       ...COORDINATOR_OPTIONS.filter((key) => key !== "json"),
     ],
@@ -58,13 +64,8 @@ export function createSubmitCommand(door: MeshDoor): Command {
 async function submit(call: CommandCall, door: MeshDoor): Promise<number> {
   const { settings, surroundings, terminal } = call;
   const link = linkOf(call, door);
-  const job = jobFromSettings(
-    call.positionals,
-    settings,
-    surroundings,
-    {},
-    door.hostId(link.stateDir),
-  );
+  const hostId = door.hostId(link.stateDir);
+  const job = jobFromSettings(call.positionals, settings, surroundings, keyNames(settings), hostId);
   // Sent again after a lost answer, the key makes sure that it is one run.
   const { runId } = await link.ask(SubmitJob, { job, idempotencyKey: newId("msg") });
   if (settings.get("detach").value) {
@@ -115,4 +116,18 @@ export async function showRun(
     { code: "internal", message: `The run ${end.state}` };
   const known = ERROR_CODES.find((c): c is ErrorCode => c === code) ?? "internal";
   throw new BackupError(known, message, hint === undefined ? {} : { hint });
+}
+
+/** @throws {BackupError} `usage` */
+function keyNames(settings: Settings): KeyNames {
+  const passphrase = settings.get("passphraseName").value;
+  const identities = settings.get("identityName").value;
+  const names = v.safeParse(KeyNames, {
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(identities.length === 0 ? {} : { identities }),
+  });
+  if (names.success) return names.output;
+  throw new BackupError("usage", "That is no name of a secret", {
+    hint: "Names are small letters, digits and dashes, as the agents' --secret has them",
+  });
 }
