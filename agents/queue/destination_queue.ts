@@ -70,6 +70,11 @@ export class DestinationQueue<W> {
   readonly #retries: { slot: number; row: number; attempt: number }[] = [];
   readonly #drainWaiters: { slot: number; resolve: () => void }[] = [];
   readonly #pending = new Map<number, number>();
+  /** Slots of which nothing is wanted any more. */
+  readonly #dropped = new Set<number>();
+  /** Files of slots that have one in hand at a time. */
+  readonly #single = new Map<number, FileHeap>();
+  readonly #inHand = new Map<number, number>();
   readonly #idle: (() => void)[] = [];
   readonly #abort = new AbortController();
   readonly #stopAdapting: () => void;
@@ -111,7 +116,9 @@ export class DestinationQueue<W> {
 
   /** Files waiting, without those in hand. */
   get depth(): number {
-    return this.#heap.size + this.#retries.length;
+    let depth = this.#heap.size + this.#retries.length;
+    for (const heap of this.#single.values()) depth += heap.size;
+    return depth;
   }
 
   get bytesPerSecond(): number {
@@ -127,12 +134,29 @@ export class DestinationQueue<W> {
   addMany(slot: number, rows: ArrayLike<number>, keys: ArrayLike<number> | number): void {
     if (rows.length === 0) return;
     this.#pending.set(slot, (this.#pending.get(slot) ?? 0) + rows.length);
-    if (this.#isStopped) {
+    if (this.#isStopped || this.#dropped.has(slot)) {
       this.#settle(slot, rows.length);
       return;
     }
-    this.#heap.pushMany(slot, rows, keys);
+    (this.#single.get(slot) ?? this.#heap).pushMany(slot, rows, keys);
     this.#wake();
+  }
+
+  /** The files of this slot, all still to be added, are handled one by one, never two at a time. */
+  oneAtATime(slot: number): void {
+    this.#single.set(slot, new FileHeap(this.#heap.order));
+  }
+
+  /** Lets go of a slot: what waits is forgotten, what is in hand ends without a word. Waiting `drained` calls resolve. */
+  drop(slot: number): void {
+    if (this.#dropped.has(slot)) return;
+    this.#dropped.add(slot);
+    this.#heap.removeTask(slot);
+    this.#single.delete(slot);
+    for (let at = this.#retries.length - 1; at >= 0; at--) {
+      if (this.#retries[at]!.slot === slot) this.#retries.splice(at, 1);
+    }
+    this.#settle(slot, this.#pending.get(slot) ?? 0);
   }
 
   /** Resolves when every file of the slot succeeded or failed for good, or the queue was stopped. */
@@ -156,6 +180,7 @@ export class DestinationQueue<W> {
     this.#stopAdapting();
     this.#abort.abort();
     this.#heap.clear();
+    this.#single.clear();
     this.#retries.length = 0;
     this.#pending.clear();
     for (const { resolve } of this.#drainWaiters.splice(0)) resolve();
@@ -200,9 +225,13 @@ export class DestinationQueue<W> {
 
   async #do(worker: W, batch: Batch): Promise<void> {
     if (this.#busy++ === 0) this.#lastProgressAtMs = this.#clock.monotonicMs();
+    const { slot } = batch;
+    this.#inHand.set(slot, (this.#inHand.get(slot) ?? 0) + 1);
     let outcomes: FileOutcome[];
     try {
-      outcomes = await this.#work.execute(worker, batch);
+      outcomes = await this.#work.execute(worker, batch).finally(() =>
+        this.#inHand.set(slot, this.#inHand.get(slot)! - 1)
+      );
       this.#lostInARow = 0;
     } catch (thrown) {
       const error = asBackupError(thrown);
@@ -214,7 +243,7 @@ export class DestinationQueue<W> {
       }
     }
     this.#busy--;
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#dropped.has(slot)) return;
     const again = outcomes.filter((outcome) => this.#retryOrFail(batch, outcome));
     this.#settle(batch.slot, batch.rows.length - again.length);
   }
@@ -231,6 +260,7 @@ export class DestinationQueue<W> {
     }
     const attempt = batch.attempt + 1;
     this.#clock.sleep(backoffMs(batch.attempt), this.#abort.signal).then(() => {
+      if (this.#dropped.has(batch.slot)) return;
       this.#retries.push({ slot: batch.slot, row, attempt });
       this.#wake();
     }, () => {});
@@ -238,8 +268,15 @@ export class DestinationQueue<W> {
   }
 
   #next(): Batch | undefined {
-    const retry = this.#retries.shift();
-    if (retry !== undefined) return { slot: retry.slot, rows: [retry.row], attempt: retry.attempt };
+    const ready = this.#retries.findIndex(({ slot }) => this.#isFree(slot));
+    if (ready >= 0) {
+      const { slot, row, attempt } = this.#retries.splice(ready, 1)[0]!;
+      return { slot, rows: [row], attempt };
+    }
+    for (const [slot, heap] of this.#single) {
+      const ref = this.#isFree(slot) ? heap.pop() : undefined;
+      if (ref !== undefined) return { slot, rows: [fileIndexOf(ref)], attempt: 1 };
+    }
     const first = this.#heap.pop();
     if (first === undefined) return undefined;
     const slot = taskSlotOf(first);
@@ -256,6 +293,11 @@ export class DestinationQueue<W> {
       bytes += sizeBytes;
     }
     return { slot, rows, attempt: 1 };
+  }
+
+  /** Another file of the slot may be taken in hand. */
+  #isFree(slot: number): boolean {
+    return !this.#single.has(slot) || (this.#inHand.get(slot) ?? 0) === 0;
   }
 
   #settle(slot: number, count: number): void {

@@ -31,16 +31,20 @@ import { findClashes, type Identity } from "../destinations/identity.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
 import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
+import { EntryTable } from "../source/entry_table.ts";
 import { createExcluder } from "../source/excludes.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
 import { createPriorities } from "../source/priorities.ts";
 import { ReaderThreads } from "../source/reader_threads.ts";
 import type { Scanned } from "../source/scan.ts";
 import { SlotPool } from "../source/slot_pool.ts";
+import { stageNameOf } from "../strategies/mirror/attempt_names.ts";
+import { AttemptGuard, superseded } from "../strategies/mirror/attempt_guard.ts";
 import { encrypts } from "../strategies/mirror/codec/codec.ts";
 import { DestinationLane, type WantedKeys } from "../strategies/mirror/destination_lane.ts";
 import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
+import { type CountedPart, partOf, partsOf } from "../strategies/mirror/source_parts.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
@@ -66,6 +70,15 @@ interface Context {
   signal: AbortSignal;
 }
 
+/** What a destination's thread has said when it was opened. */
+interface OpenedPlace {
+  keys: Record<string, string>;
+  exists: boolean;
+  foldsCase: boolean;
+}
+
+/** Key of a source that has no name at a destination: nothing is written under it. */
+const UNBOUND = "unbound";
 const TICK_MS = 250;
 /** How long a release waits for what still works. */
 const RELEASE_WAITS_MS = 2000;
@@ -80,7 +93,7 @@ export class RunContext {
   readonly #abort = new AbortController();
   #readers: ReaderThreads | undefined;
   readonly #lanes = new Map<string, DestinationLane>();
-  readonly #opened = new Map<string, { keys: Record<string, string>; exists: boolean }>();
+  readonly #opened = new Map<string, OpenedPlace>();
   readonly #lists: SourceLists;
   /** Mirror tasks that have not ended. */
   readonly #working = new Set<Promise<unknown>>();
@@ -138,7 +151,7 @@ export class RunContext {
           expectedId: destinationId,
           run: { id: task.runId, joins: true },
         }, keys);
-        this.#opened.set(spec.key, { keys: opened.keys, exists: true });
+        this.#opened.set(spec.key, { ...opened, exists: true });
         this.#deps.known.remember(spec.path, opened.destinationId);
         return {
           destination: spec.key,
@@ -167,46 +180,106 @@ export class RunContext {
       signal,
       progress: (scan) => progress({ seq: seq++, scan, lanes: [] }),
     });
-    this.#lists.keep(source.name, { scanned, isReported: true });
     const { counters, excluded, unreadable, warnings } = scanned;
-    return { op: "scan", counters, excluded, unreadable, warnings };
+    const result: ScanResult = { op: "scan", counters, excluded, unreadable, warnings };
+    if (task.partsMax !== undefined) result.parts = await this.#divide(task, scanned);
+    // Each part is walked by whoever gets it, so nobody needs the whole list any more.
+    if (result.parts === undefined || result.parts.length === 1) {
+      this.#lists.keep(source.name, { scanned, isReported: true });
+    }
+    return result;
   }
 
-  mirror(task: MirrorTask, context: Context): Promise<MirrorResult> {
-    const working = this.#mirror(task, context);
+  /** One part when the source is small, when nothing in it can be cut, or where it must not be. */
+  async #divide(
+    { runId, source, options, partsMax = 1 }: ScanTask,
+    { table: share }: Scanned,
+  ): Promise<CountedPart[]> {
+    const table = EntryTable.fromShare(share);
+    const { codec } = source.encoding ?? options.encoding ?? {};
+    const whole = () => partsOf(table, codec, { partsMax: 1 });
+    const opened = [...this.#lanes.keys()].flatMap((key) => this.#opened.get(key) ?? []);
+    const isPlain = mayBeDivided(source, options) && opened.every(({ foldsCase }) => !foldsCase);
+    if (!isPlain) return whole();
+    const parts = partsOf(table, codec, { partsMax });
+    if (parts.length === 1) return parts;
+    try {
+      await Promise.all([...this.#lanes].map(([key, lane]) =>
+        lane.readyForParts({
+          task: `${runId}:${source.name}`,
+          name: source.name,
+          bindingKey: this.#opened.get(key)?.keys[source.name] ?? UNBOUND,
+          sourcePath: source.path,
+          runId,
+          stageName: stageNameOf(runId, 0),
+          table: share,
+          status: new SharedArrayBuffer(0),
+          knownSha256: new SharedArrayBuffer(0),
+        })
+      ));
+      return parts;
+    } catch (thrown) {
+      // As a whole it meets the same trouble, and its report says so by name.
+      this.#deps.log("warn", "A source is not divided: its earlier copy must be put right first", {
+        runId,
+        source: source.name,
+        error: asBackupError(thrown).message,
+      });
+      return whole();
+    }
+  }
+
+  /** `guard`: ends the attempt in all threads at once. */
+  mirror(
+    task: MirrorTask,
+    context: Context,
+    guard = new AttemptGuard(),
+  ): Promise<MirrorResult> {
+    const working = this.#mirror(task, context, guard);
     this.#working.add(working);
     const ended = () => this.#working.delete(working);
     working.then(ended, ended);
     return working;
   }
 
-  async #mirror(task: MirrorTask, { progress, signal }: Context): Promise<MirrorResult> {
-    const { options } = task;
+  async #mirror(
+    task: MirrorTask,
+    { progress, signal }: Context,
+    guard: AttemptGuard,
+  ): Promise<MirrorResult> {
     const source = this.#here(task.source);
+    const options = optionsOf(source, task.options);
     const reader = this.#reader;
     if (reader === undefined) throw notPrepared();
     let seq = 0;
-    const { scanned, isReported } = this.#lists.get(source.name) ?? {
+    const part = task.part === undefined ? undefined : partOf(task.part);
+    if (part !== undefined && !mayBeDivided(source, options)) {
+      throw new BackupError(
+        "rejected",
+        `What is asked for cannot be done in a part of ${source.name}`,
+      );
+    }
+    const kept = part === undefined ? this.#lists.get(source.name) : undefined;
+    const { scanned, isReported } = kept ?? {
       isReported: false,
       scanned: await this.#lists.walk({
         source,
         options,
+        stretch: part,
         signal: AbortSignal.any([signal, this.#abort.signal]),
         progress: () =>
           progress({ seq: seq++, lanes: task.destinations.map((key) => notBegun(key)) }),
       }),
     };
     // Tried again here after an attempt that failed as a whole, it is not walked again.
-    this.#lists.keep(source.name, { scanned, isReported });
+    if (part === undefined) this.#lists.keep(source.name, { scanned, isReported });
     const attempt = `${task.taskId}:${task.epoch}`;
+    const ended = AbortSignal.any([signal, this.#abort.signal]);
     if (options.mhl === true && options.encoding !== undefined) {
       throw new BackupError("usage", "ASC MHL describes plain copies, and these would be encoded");
     }
-    const stop = this.#onAbort(signal, () => {
-      this.#abort.abort(new BackupError("cancelled", "Cancelled"));
-      for (const lane of this.#lanes.values()) lane.cancel();
-      this.#readers?.cancel();
-    });
+    // Only this attempt ends: the agent may have others of the run in hand.
+    const stop = this.#onAbort(ended, () => guard.stop());
     const problems = new SourceProblems();
     if (!options.dryRun) await reader.addSource(attempt, source.path, scanned.table);
     const runs = task.destinations.map((key) => {
@@ -216,29 +289,39 @@ export class RunContext {
         throw new BackupError("rejected", `${key} was not prepared here`, { retry: "elsewhere" });
       }
       if (options.dryRun && !opened.exists) return planUnmade(key, scanned.counters);
-      return lane.mirror({
-        destination: key,
-        share: {
-          task: attempt,
-          name: source.name,
-          bindingKey: opened.keys[source.name] ?? "unbound",
-          sourcePath: source.path,
-          runId: task.runId,
-          stageName: `${task.runId}-${task.epoch}`,
-          table: scanned.table,
-          status: new SharedArrayBuffer(scanned.table.count),
-          knownSha256: new SharedArrayBuffer(scanned.table.count * 32),
-          ...(options.mhl === true ? { xxh64: newXxh64Column(scanned.table.count) } : {}),
+      return lane.mirror(
+        {
+          destination: key,
+          share: {
+            task: attempt,
+            name: source.name,
+            bindingKey: opened.keys[source.name] ?? UNBOUND,
+            sourcePath: this.#wanted(source).sourcePath,
+            runId: task.runId,
+            stageName: stageNameOf(task.runId, task.epoch),
+            guard: guard.shared,
+            ...(part !== undefined && { part }),
+            // Nobody else is asked for a task that has no lease and is the first.
+            ...((part ?? task.leaseMs) !== undefined || task.epoch > 1 ? { isShared: true } : {}),
+            table: scanned.table,
+            status: new SharedArrayBuffer(scanned.table.count),
+            knownSha256: new SharedArrayBuffer(scanned.table.count * 32),
+            ...(options.mhl === true ? { xxh64: newXxh64Column(scanned.table.count) } : {}),
+          },
+          filesTotal: scanned.counters.files,
+          bytesTotal: scanned.counters.bytes,
+          options,
+          isSequential: source.requires?.includes("backup.sequential") === true,
+          source: {
+            unreadable: scanned.counters.unreadable,
+            judge: (paths, folders) =>
+              this.#judgeGone(source.path, scanned, options, paths, folders),
+            moved: () => this.#findMoved(source.path, scanned, options),
+          },
         },
-        filesTotal: scanned.counters.files,
-        bytesTotal: scanned.counters.bytes,
-        options,
-        source: {
-          unreadable: scanned.counters.unreadable,
-          judge: (paths, folders) => this.#judgeGone(source.path, scanned, options, paths, folders),
-          moved: () => this.#findMoved(source.path, scanned, options),
-        },
-      }, problems);
+        problems,
+        ended,
+      );
     });
     const report = () => progress({ seq: seq++, lanes: runs.map((run) => run.progress()) });
     report();
@@ -253,8 +336,12 @@ export class RunContext {
           })
         ),
       );
+      const isWhole = lanes.every(({ state }) => state === "verified");
+      const isLost = lanes.some(({ error }) => error?.code === "superseded");
+      // Whose task it is by now does not ask how far this attempt came.
+      if (isLost || (!isWhole && !ended.aborted && guard.isOver)) throw superseded();
       // Only now: another attempt at a task that failed as a whole needs them.
-      this.#lists.drop(source.name);
+      if (part === undefined) this.#lists.drop(source.name);
       return {
         op: "mirror",
         lanes,
@@ -346,7 +433,6 @@ export class RunContext {
             watch: this.#watch,
             slots: pool.memory,
             reader: this.#reader,
-            signal: this.#abort.signal,
             workersStart: unlimited < this.#deps.processors ? 2 : 1,
             cpuBusyFraction: () => this.#cpu?.busyFraction(),
           },
@@ -484,7 +570,7 @@ export class RunContext {
           return await this.#openForDryRun(spec, inspection, request, prepared, keys);
         }
         const opened = await lane.open(request, keys);
-        this.#opened.set(spec.key, { keys: opened.keys, exists: true });
+        this.#opened.set(spec.key, { ...opened, exists: true });
         this.#deps.known.remember(spec.path, opened.destinationId);
         return {
           ...prepared,
@@ -517,7 +603,8 @@ export class RunContext {
       await this.#lanes.get(spec.key)!.attach({ ...request, wanted: [] }, wanted);
     }
     const keys = Object.fromEntries(inspection.bindings.map(({ name, key }) => [name, key]));
-    this.#opened.set(spec.key, { keys, exists: inspection.destinationId !== undefined });
+    const exists = inspection.destinationId !== undefined;
+    this.#opened.set(spec.key, { keys, exists, foldsCase: false });
     return inspection.freeBytes === undefined
       ? prepared
       : { ...prepared, freeBytes: inspection.freeBytes };
@@ -615,6 +702,18 @@ const READERS_MAX = 4;
 function checkPatterns(options: PrepareTask["options"]): void {
   createExcluder({ rules: options.excludes, ignoreFiles: false });
   createPriorities(options.priorities);
+}
+
+/** What a source asks for itself goes before what the job asks for all. */
+function optionsOf({ encoding }: SourceSpec, options: MirrorOptions): MirrorOptions {
+  return encoding === undefined ? options : { ...options, encoding };
+}
+
+/** What a run does to the past of a copy, and what stands for all of it, is done by one agent. */
+function mayBeDivided(source: SourceSpec, options: MirrorOptions): boolean {
+  const doesHistory = options.deleteGone === true || (options.keepVersions ?? 0) > 0;
+  return !doesHistory && options.mhl !== true && !options.dryRun &&
+    source.requires?.includes("backup.sequential") !== true;
 }
 
 function notPrepared(): BackupError {

@@ -23,6 +23,8 @@ import { inThreadWorker } from "./in_thread_worker.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { MIRROR_OPTIONS } from "./mirror_engine.ts";
 
+type ThreadWorker = ReturnType<typeof inThreadWorker>;
+
 export interface TestAgentOptions {
   name: string;
   /** Its state lies in here. */
@@ -32,6 +34,8 @@ export interface TestAgentOptions {
   /** The port of a destination's threads, when not `posix`. */
   posixAt?: (path: string) => Posix | undefined;
   hostId?: string;
+  /** Asked before each call into a thread of that destination (undefined: of a reader); the call waits for the answer. */
+  gate?: (method: string, path: string | undefined) => Promise<void> | undefined;
 }
 
 /** Longer than any retry: whoever is not done by then waits for something that never comes. */
@@ -57,7 +61,7 @@ export class TestAgent {
   readonly worker: Worker;
   readonly #clock: ManualClock;
 
-  constructor({ name, folder, clock, posix, posixAt, hostId }: TestAgentOptions) {
+  constructor({ name, folder, clock, posix, posixAt, hostId, gate }: TestAgentOptions) {
     this.name = name;
     this.#clock = clock;
     this.worker = createWorker({
@@ -65,12 +69,15 @@ export class TestAgent {
       log: silentLog,
       stateDir: join(folder, `state-${name}`),
       hostId: hostId ?? "host-of-tests",
-      spawn: (role) =>
-        inThreadWorker((argument, cells) => {
-          const { path } = argument as { path?: string };
+      spawn: (role) => {
+        let path: string | undefined;
+        const thread = inThreadWorker((argument, cells) => {
+          ({ path } = argument as { path?: string });
           const own = path === undefined ? undefined : posixAt?.(path);
           return THREAD_ROLES[role]!(own ?? posix, argument, cells);
-        }),
+        });
+        return gate === undefined ? thread : gated(thread, (method) => gate(method, path));
+      },
     });
   }
 
@@ -91,6 +98,21 @@ export class TestAgent {
   close(): Promise<void> {
     return inTime(this.#clock, this.worker.close());
   }
+}
+
+/** Messages keep their order: what comes after one that waits, waits too. */
+function gated(
+  thread: ThreadWorker,
+  gate: (method: string) => Promise<void> | undefined,
+): ThreadWorker {
+  const post = thread.postMessage.bind(thread) as (message: unknown) => void;
+  let before: Promise<void> | undefined;
+  thread.postMessage = (message: unknown) => {
+    const wait = gate((message as { method?: string }).method ?? "");
+    if (wait === undefined && before === undefined) return post(message);
+    before = Promise.all([before, wait]).then(() => post(message));
+  };
+  return thread;
 }
 
 /** One run as its coordinator sees it. */

@@ -8,7 +8,7 @@ import type { DestinationSpec, MirrorOptions } from "../../../protocol/mesh/job.
 import type { LaneGauges, LaneProgress } from "../../../protocol/mesh/progress.ts";
 import type { LaneReport } from "../../../protocol/mesh/task.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
-import { DestinationQueue } from "../../queue/destination_queue.ts";
+import { DestinationQueue, type FileOutcome } from "../../queue/destination_queue.ts";
 import { BATCH_FILES_MAX, type FanOutReader } from "../../source/fan_out_reader.ts";
 import { SLOT_BYTES } from "../../source/slot_pool.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
@@ -27,7 +27,6 @@ export interface LaneDeps {
   watch: ThreadWatch;
   slots: SharedArrayBuffer;
   reader: FanOutReader;
-  signal: AbortSignal;
   /** Threads to begin with: one where there are fewer processors than destinations. */
   workersStart: number;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
@@ -84,9 +83,15 @@ export class DestinationLane {
         sizeBytes: (slot, row) => this.#runs[slot >> 1]!.sizeBytes(row),
         execute: async (worker, batch) => {
           const run = this.#runs[batch.slot >> 1]!;
-          const outcomes = batch.slot % 2 === 0
-            ? await run.copy(worker, batch)
-            : await run.verify(worker, batch);
+          let outcomes: FileOutcome[];
+          try {
+            outcomes = batch.slot % 2 === 0
+              ? await run.copy(worker, batch)
+              : await run.verify(worker, batch);
+          } catch (thrown) {
+            throw run.endOf(asBackupError(thrown));
+          }
+          outcomes = outcomes.map(({ row, error }) => ({ row, error: run.endOf(error) }));
           // A pulled disk fails every file in turn; asking once spares the rest their attempts.
           if (outcomes.some(({ error }) => SUSPICIOUS.has(error.code))) {
             await this.#checkStillThere();
@@ -162,6 +167,11 @@ export class DestinationLane {
     return given.passphrase === undefined ? ask() : oneAtATime(ask);
   }
 
+  /** Before a source is divided; see the thread's method. @throws {BackupError} when it must not be */
+  async readyForParts(share: LaneTaskShare): Promise<void> {
+    await this.#control.callFlush("readyForParts", share);
+  }
+
   get error(): BackupError | undefined {
     return this.#fatal;
   }
@@ -177,6 +187,7 @@ export class DestinationLane {
   mirror(
     input: LaneRunInput,
     sourceProblems: SourceProblems,
+    signal: AbortSignal,
   ): { report: Promise<LaneReport>; progress(): LaneProgress } {
     const at = this.#runs.length;
     const run = new LaneRun({ ...input, options: this.#forHere(input.options) }, {
@@ -199,12 +210,22 @@ export class DestinationLane {
       verifySlot: at * 2 + 1,
       reader: this.#deps.reader,
       sourceProblems,
-      signal: this.#deps.signal,
+      signal,
       fatalError: () => this.#fatal,
     });
     this.#runs.push(run);
+    if (input.isSequential === true) {
+      this.#queue.oneAtATime(at * 2);
+      this.#queue.oneAtATime(at * 2 + 1);
+    }
+    const drop = () => {
+      this.#queue.drop(at * 2);
+      this.#queue.drop(at * 2 + 1);
+    };
+    if (signal.aborted) drop();
+    signal.addEventListener("abort", drop, { once: true });
     return {
-      report: run.run(),
+      report: run.run().finally(() => signal.removeEventListener("abort", drop)),
       progress: () => ({
         destination: this.spec.key,
         state: run.state,

@@ -15,7 +15,13 @@ import {
   type Posix,
   type Stat,
 } from "../../platform/posix.ts";
-import { FLAG_LISTING_FAILED, latin1OfUtf8, NONE, utf8OfLatin1 } from "../../source/entry_table.ts";
+import {
+  FLAG_ABOVE,
+  FLAG_LISTING_FAILED,
+  latin1OfUtf8,
+  NONE,
+  utf8OfLatin1,
+} from "../../source/entry_table.ts";
 import { compareWalkOrder } from "../../source/walk_order.ts";
 import {
   STATUS_ADOPTED,
@@ -176,6 +182,13 @@ export function diff(input: DiffInput): DiffResult {
   for (let i = 0; i < table.count; i++) {
     if ((i & 63) === 0) input.tick();
     const path = task.path(i);
+    if ((c.flags[i]! & FLAG_ABOVE) !== 0) {
+      // It is in another part's list, and only has to be there.
+      const there = i === 0 ? topStat(input, stat) : copyStat(i, stat);
+      if (status[i] === STATUS_FAILED) continue;
+      status[i] = there && stat.kind === KIND_DIRECTORY ? STATUS_UNCHANGED : STATUS_UNFINISHED;
+      continue;
+    }
     const line = old.find(path, noteGone);
     if (line === undefined) result.manifestStands = false;
     const noteOldForm = (): void => {

@@ -19,6 +19,8 @@ export interface FileToVerify {
   sha256: string;
   /** XXH64 is wanted too. */
   withXxh64?: boolean;
+  /** Ends the reading, as a cancel of the whole thread does. */
+  isOver?(): boolean;
 }
 
 export type Verdict =
@@ -87,7 +89,7 @@ export class FileVerifier {
     xxh64?.reset();
     let offset = 0;
     while (offset < sizeBytes) {
-      if (Atomics.load(this.#cells.cancelled, 0) !== 0) {
+      if (Atomics.load(this.#cells.cancelled, 0) !== 0 || file.isOver?.() === true) {
         return { ok: false, kind: "cancelled", fromDisk: false };
       }
       Atomics.add(this.#cells.operations, 0, 1);

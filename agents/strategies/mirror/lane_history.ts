@@ -198,7 +198,7 @@ export class LaneHistory {
 
   #isStopped(): boolean {
     return Atomics.load(this.#cells.cancelled, 0) !== 0 ||
-      Atomics.load(this.#cells.fenced, 0) !== 0;
+      Atomics.load(this.#cells.fenced, 0) !== 0 || this.#task.isOver;
   }
 
   #tick(): void {

@@ -19,6 +19,7 @@ import { EntryTable, FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.
 import { type FanOutReader, WHOLE_FILE_BYTES_MAX } from "../../source/fan_out_reader.ts";
 import { createPriorities } from "../../source/priorities.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
+import { AttemptGuard, superseded } from "./attempt_guard.ts";
 import {
   STATUS_ADOPTED,
   STATUS_FAILED,
@@ -65,6 +66,8 @@ export interface LaneRunInput {
   filesTotal: number;
   bytesTotal: number;
   options: MirrorOptions;
+  /** One file at a time. */
+  isSequential?: boolean;
   /** Needed for `deleteGone`. */
   source?: GoneSource;
 }
@@ -119,6 +122,7 @@ export class LaneRun {
   readonly #tools: LaneTools;
   readonly #share: LaneTaskShare;
   readonly #notKept: Int32Array;
+  readonly #guard: AttemptGuard | undefined;
   readonly #status: Uint8Array;
   readonly #counters: LaneCounters;
   /** Bytes counted for files that are not complete yet, which a failure takes back. */
@@ -176,6 +180,8 @@ export class LaneRun {
     this.table = EntryTable.fromShare(input.share.table);
     const notKept = new SharedArrayBuffer(NOT_KEPT_BYTES);
     this.#notKept = new Int32Array(notKept);
+    const { guard } = input.share;
+    this.#guard = guard === undefined ? undefined : new AttemptGuard(guard);
     const { encoding } = input.options;
     this.#share = {
       ...input.share,
@@ -256,6 +262,7 @@ export class LaneRun {
       error = asBackupError(thrown);
     }
     error = this.#tools.fatalError() ?? error;
+    if (error !== undefined) error = this.endOf(error);
     const cancelled = this.#tools.signal.aborted || error?.code === "cancelled";
     this.#current.clear();
     if (cancelled) return this.#report("cancelled", undefined, compared);
@@ -365,6 +372,11 @@ export class LaneRun {
 
   sizeBytes(row: number): number {
     return this.table.columns.sizeBytes[row]!;
+  }
+
+  /** What is cut off because the attempt is over says so, since a cancel of the thread would end the destination. */
+  endOf(error: BackupError): BackupError {
+    return error.code === "cancelled" && this.#guard?.isOver === true ? superseded() : error;
   }
 
   /** Copies one batch; called by the queue. */

@@ -2,14 +2,16 @@
 import { Buffer } from "node:buffer";
 import { DirectoryCache } from "../../platform/directory_cache.ts";
 import { EEXIST, ENOENT } from "../../platform/errno.ts";
-import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
+import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
 import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
+import { AttemptGuard, superseded } from "./attempt_guard.ts";
 import { dropDefaultAcl } from "./keep_xattrs.ts";
 import type { FileVersion, ManifestEntry } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
 import { nameOfStored } from "./codec/stored_name.ts";
 import { RowFinder } from "./row_finder.ts";
 import { nameOf } from "./stored_form.ts";
+import type { SourcePart } from "./source_parts.ts";
 import { type EncodingShare, StoredRows } from "./stored_rows.ts";
 
 export interface LaneTaskShare {
@@ -22,6 +24,15 @@ export interface LaneTaskShare {
   runId: string;
   /** Name of this attempt's folder in the stage. */
   stageName: string;
+  /** Only this part of the source. */
+  part?: SourcePart;
+  /**
+   * Other agents may have tried the task, or try it later: the stage is made once, when the attempt begins, and a
+   * successor that removes it has the last word.
+   */
+  isShared?: boolean;
+  /** See `AttemptGuard`. */
+  guard?: SharedArrayBuffer;
   table: EntryTableShare;
   /** One byte per entry, see entry_status.ts. */
   status: SharedArrayBuffer;
@@ -43,6 +54,12 @@ export const NOT_KEPT_TIMES = 2;
 export const NOT_KEPT_XATTRS = 3;
 /** Ends the name of a stage that holds only earlier versions which could not be put back: the next run tries again. */
 const ASIDE_SUFFIX = "-kept";
+
+export function stageKeyOf(
+  { bindingKey, part }: Pick<LaneTaskShare, "bindingKey" | "part">,
+): string {
+  return part === undefined ? bindingKey : `${bindingKey}.${part.key}`;
+}
 
 /** "t", ten digits and NUL. */
 const STAGED_NAME_BYTES = 12;
@@ -68,6 +85,8 @@ export class LaneTask {
   readonly #stagedName = new Uint8Array(STAGED_NAME_BYTES);
   readonly #knownSha256: Buffer;
   readonly #tableSha256: Buffer;
+  readonly #guard: AttemptGuard | undefined;
+  readonly #aboutStage = newStat();
   #finder: RowFinder | undefined;
   /** Paths of directories by row: siblings ask for the same one again and again. */
   #pathRow = -1;
@@ -90,6 +109,7 @@ export class LaneTask {
       : new StoredRows(this.table, share.encoding);
     this.xxh64 = share.xxh64 === undefined ? undefined : new Xxh64Column(share.xxh64);
     this.notKept = new Int32Array(share.notKept ?? new SharedArrayBuffer(NOT_KEPT_BYTES));
+    this.#guard = share.guard === undefined ? undefined : new AttemptGuard(share.guard);
     this.#knownSha256 = Buffer.from(share.knownSha256);
     this.#tableSha256 = Buffer.from(share.table.sha256);
   }
@@ -114,10 +134,49 @@ export class LaneTask {
     return finals === undefined ? -ENOENT : finals.handle(this.table.columns.parent[i]!);
   }
 
-  /** The folder for this attempt's temporary files, made when missing; or -errno. */
+  /** Names the folder of the source's, or part's, stages. No binding key has a dot. */
+  get stageKey(): string {
+    return stageKeyOf(this.share);
+  }
+
+  /** The folder for this attempt's temporary files, made when missing and nobody else may have removed it; or -errno. */
   stage(): DirectoryHandle {
+    if (this.#stage >= 0) return this.#stage;
+    return this.#stage = this.share.isShared === true ? this.#openStage() : this.makeStage();
+  }
+
+  /** The same, made in any case: when an attempt begins. */
+  makeStage(): DirectoryHandle {
     if (this.#stage < 0) this.#stage = this.#makeStage(this.share.stageName);
     return this.#stage;
+  }
+
+  /** The attempt was ended, or its lease is over. Asked before every change. */
+  get isOver(): boolean {
+    return this.#guard?.isOver === true;
+  }
+
+  /**
+   * Before anything is changed in the copy. @throws {BackupError} `superseded` when the attempt is over, or a successor has
+   * removed its stage
+   */
+  assertMayChange(): void {
+    if (this.isOver) throw superseded();
+    if (this.share.isShared !== true) return;
+    const above = this.openStages();
+    const found = above < 0
+      ? above
+      : this.#posix.statAt(above, cName(this.share.stageName), this.#aboutStage);
+    if (above >= 0) this.#posix.closeDirectory(above);
+    if (found === -ENOENT) throw superseded();
+  }
+
+  #openStage(): DirectoryHandle {
+    const above = this.openStages();
+    if (above < 0) return above;
+    const stage = this.#posix.openDirectory(above, cName(this.share.stageName));
+    this.#posix.closeDirectory(above);
+    return stage;
   }
 
   /** A stage of its own for earlier versions that could not be put back; or -errno. The caller closes it. */
@@ -127,11 +186,11 @@ export class LaneTask {
 
   /** The folder that holds this source's stages, or -errno. The caller closes it. */
   openStages(): DirectoryHandle {
-    return this.#posix.openDirectory(this.#stages, cName(this.share.bindingKey));
+    return this.#posix.openDirectory(this.#stages, cName(this.stageKey));
   }
 
   #makeStage(stageName: string): DirectoryHandle {
-    const key = cName(this.share.bindingKey);
+    const key = cName(this.stageKey);
     let made = this.#posix.makeDirectory(this.#stages, key, 0o700);
     if (made < 0 && made !== -EEXIST) return made;
     const above = this.openStages();

@@ -30,7 +30,8 @@ import type { EntryMarks } from "../../source/moved_in_source.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { writeChecksums } from "./checksums.ts";
 import { diff, type DiffResult } from "./diff.ts";
-import { STATUS_FAILED } from "./entry_status.ts";
+import { superseded } from "./attempt_guard.ts";
+import { STATUS_ADOPTED, STATUS_FAILED } from "./entry_status.ts";
 import type { Deleted, Gone } from "./deletion.ts";
 import {
   completeIdentity,
@@ -62,13 +63,22 @@ import {
   type ListKeys,
   NO_LIST_KEYS,
 } from "./list_keys.ts";
-import { openManifest } from "./manifest_file.ts";
+import type { ManifestHeader } from "./manifest_file.ts";
 import type { FileVersion } from "./manifest_line.ts";
-import { manifestName, updateManifest } from "./manifest_update.ts";
+import { updateManifest } from "./manifest_update.ts";
+import { openTaskList, taskListName } from "./part_list.ts";
+import { keepJournal, removeKeptJournals, settleParts, type Settling } from "./part_settling.ts";
 import { writeGeneration } from "./mhl/write_generation.ts";
 import { removeStrays, retireOldForms } from "./old_forms.ts";
 import type { GivenKeys } from "./read_keys.ts";
-import { DONE_PREFIX, recover } from "./recovery.ts";
+import {
+  addToJournal,
+  DONE_PREFIX,
+  putBackUnless,
+  readJournals,
+  recover,
+  type Recovered,
+} from "./recovery.ts";
 import { repairMethods } from "./repair_thread.ts";
 import {
   checkStored,
@@ -123,6 +133,8 @@ export interface Opened {
   fileSystem: string;
   /** Marker key of each wanted name. */
   keys: Record<string, string>;
+  /** Names that differ in case only are one name here. */
+  foldsCase: boolean;
   warnings: string[];
 }
 
@@ -195,6 +207,7 @@ export function openLaneThread(
         request.standing,
         lane.capabilities,
       ),
+    readyForParts: (share: LaneTaskShare): void => lane.readyForParts(share),
     stillThere: (): void => lane.stillThere(),
     flush: (): void => lane.flush(),
     verify: (
@@ -390,7 +403,8 @@ class LaneThread {
       ),
       request.keys,
     );
-    const { marker, fileSystem, warnings } = this.destination;
+    const { marker, fileSystem, foldsCase } = this.destination;
+    const warnings = [...this.destination.warnings, ...this.#settleOthers(request)];
     // Only a backup asks for names, and only a backup needs to know what can be kept.
     const losses = request.wanted.length > 0
       ? lossesOf(this.capabilities, fileSystem.type)
@@ -402,8 +416,67 @@ class LaneThread {
       freeBytes: fileSystem.freeBytes,
       fileSystem: fileSystem.type,
       keys,
+      foldsCase,
       warnings: losses === undefined ? warnings : [...warnings, losses],
     };
+  }
+
+  /** What runs that were cut off have left of parts. Whoever joins leaves that to the agent that prepared the run. */
+  #settleOthers({ run }: OpenRequest): string[] {
+    if (run?.joins === true) return [];
+    const warnings: string[] = [];
+    for (const binding of this.destination.marker.bindings) {
+      try {
+        settleParts(
+          this.#settling(),
+          binding,
+          run === undefined ? { all: true } : { butRun: run.id },
+        );
+      } catch (thrown) {
+        const { message } = asBackupError(thrown);
+        warnings.push(`What an interrupted run left of ${binding.name} waits: ${message}`);
+      }
+    }
+    return warnings;
+  }
+
+  #settling(): Settling {
+    return {
+      posix: this.#posix,
+      destination: this.destination,
+      markStale: () => this.#markChecksumsStale(),
+      tick: () => this.#tick(),
+    };
+  }
+
+  /**
+   * Before a source is divided: what earlier runs left of it is put right, since its parts must not do that at the same
+   * time, and what they have published stays known.
+   * @throws {BackupError} when that cannot be done; then it must not be divided
+   */
+  readyForParts(share: LaneTaskShare): void {
+    this.#tick();
+    const { root, stage } = this.destination;
+    const task = new LaneTask(this.#posix, root, stage, share);
+    const { name, bindingKey: key, runId } = share;
+    try {
+      const history = this.#historyOf(task);
+      history.endInterruptedDeletion();
+      settleParts(this.#settling(), { name, key }, { butRun: runId });
+      const list = openTaskList(this.#posix, this.destination, share);
+      const completedStage = list?.header.stage;
+      list?.close();
+      recover(this.#posix, root, stage, {
+        name,
+        stageKey: key,
+        completedStage,
+        settle: (at) => history.settleStage(at),
+        keep: (journal) => keepJournal(this.#settling(), { name, key }, journal, runId),
+        tick: () => this.#tick(),
+      });
+    } finally {
+      task.close();
+    }
   }
 
   /** A further thread of a destination that another thread holds open and locked. */
@@ -431,28 +504,29 @@ class LaneThread {
 
   compare(request: CompareRequest): Diffed {
     const task = this.task(request.task);
+    if (task.isOver) throw superseded();
     const { destination } = this;
-    const name = manifestName(task.share.bindingKey);
-    const display = `${destination.display}/.backup-agent/manifests/${name}`;
+    const { part, bindingKey: key, runId, isShared } = task.share;
     const history = this.history(request.task, request.dryRun);
-    // It may take lines out of the manifest.
     if (!request.dryRun) {
-      dropShadowed(this.#posix, destination.manifests, name);
-      history.endInterruptedDeletion();
+      dropShadowed(this.#posix, destination.manifests, taskListName(task.share));
+      if (part === undefined) {
+        // It may take lines out of the manifest.
+        history.endInterruptedDeletion();
+        settleParts(this.#settling(), { name: task.share.name, key }, { butRun: runId });
+      }
     }
-    const old = openManifest(this.#posix, destination.manifests, name, display, destination.keys);
+    const old = openTaskList(this.#posix, destination, task.share);
     const isAlike = old === undefined || isSealedAlike(old, destination.keys);
     const recorded = request.deletesGone === true ? countedLines(old) : undefined;
     try {
-      const recovered = request.dryRun ? { journal: new Map() } : recover(
-        this.#posix,
-        destination.root,
-        destination.stage,
-        task.share,
-        old?.header.stage,
-        () => this.#tick(),
-        (stage) => history.settleStage(stage),
-      );
+      const recovered = request.dryRun
+        ? { journal: new Map(), hasTakenOver: false }
+        : this.#recover(task, old?.header, history);
+      if (!request.dryRun && isShared === true) {
+        const made = task.makeStage();
+        if (made < 0) throw posixError(made, "write to", `${destination.display}/.backup-agent`);
+      }
       const stat = newStat();
       const top = this.#posix.statAt(destination.root, cName(task.share.name), stat);
       const isFresh = top === -ENOENT;
@@ -481,6 +555,12 @@ class LaneThread {
         tick: () => this.#tick(),
       });
       if (!request.dryRun) removeStrays(this.#posix, task, result.strays, () => this.#tick());
+      if (recovered.hasTakenOver) {
+        putBackUnless(this.#posix, destination.root, task.stage(), task.share.name, (path) => {
+          const row = task.rowStoredAt(path);
+          return row !== undefined && task.status[row] === STATUS_ADOPTED;
+        }, () => this.#tick());
+      }
       const warnings = keepsTimes === false ? [TIMES_NOT_KEPT] : [];
       if (result.filesForOthers > 0) {
         warnings.push(stillForOthers(task.share.name, result.filesForOthers));
@@ -503,6 +583,35 @@ class LaneThread {
     } finally {
       old?.close();
     }
+  }
+
+  /** What earlier attempts left. Of those of this run it is taken over; of others it is put right. */
+  #recover(
+    task: LaneTask,
+    header: ManifestHeader | undefined,
+    history: LaneHistory,
+  ): Recovered {
+    const { root, stage } = this.destination;
+    const { name, stageName, bindingKey, part } = task.share;
+    const recovered = recover(this.#posix, root, stage, {
+      name,
+      stageKey: task.stageKey,
+      stageName,
+      completedStage: header?.stage,
+      settle: (at) => history.settleStage(at),
+      ownStage: () => task.makeStage(),
+      keep: (journal) => {
+        if (journal.size === 0) return;
+        // Should this attempt be cut off too, the next one knows as much; a journal that cannot be written costs a copy.
+        const own = task.makeStage();
+        if (own >= 0) addToJournal(this.#posix, own, journal.values());
+      },
+      tick: () => this.#tick(),
+    });
+    if (part !== undefined) {
+      readJournals(this.#posix, stage, bindingKey, recovered.journal);
+    }
+    return recovered;
   }
 
   /** What cannot stand here under its name or in its size. A dry run tries no names. */
@@ -535,7 +644,10 @@ class LaneThread {
 
   /** What is done to the past of a task's copy. */
   history(key: string, dryRun = false): LaneHistory {
-    const task = this.task(key);
+    return this.#historyOf(this.task(key), dryRun);
+  }
+
+  #historyOf(task: LaneTask, dryRun = false): LaneHistory {
     let keepsTimes: boolean | undefined;
     return new LaneHistory(this.#posix, this.destination, task, this.#cells, {
       mtimeToleranceMs: this.#mtimeToleranceMs(),
@@ -597,6 +709,7 @@ class LaneThread {
   finishTask(request: FinishRequest): Finished {
     const task = this.task(request.task);
     this.stillThere();
+    task.assertMayChange();
     const retired = request.hasOldForms && request.writeManifest
       ? this.#retireOldForms(task)
       : NOTHING_RETIRED;
@@ -623,6 +736,7 @@ class LaneThread {
         verifiedAtMs: request.verifiedAtMs,
         createdAt: request.createdAt,
         replaced: keep?.lines,
+        beforeCommit: () => task.assertMayChange(),
         tick: () => this.#tick(),
       });
     }
@@ -640,10 +754,7 @@ class LaneThread {
   }
 
   #retireOldForms(task: LaneTask): { problems: ItemProblem[]; warnings: string[] } {
-    const { destination } = this;
-    const name = manifestName(task.share.bindingKey);
-    const display = `${destination.display}/.backup-agent/manifests/${name}`;
-    const old = openManifest(this.#posix, destination.manifests, name, display, destination.keys);
+    const old = openTaskList(this.#posix, this.destination, task.share);
     if (old === undefined) return NOTHING_RETIRED;
     try {
       return retireOldForms(this.#posix, this.writer, task, old.lines, () => this.#tick());
@@ -712,7 +823,11 @@ class LaneThread {
   /** The checksums are made anew unless no manifest changed since they were written, in this run or one that was cut off. */
   finish(): void {
     this.stillThere();
-    const { own } = this.destination;
+    const { own, marker } = this.destination;
+    for (const binding of marker.bindings) {
+      settleParts(this.#settling(), binding, { all: true });
+      removeKeptJournals(this.#settling(), binding);
+    }
     const stat = newStat();
     const stale = cName(CHECKSUMS_STALE_FILE);
     const isThere = this.#posix.statAt(own, cName(CHECKSUMS_FILE), stat) === 0;

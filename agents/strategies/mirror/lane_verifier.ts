@@ -79,6 +79,7 @@ export function verifyRows(
     const useKnown = before === STATUS_ADOPTED || before === STATUS_UNCHANGED;
     const sha256 = task.encoded?.sha256(row) ?? task.expectedHex(row, useKnown, version);
     const verdict = verifier.verify({
+      isOver: () => task.isOver,
       fd,
       sizeBytes: sizes[k]!,
       sha256,

@@ -30,7 +30,13 @@ import {
   type Posix,
 } from "../../platform/posix.ts";
 import { writeAll } from "../../platform/small_file.ts";
-import { FLAG_SPARSE, FLAG_XATTRS_UNKNOWN, NONE } from "../../source/entry_table.ts";
+import {
+  FLAG_ABOVE,
+  FLAG_DIVIDED,
+  FLAG_SPARSE,
+  FLAG_XATTRS_UNKNOWN,
+  NONE,
+} from "../../source/entry_table.ts";
 import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import {
   STATUS_FAILED,
@@ -142,6 +148,8 @@ export class LaneWriter {
   readonly #gid: number;
   readonly #open = new Map<number, OpenFile>();
   readonly #stat = newStat();
+  /** Whose bytes are being written. */
+  #writingFor: LaneTask | undefined;
 
   constructor(
     posix: Posix,
@@ -164,7 +172,7 @@ export class LaneWriter {
   writeFiles(task: LaneTask, items: WriteItem[]): ItemProblem[] {
     const problems: ItemProblem[] = [];
     for (const item of items) {
-      if (this.#stopped()) break;
+      if (this.#stopped(task)) break;
       this.#tick();
       let fd = this.#create(task, item.row);
       let result = fd;
@@ -179,7 +187,7 @@ export class LaneWriter {
         fd = -1;
       }
       // Whoever was given up may be overtaken by its successor: it says nothing any more.
-      if (result >= 0 && this.#stopped()) break;
+      if (result >= 0 && this.#stopped(task)) break;
       if (result < 0) problems.push(this.#problem(task, item.row, result, "write"));
       else task.status[item.row] = STATUS_STAGED;
     }
@@ -208,6 +216,7 @@ export class LaneWriter {
   ): ItemProblem | undefined {
     const open = this.#open.get(file);
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
+    this.#writingFor = task;
     const { encoded } = open;
     const result = encoded !== undefined
       ? this.#writeEncoded(open.fd, encoded, encoded.push(this.#slice(slotOffset, bytes)))
@@ -236,6 +245,7 @@ export class LaneWriter {
   ): ItemProblem | undefined {
     const open = this.#open.get(file);
     if (open === undefined) throw new BackupError("cancelled", "The file was given up");
+    this.#writingFor = task;
     this.#open.delete(file);
     this.#tick();
     let result = open.encoded === undefined
@@ -243,7 +253,7 @@ export class LaneWriter {
       : this.#endEncoded(task, open.row, open.fd, open.encoded);
     if (result >= 0) result = this.#complete(task, open.row, open.fd, version);
     else this.#posix.close(open.fd);
-    if (result >= 0 && this.#stopped()) result = -CANCELLED;
+    if (result >= 0 && this.#stopped(task)) result = -CANCELLED;
     if (result < 0) return this.#problem(task, open.row, result, "write");
     task.status[open.row] = STATUS_STAGED;
     return undefined;
@@ -271,6 +281,7 @@ export class LaneWriter {
   ): Moved {
     const moved: Moved = { published: 0, problems: [], warnings: [] };
     this.#tick();
+    task.assertMayChange();
     this.#writeJournal(task, rows, versions);
     if (this.#destination.batchFlush) {
       const result = this.#posix.flushFileSystem(this.#destination.root);
@@ -278,7 +289,7 @@ export class LaneWriter {
     }
     const stage = task.stage();
     for (const row of rows) {
-      if (this.#stopped()) break;
+      if (this.#stopped(task)) break;
       this.#tick();
       const parent = task.parentHandle(row);
       const name = task.storedName(row);
@@ -286,7 +297,7 @@ export class LaneWriter {
         ? { result: parent }
         : this.#makeRoom(task, row, parent, name, standing, moved);
       let { result } = room;
-      if (this.#stopped()) {
+      if (this.#stopped(task)) {
         this.#undoUnlessFenced(room);
         break;
       }
@@ -309,6 +320,7 @@ export class LaneWriter {
    */
   giveUp(task: LaneTask, row: number, mayRemove: boolean): GivenUp {
     const given: GivenUp = { outcome: "stays", warnings: [] };
+    task.assertMayChange();
     const back = this.#putBack(task, row);
     if (back === "back") given.outcome = "back";
     else if (back !== "none") this.#setAside(task, row, back, given);
@@ -371,7 +383,7 @@ export class LaneWriter {
     if (result < 0) said.stageMustStay = task.display(row);
     said.warnings.push(
       `The earlier version of ${task.display(row)} could not be put back ` +
-        `(${errnoText(-error)}): it is kept in .backup-agent/stage/${task.share.bindingKey}, ` +
+        `(${errnoText(-error)}): it is kept in .backup-agent/stage/${task.stageKey}, ` +
         "and the next run puts it back",
     );
   }
@@ -384,6 +396,7 @@ export class LaneWriter {
     const problems: ItemProblem[] = [];
     const warnings: string[] = [];
     const { table, status } = task;
+    task.assertMayChange();
     const made = this.#posix.makeDirectory(
       this.#destination.root,
       cName(task.share.name),
@@ -400,7 +413,7 @@ export class LaneWriter {
     for (let i = 1; i < table.count; i++) {
       if (table.columns.kind[i] !== KIND_DIRECTORY) continue;
       if (status[i] !== STATUS_UNFINISHED && written[i] === 0) continue;
-      if (this.#stopped()) break;
+      if (this.#stopped(task)) break;
       this.#tick();
       const parent = task.parentHandle(i);
       const name = table.cName(i);
@@ -451,9 +464,10 @@ export class LaneWriter {
     };
     const { table } = task;
     const c = table.columns;
+    task.assertMayChange();
     const stage = task.stage();
     for (const row of rows) {
-      if (this.#stopped()) break;
+      if (this.#stopped(task)) break;
       this.#tick();
       const parent = task.parentHandle(row);
       const name = task.storedName(row);
@@ -525,7 +539,7 @@ export class LaneWriter {
           ? { result: again }
           : this.#makeRoom(task, row, again, name, standing, moved);
         result = room.result;
-        if (this.#stopped()) {
+        if (this.#stopped(task)) {
           this.#undoUnlessFenced(room);
           break;
         }
@@ -575,6 +589,8 @@ export class LaneWriter {
     if (finals === undefined) return problems;
     for (let i = table.count - 1; i >= 0; i--) {
       if (c.kind[i] !== KIND_DIRECTORY || status[i] !== STATUS_UNFINISHED) continue;
+      // Other parts of the source are still writing there: whoever puts the lists together finishes it.
+      if ((c.flags[i]! & OF_OTHERS) !== 0) continue;
       this.#tick();
       const handle = finals.handle(i);
       let result: number = handle;
@@ -605,13 +621,14 @@ export class LaneWriter {
   }
 
   #create(task: LaneTask, row: number): number {
+    this.#writingFor = task;
     const stage = task.stage();
     if (stage < 0) return stage;
     const name = task.stagedName(row);
     const fd = this.#posix.createFile(stage, name);
     if (fd !== -EEXIST) return fd;
     // A thread that wakes after it was given up finds the file of its successor.
-    if (this.#stopped()) return -CANCELLED;
+    if (this.#stopped(task)) return -CANCELLED;
     // Left by an earlier attempt of this very run.
     this.#posix.unlink(stage, name);
     return this.#posix.createFile(stage, name);
@@ -644,8 +661,9 @@ export class LaneWriter {
   }
 
   #put(fd: number, bytes: Uint8Array, fileOffset: number, pieceBytes: number): number {
+    const task = this.#writingFor;
     for (let done = 0; done < bytes.length;) {
-      if (this.#stopped()) return -CANCELLED;
+      if (task !== undefined && this.#stopped(task)) return -CANCELLED;
       this.#tick();
       const piece = bytes.subarray(done, done + pieceBytes);
       this.#pacer.pay(piece.length);
@@ -867,7 +885,7 @@ export class LaneWriter {
     const displaced = posix.openDirectory(own, cName(DISPLACED_DIRECTORY));
     if (displaced < 0) return { result: displaced };
     // One row can be displaced more than once in a run, and nothing here is ever written over.
-    const base = `${task.share.bindingKey}-${task.share.runId}-${row}`;
+    const base = `${task.stageKey}-${task.share.runId}-${row}`;
     let asName = base;
     let found = posix.statAt(displaced, cName(asName), this.#stat);
     for (let n = 2; found === 0; n++) {
@@ -946,9 +964,10 @@ export class LaneWriter {
     Atomics.add(this.#cells.operations, 0, 1);
   }
 
-  #stopped(): boolean {
+  /** The call is to end: its thread was told so, or the attempt it is for is over. */
+  #stopped(task: LaneTask): boolean {
     return Atomics.load(this.#cells.cancelled, 0) !== 0 ||
-      Atomics.load(this.#cells.fenced, 0) !== 0;
+      Atomics.load(this.#cells.fenced, 0) !== 0 || task.isOver;
   }
 }
 
@@ -966,6 +985,8 @@ function parentsOfChanges(task: LaneTask): Uint8Array {
 function isSparseRow(task: LaneTask, row: number): boolean {
   return (task.table.columns.flags[row]! & FLAG_SPARSE) !== 0;
 }
+
+const OF_OTHERS = FLAG_ABOVE | FLAG_DIVIDED;
 
 /** Not an errno: the call was cancelled between two operations. */
 const CANCELLED = 100_000;

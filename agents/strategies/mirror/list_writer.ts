@@ -11,6 +11,8 @@ import { type ManifestHeader, ManifestWriter } from "./manifest_file.ts";
 export interface ListPlace {
   posix: Posix;
   at: DirectoryHandle;
+  /** Where it is written, on the same file system; `at` when missing. */
+  temporaryAt?: DirectoryHandle;
   /** Without the ending of an encrypted one. */
   name: string;
   display: string;
@@ -20,6 +22,7 @@ export interface ListPlace {
 export class NewList {
   readonly #place: ListPlace;
   readonly #temporary: Uint8Array;
+  readonly #temporaryAt: DirectoryHandle;
   readonly #writer: ManifestWriter;
   #fd: number;
 
@@ -28,8 +31,9 @@ export class NewList {
     const { posix, at, name, display, keys } = place;
     this.#place = place;
     this.#temporary = cName(`${nameFor(name, keys)}.new`);
-    posix.unlink(at, this.#temporary);
-    this.#fd = posix.createFile(at, this.#temporary);
+    this.#temporaryAt = place.temporaryAt ?? at;
+    posix.unlink(this.#temporaryAt, this.#temporary);
+    this.#fd = posix.createFile(this.#temporaryAt, this.#temporary);
     if (this.#fd < 0) throw posixError(this.#fd, "create", display);
     const { sealedFor: _, ...facts } = header;
     const sealedFor = keys.recipients.map((recipient) => recipient.text);
@@ -51,9 +55,9 @@ export class NewList {
   /** After `finish`: takes the place of the earlier one. @throws {BackupError} */
   commit(): void {
     const { posix, at, name, display, keys } = this.#place;
-    const result = posix.rename(at, this.#temporary, at, cName(nameFor(name, keys)));
+    const result = posix.rename(this.#temporaryAt, this.#temporary, at, cName(nameFor(name, keys)));
     if (result < 0) {
-      posix.unlink(at, this.#temporary);
+      posix.unlink(this.#temporaryAt, this.#temporary);
       throw posixError(result, "write", display);
     }
     posix.flushDirectory(at);
@@ -65,7 +69,7 @@ export class NewList {
   /** After an error, or when it is not wanted. */
   abandon(): void {
     this.#close();
-    this.#place.posix.unlink(this.#place.at, this.#temporary);
+    this.#place.posix.unlink(this.#temporaryAt, this.#temporary);
   }
 
   #close(): void {

@@ -35,6 +35,18 @@ export interface ManifestHeader {
   recipients?: string[];
   /** Of an encrypted list: the public keys it is encrypted to, so that whoever replaces it can do the same. */
   sealedFor?: string[];
+  /** Of the list of a part of a source. */
+  part?: PartHeader;
+}
+
+/** Which stretch of its source a list is about. */
+export interface PartHeader {
+  key: string;
+  /** Paths, their bytes in base64; missing at the begin and the end of the source. */
+  from?: string;
+  to?: string;
+  /** Lines of the folders that the stretch begins in: they belong to other lists, which may not have come about. */
+  above: string[];
 }
 
 /** One entry's line; what it says is parsed when it is asked for, since most lines are only compared as they are. */

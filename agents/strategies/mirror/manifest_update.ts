@@ -4,7 +4,7 @@
  * line with the date.
  */
 import { KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
-import { FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
+import { FLAG_ABOVE, FLAG_DIVIDED, FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { NewList } from "./list_writer.ts";
 import { OldEntries } from "./diff.ts";
@@ -17,14 +17,17 @@ import {
   STATUS_UNFINISHED,
   STATUS_VERIFIED,
 } from "./entry_status.ts";
+import { posixError } from "../../platform/errno.ts";
 import { FoldedPlaces } from "./folded_places.ts";
 import type { LaneTask } from "./lane_task.ts";
+import { MANIFEST_FORMAT, MANIFEST_VERSION, type ManifestLine } from "./manifest_file.ts";
 import {
-  MANIFEST_FORMAT,
-  MANIFEST_VERSION,
-  type ManifestLine,
-  openManifest,
-} from "./manifest_file.ts";
+  listDisplay,
+  manifestName,
+  openTaskList,
+  partHeaderOf,
+  taskListName,
+} from "./part_list.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
 import { withXxh64OfFirst, xxh64OfRow } from "./mhl/recorded_xxh64.ts";
 import { recordedLine } from "./recorded_only.ts";
@@ -43,24 +46,27 @@ export interface ManifestUpdate {
   createdAt: string;
   /** Gets the lines of replaced files, and is flushed before the new manifest stands. */
   replaced?: ReplacedLines | undefined;
+  /** Called before anything of the new list can be seen; throws when it is not to be. */
+  beforeCommit?(): void;
   tick(): void;
 }
 
-export function manifestName(bindingKey: string): string {
-  return `${bindingKey}.jsonl`;
-}
+export { manifestName };
 
-/** Replaces the manifest of the task's source at its destination. */
+/** Replaces the manifest of the task's source at its destination, or writes the list of its part. */
 export function updateManifest(input: ManifestUpdate): void {
   const { posix, destination, task } = input;
   const { share, table, status } = task;
-  const name = manifestName(share.bindingKey);
-  const display = `${destination.display}/.backup-agent/manifests/${name}`;
-  const old = openManifest(posix, destination.manifests, name, display, destination.keys);
+  const old = openTaskList(posix, destination, share);
   const { manifests: at, keys } = destination;
+  const name = taskListName(share);
+  const display = listDisplay(destination, name);
+  // From a stage that a successor has removed nothing can be renamed.
+  const temporaryAt = share.isShared === true ? task.stage() : at;
+  if (temporaryAt < 0) throw posixError(temporaryAt, "write", display);
   let list: NewList | undefined;
   try {
-    const writer = list = new NewList({ posix, at, name, display, keys }, {
+    const writer = list = new NewList({ posix, at, temporaryAt, name, display, keys }, {
       format: MANIFEST_FORMAT,
       version: MANIFEST_VERSION,
       name: share.name,
@@ -71,6 +77,7 @@ export function updateManifest(input: ManifestUpdate): void {
       ...(task.encoded === undefined || task.encoded.recipients.length === 0
         ? {}
         : { recipients: task.encoded.recipients }),
+      ...(share.part !== undefined && { part: partHeaderOf(task, share.part) }),
     });
     const unknownBelow = unlistedDirectories(task);
     const hashOfFirst = firstNames(task);
@@ -88,6 +95,7 @@ export function updateManifest(input: ManifestUpdate): void {
     };
     for (let i = 0; i < table.count; i++) {
       if ((i & 255) === 0) input.tick();
+      if ((table.columns.flags[i]! & FLAG_ABOVE) !== 0) continue;
       const path = task.path(i);
       const oldLine = entries.find(path, onGone);
       const kind = table.columns.kind[i]!;
@@ -97,9 +105,11 @@ export function updateManifest(input: ManifestUpdate): void {
         displacedBelow = `${path}/`;
       }
       if (kind === KIND_DIRECTORY) {
-        // One that cannot stand here has no line, unless it stood here before.
+        // One that cannot stand here has no line, unless it stood here before. One that other parts lie in too is finished
+        // when the lists are put together, by what this line says.
+        const isDivided = (table.columns.flags[i]! & FLAG_DIVIDED) !== 0;
         const isMade = status[i] !== STATUS_FAILED &&
-          (status[i] !== STATUS_UNFINISHED || oldLine === undefined);
+          (status[i] !== STATUS_UNFINISHED || oldLine === undefined || isDivided);
         if (isMade) writer.add(lineOfRow(table, i, path, {}));
         else if (oldLine !== undefined) writer.add(oldLine.text);
       } else if (status[i] === STATUS_UNCHANGED && oldLine !== undefined) {
@@ -139,6 +149,7 @@ export function updateManifest(input: ManifestUpdate): void {
     entries.finish(onGone);
     input.replaced?.finish();
     writer.finish();
+    input.beforeCommit?.();
   } catch (thrown) {
     list?.abandon();
     input.replaced?.close();

@@ -45,6 +45,8 @@ export interface MoveBack {
   onFailed(path: string, result: number): void;
   /** Before every entry. */
   tick(): void;
+  /** What stays where it is; absent: nothing. */
+  stays?(path: string): boolean;
 }
 
 /** Moves every file below `from` to the same relative place below `to`, where missing directories are made. */
@@ -77,7 +79,7 @@ export function moveFilesBack(
       } else onFailed(childPath, Math.min(nextFrom, nextTo));
       if (nextFrom >= 0) posix.closeDirectory(nextFrom);
       if (nextTo >= 0) posix.closeDirectory(nextTo);
-    } else {
+    } else if (report.stays?.(childPath) !== true) {
       const moved = posix.rename(from, bytes, to, bytes);
       if (moved < 0) onFailed(childPath, moved);
       else onMoved(childPath);
