@@ -433,7 +433,7 @@ export class RunContext {
             watch: this.#watch,
             slots: pool.memory,
             reader: this.#reader,
-            workersStart: unlimited < this.#deps.processors ? 2 : 1,
+            share: { processors: this.#deps.processors, unlimited },
             cpuBusyFraction: () => this.#cpu?.busyFraction(),
           },
           spec,

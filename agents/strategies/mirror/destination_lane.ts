@@ -18,6 +18,7 @@ import { listRecipients, type OpenedKeys } from "./destination_keys.ts";
 import { LaneRun, type LaneRunInput } from "./lane_run.ts";
 import type { LaneTaskShare } from "./lane_task.ts";
 import type { KeysRequest, LaneThreadStart, Opened, OpenRequest } from "./lane_thread.ts";
+import { laneWorkers, type Share } from "./lane_workers.ts";
 import type { GivenKeys } from "./read_keys.ts";
 import type { SourceProblems } from "./source_problems.ts";
 
@@ -27,8 +28,7 @@ export interface LaneDeps {
   watch: ThreadWatch;
   slots: SharedArrayBuffer;
   reader: FanOutReader;
-  /** Threads to begin with: one where there are fewer processors than destinations. */
-  workersStart: number;
+  share: Share;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
   cpuBusyFraction: () => number | undefined;
 }
@@ -72,8 +72,6 @@ export class DestinationLane {
     this.#deps = deps;
     this.spec = spec;
     this.#control = this.#spawn();
-    // With a limit the limit is the bottleneck, and one thread keeps it exactly.
-    const limited = spec.limitBytesPerSecond !== undefined;
     this.#queue = new DestinationQueue<ThreadClient>(
       deps.clock,
       {
@@ -108,9 +106,7 @@ export class DestinationLane {
       },
       options.order,
       {
-        workersMin: limited ? 1 : options.workersMin,
-        workersMax: limited ? 1 : options.workersMax,
-        workersStart: deps.workersStart,
+        ...laneWorkers(spec, options, deps.share),
         attemptsMax: options.attemptsMax,
         batchFilesMax: BATCH_FILES_MAX,
         batchBytesMax: SLOT_BYTES - 1,

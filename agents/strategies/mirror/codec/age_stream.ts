@@ -20,6 +20,7 @@ export class StreamSealer implements ByteTransform {
   readonly #key: Uint8Array;
   readonly #nonce = new ChunkNonce();
   readonly #chunks = new Chunks(CHUNK_BYTES);
+  #into = Buffer.alloc(0);
 
   constructor(key: Uint8Array) {
     this.#key = key;
@@ -27,7 +28,7 @@ export class StreamSealer implements ByteTransform {
 
   *push(piece: Uint8Array): Generator<Uint8Array, void, undefined> {
     for (const run of this.#chunks.push(piece)) {
-      const sealed = Buffer.allocUnsafeSlow(run.length / CHUNK_BYTES * SEALED_BYTES);
+      const sealed = this.#room(run.length / CHUNK_BYTES * SEALED_BYTES);
       for (let from = 0, to = 0; from < run.length; from += CHUNK_BYTES, to += SEALED_BYTES) {
         this.#seal(run.subarray(from, from + CHUNK_BYTES), sealed, to, false);
       }
@@ -37,9 +38,15 @@ export class StreamSealer implements ByteTransform {
 
   *end(): Generator<Uint8Array, void, undefined> {
     const last = this.#chunks.rest;
-    const sealed = Buffer.allocUnsafeSlow(last.length + TAG_BYTES);
+    const sealed = this.#room(last.length + TAG_BYTES);
     this.#seal(last, sealed, 0, true);
     yield sealed;
+  }
+
+  /** The same memory each time: the kernel would have to zero new pages. */
+  #room(sizeBytes: number): Buffer {
+    if (this.#into.length < sizeBytes) this.#into = Buffer.allocUnsafeSlow(sizeBytes);
+    return this.#into.subarray(0, sizeBytes);
   }
 
   #seal(chunk: Uint8Array, into: Uint8Array, at: number, isLast: boolean): void {

@@ -6,7 +6,7 @@
 export interface ByteTransform {
   /**
    * Takes a piece and yields what it leads to. Lazy: nothing happens before the result is iterated, to its end. The
-   * piece must stay as it is until then, and may be reused after; what is yielded belongs to the caller.
+   * piece must stay as it is until then, and may be reused after; what is yielded stands until the next is asked for.
    */
   push(piece: Uint8Array): Generator<Uint8Array, void, undefined>;
   /** Yields what is left. Nothing may be pushed after it, nor after any error. */

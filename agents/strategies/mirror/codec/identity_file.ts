@@ -43,5 +43,9 @@ export function openIdentities(sealed: Uint8Array, passphrase: string): Identity
 }
 
 function transformed(transform: ByteTransform, bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([...transform.push(bytes), ...transform.end()]);
+  const pieces: Uint8Array[] = [];
+  // Each stands only until the next is asked for.
+  for (const piece of transform.push(bytes)) pieces.push(new Uint8Array(piece));
+  for (const piece of transform.end()) pieces.push(new Uint8Array(piece));
+  return Buffer.concat(pieces);
 }

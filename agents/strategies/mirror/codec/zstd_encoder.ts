@@ -2,10 +2,10 @@
  * Content → zstd frames, which stock `zstd -d` reads one after the other. Rule: every frame is whole, holds at most
  * `FRAME_CONTENT_BYTES`, states its content size and carries a checksum.
  */
-import { constants, zstdCompressSync, type ZstdOptions } from "node:zlib";
 import { ByteGatherer } from "./byte_gatherer.ts";
 import type { ByteTransform } from "./byte_transform.ts";
 import { isIncompressible } from "./incompressible.ts";
+import { ZstdCompressor } from "./zstd_compressor.ts";
 
 /** Of one frame; as large as a slot, so that a full slot is compressed where it lies. */
 export const FRAME_CONTENT_BYTES = 2 << 20;
@@ -13,8 +13,10 @@ export const FRAME_CONTENT_BYTES = 2 << 20;
 const LEVEL = 3;
 /** So fast that the library looks for nothing and makes raw blocks: stored as it is, in a valid frame. */
 const LEVEL_STORED = -131072;
-/** Room for what the library hands out at once; more means joining pieces. */
-const MARGIN_BYTES = 1 << 10;
+
+/** Shared by all files of a thread: they hold no state between two frames. */
+const compressing = new ZstdCompressor(LEVEL);
+const storing = new ZstdCompressor(LEVEL_STORED);
 
 export class ZstdEncoder implements ByteTransform {
   readonly #held = new ByteGatherer();
@@ -47,15 +49,6 @@ export class ZstdEncoder implements ByteTransform {
 
   #frame(content: Uint8Array): Uint8Array {
     this.#isEmpty = false;
-    // Stated up front, the size is in the frame's header, and tables fit small content.
-    const options: ZstdOptions & { pledgedSrcSize: number } = {
-      pledgedSrcSize: content.length,
-      chunkSize: content.length + MARGIN_BYTES,
-      params: {
-        [constants.ZSTD_c_compressionLevel]: isIncompressible(content) ? LEVEL_STORED : LEVEL,
-        [constants.ZSTD_c_checksumFlag]: 1,
-      },
-    };
-    return zstdCompressSync(content, options);
+    return (isIncompressible(content) ? storing : compressing).frame(content);
   }
 }
