@@ -17,10 +17,11 @@ export function meshBindings(service: MeshService): Binding[] {
     }),
     onCall(mesh.Heartbeat, (beat) => {
       const known = service.heard(beat);
-      const own = new Set(known ? service.held(beat.agentId).map(keyOf) : []);
+      const renewed = known ? service.renew(beat.agentId, beat.tasks) : [];
+      const own = new Set(renewed.map(keyOf));
       return {
         known,
-        renewed: beat.tasks.filter((task) => own.has(keyOf(task))),
+        renewed,
         leaseMs: deadAfterMs,
         // Of somebody who is not known nothing is taken away: it registers, and is told then.
         revoked: known ? beat.tasks.filter((task) => !own.has(keyOf(task))) : [],

@@ -13,6 +13,7 @@ import {
   type Acceptance,
   type AgentInfo,
   HandoffTask,
+  type HeldTask,
   type RunDetail,
   type RunEvent,
   type RunInfo,
@@ -73,7 +74,8 @@ export interface MeshService {
   register: ReturnType<typeof createRegistry>["register"];
   heard: ReturnType<typeof createRegistry>["heard"];
   isDraining(agentId: string): boolean;
-  held(agentId: string): readonly { taskId: string; epoch: number }[];
+  /** Of the attempts it says it has, those that it does have; their lease runs anew. */
+  renew(agentId: string, tasks: readonly HeldTask[]): HeldTask[];
   readonly times: RegistryTimes;
   submit(job: JobSpec, idempotencyKey: string | undefined): string;
   runs(limit: number): RunInfo[];
@@ -124,6 +126,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     store,
     clock,
     log,
+    leaseMs: times.deadAfterMs,
     limits: {
       // Death is certain by the time the planner hears of it: nothing is gained by waiting once more.
       fallbackAfterMs: 0,
@@ -134,10 +137,10 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     ...deps,
     listener: {
       changed: (agent) => dispatcher.putAgent(viewOf(agent)),
-      lost(agentId, why) {
+      lost(agentId, why, isOver) {
         counters.leasesExpired += dispatcher.held(agentId).length;
         for (const listener of [...lostListeners]) listener(agentId, why);
-        dispatcher.agentLost(agentId, why);
+        dispatcher.agentLost(agentId, why, isOver);
       },
       removed: (agentId) => dispatcher.dropAgent(agentId),
     },
@@ -320,7 +323,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     register: (registration) => registry.register(registration),
     heard: (beat) => registry.heard(beat),
     isDraining: (agentId) => registry.isDraining(agentId),
-    held: (agentId) => dispatcher.held(agentId),
+    renew: (agentId, tasks) => dispatcher.renew(agentId, tasks),
     submit(job, idempotencyKey) {
       if (isClosed) {
         throw new BackupError("rejected", "The coordinator is ending", { retry: "later" });
@@ -369,7 +372,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     agents: () => registry.infos((agentId) => dispatcher.held(agentId)),
     drain(agentId, isDraining) {
       if (!registry.drain(agentId, isDraining)) return refused(`No agent ${agentId} is known`);
-      if (isDraining) dispatcher.agentLost(agentId, "Its agent is drained");
+      if (isDraining) dispatcher.agentLost(agentId, "Its agent is drained", true);
       return { accepted: true };
     },
     remove(agentId) {

@@ -40,8 +40,17 @@ export interface MeshDispatcher {
   dispatch(tasks: readonly MeshTask[], signal: AbortSignal): Promise<void>[];
   putAgent(agent: AgentView): void;
   dropAgent(agentId: string): void;
-  /** What the agent has goes to others. */
-  agentLost(agentId: string, why: string): void;
+  /**
+   * What the agent has goes to others: at once when it is known to have ended (`isOver`: the agent was started again, or
+   * is told to stop), otherwise when its lease has.
+   */
+  agentLost(agentId: string, why: string, isOver: boolean): void;
+  /** The agent was heard with these attempts; those it has run their lease anew. Returns them. */
+  renew(agentId: string, tasks: readonly HeldTask[]): HeldTask[];
+  /** An agent of before may still be at work on a task; nobody else gets it for one lease. */
+  mayStillRun(taskId: string, agentId: string): void;
+  /** The agent has given back what it had of a run. */
+  released(runId: string, agentId: string): void;
   /** The agents of a run that cannot take part, and why; pausing stops new assignments only. */
   putRun(
     runId: string,
@@ -74,6 +83,8 @@ interface Entry {
   isRunning: boolean;
   attempt: AbortController | undefined;
   avoid: string[];
+  /** When its agent was last told, or said, that it has it. */
+  leasedAtMs: number;
   lastMove: { epoch: number; from: string; to: string; next: number } | undefined;
   finish(failure?: unknown): void;
 }
@@ -83,10 +94,15 @@ export function createMeshDispatcher(deps: {
   clock: Clock;
   log: Log;
   limits: PlannerLimits;
+  leaseMs: number;
 }): MeshDispatcher {
-  const { store, clock, log } = deps;
+  const { store, clock, log, leaseMs } = deps;
   const planner = createPlanner(deps.limits);
   const entries = new Map<string, Entry>();
+  /** What each agent has: it is asked for at every heartbeat. */
+  const byAgent = new Map<string, Set<Entry>>();
+  /** Attempts that were given up and may go on unseen, by task. */
+  const unseen = new Map<string, { runId: string; agentId: string; untilMs: number }>();
   const restrictions = new Map<
     string,
     { isPaused: boolean; excluded: ReadonlyMap<string, string> }
@@ -133,9 +149,32 @@ export function createMeshDispatcher(deps: {
     }
   }
 
+  function setAgent(entry: Entry, agentId: string | null): void {
+    if (entry.agentId !== null) byAgent.get(entry.agentId)?.delete(entry);
+    entry.agentId = agentId;
+    if (agentId === null) return;
+    const own = byAgent.get(agentId);
+    if (own === undefined) byAgent.set(agentId, new Set([entry]));
+    else own.add(entry);
+  }
+
+  /** The agent may work on its attempt until its lease ends: nobody else gets the task before. */
+  function keepFromOthers(entry: Entry): void {
+    const { agentId, leasedAtMs, task: { view: { taskId, runId } } } = entry;
+    if (agentId === null) return;
+    unseen.set(taskId, { runId, agentId, untilMs: leasedAtMs + leaseMs });
+  }
+
+  function unseenUntilMs(taskId: string): number {
+    const untilMs = unseen.get(taskId)?.untilMs ?? 0;
+    return untilMs > clock.monotonicMs() ? untilMs : 0;
+  }
+
   function assign(entry: Entry, agentId: string): void {
     entry.epoch = store.transact((tx) => tx.assignTask(entry.task.view.taskId, agentId)).epoch;
-    entry.agentId = agentId;
+    unseen.delete(entry.task.view.taskId);
+    setAgent(entry, agentId);
+    entry.leasedAtMs = clock.monotonicMs();
     entry.isRunning = false;
     const attempt = new AbortController();
     entry.attempt = attempt;
@@ -173,6 +212,7 @@ export function createMeshDispatcher(deps: {
 
   function toRunning(entry: Entry): void {
     if (entry.isRunning) return;
+    entry.leasedAtMs = clock.monotonicMs();
     store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "running"));
     entry.isRunning = true;
   }
@@ -196,10 +236,11 @@ export function createMeshDispatcher(deps: {
     const { taskId } = entry.task.view;
     store.transact((tx) => tx.moveTask(taskId, entry.epoch, "queued", reason));
     if (avoidsAgent && entry.agentId !== null) entry.avoid = [...entry.avoid, entry.agentId];
-    entry.agentId = null;
+    setAgent(entry, null);
     entry.attempt = undefined;
     entry.isRunning = false;
-    const notBeforeMs = isFault ? clock.monotonicMs() + backoffMs(Math.max(1, entry.epoch)) : 0;
+    const backoffEndsMs = isFault ? clock.monotonicMs() + backoffMs(Math.max(1, entry.epoch)) : 0;
+    const notBeforeMs = Math.max(backoffEndsMs, unseenUntilMs(taskId));
     planner.requeue(taskId, { avoid: entry.avoid, notBeforeMs });
   }
 
@@ -220,7 +261,7 @@ export function createMeshDispatcher(deps: {
     const { taskId } = entry.task.view;
     const { attempt } = entry;
     entry.attempt = undefined;
-    entry.agentId = null;
+    setAgent(entry, null);
     entries.delete(taskId);
     planner.end(taskId);
     if (failure !== undefined) attempt?.abort(failure);
@@ -261,6 +302,7 @@ export function createMeshDispatcher(deps: {
           isRunning: false,
           attempt: undefined,
           avoid: [],
+          leasedAtMs: 0,
           lastMove: undefined,
           finish(failure) {
             signal.removeEventListener("abort", onAbort);
@@ -269,7 +311,8 @@ export function createMeshDispatcher(deps: {
           },
         };
         entries.set(taskId, entry);
-        planner.add({ ...task.view, agentId: null, holdsSlot: false, notBeforeMs: 0 });
+        const notBeforeMs = unseenUntilMs(taskId);
+        planner.add({ ...task.view, agentId: null, holdsSlot: false, notBeforeMs });
         if (signal.aborted) queueMicrotask(onAbort);
         else signal.addEventListener("abort", onAbort, { once: true });
         return promise;
@@ -287,9 +330,8 @@ export function createMeshDispatcher(deps: {
       planner.dropAgent(agentId);
       nudge();
     },
-    agentLost(agentId, why) {
-      for (const entry of [...entries.values()]) {
-        if (entry.agentId !== agentId) continue;
+    agentLost(agentId, why, isOver) {
+      for (const entry of [...byAgent.get(agentId) ?? []]) {
         const { runId, taskId } = entry.task.view;
         log("warn", "A task's agent is lost; the task goes to another", {
           run: runId,
@@ -299,12 +341,34 @@ export function createMeshDispatcher(deps: {
           why,
         });
         try {
+          if (!isOver) keepFromOthers(entry);
           giveUp(entry, why, { avoidsAgent: false, isFault: false });
         } catch (thrown) {
           end(entry, thrown);
         }
       }
+      if (isOver) {
+        for (const [taskId, kept] of unseen) if (kept.agentId === agentId) unseen.delete(taskId);
+      }
       nudge();
+    },
+    renew(agentId, tasks) {
+      const own = byAgent.get(agentId);
+      if (own === undefined) return [];
+      const epochs = new Map([...own].map((e) => [e.task.view.taskId, e]));
+      const renewed = tasks.filter((t) => epochs.get(t.taskId)?.epoch === t.epoch);
+      for (const { taskId } of renewed) epochs.get(taskId)!.leasedAtMs = clock.monotonicMs();
+      return renewed;
+    },
+    mayStillRun(taskId, agentId) {
+      const runId = store.task(taskId)?.runId;
+      if (runId === undefined) return;
+      unseen.set(taskId, { runId, agentId, untilMs: clock.monotonicMs() + leaseMs });
+    },
+    released(runId, agentId) {
+      for (const [taskId, kept] of unseen) {
+        if (kept.runId === runId && kept.agentId === agentId) unseen.delete(taskId);
+      }
     },
     putRun(runId, change) {
       const before = restrictions.get(runId) ?? { isPaused: false, excluded: new Map() };
@@ -318,6 +382,7 @@ export function createMeshDispatcher(deps: {
         const { attempt } = entry;
         try {
           if (attempt !== undefined) {
+            keepFromOthers(entry);
             entry.task.gaveUp(why);
             store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "queued", why));
           }
@@ -330,6 +395,7 @@ export function createMeshDispatcher(deps: {
     },
     dropRun(runId) {
       restrictions.delete(runId);
+      for (const [taskId, kept] of unseen) if (kept.runId === runId) unseen.delete(taskId);
       planner.dropRun(runId);
     },
     move(taskId, epoch, fromAgent, toAgent) {
@@ -366,7 +432,7 @@ export function createMeshDispatcher(deps: {
         : { agentId: entry.agentId, epoch: entry.epoch };
     },
     held: (agentId) =>
-      [...entries.values()].filter((e) => e.agentId === agentId)
+      [...byAgent.get(agentId) ?? []]
         .map((e) => ({ taskId: e.task.view.taskId, epoch: e.epoch })),
     get counts() {
       return { queued: planner.queued, held: planner.held };

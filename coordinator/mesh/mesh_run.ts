@@ -9,8 +9,15 @@ import type { Log } from "../../protocol/base/log.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
 import type { RunReport } from "../../protocol/mesh/run.ts";
-import type { LaneReport, MirrorResult, PartSpec, WireError } from "../../protocol/mesh/task.ts";
-import type { LaneProgress, ScanCounters } from "../../protocol/mesh/progress.ts";
+import type {
+  LaneReport,
+  MirrorResult,
+  MirrorTask,
+  PartSpec,
+  WireError,
+} from "../../protocol/mesh/task.ts";
+import type { LaneProgress, ScanCounters, TaskProgress } from "../../protocol/mesh/progress.ts";
+import { UnreachableError } from "../../protocol/rpc/client.ts";
 import type { Aggregator } from "../progress/aggregator.ts";
 import { untilAborted, within } from "../runs/deadline.ts";
 import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
@@ -44,6 +51,10 @@ const PARTS_PER_AGENT = 4;
 const RELEASE_WITHIN_MS = 5_000;
 const CANCEL_GRACE_MS = 500;
 const LOOK_AGAIN_MS = 200;
+/** Pause before an attempt whose agent does not answer is picked up again. */
+const REACH_AGAIN_MS = 500;
+/** Leases that pass before an agent that is heard and cannot be reached loses its attempt. */
+const UNREACHABLE_LEASES_MAX = 2;
 const FALLBACK_NOTE =
   "No worker can be reached: the coordinator does the work itself, one directory at a time";
 
@@ -133,6 +144,7 @@ class RunInMesh {
     let failure: unknown;
     try {
       this.#begin();
+      await this.#releaseAll();
       await untilAborted(this.#epochs(), signal, clock, CANCEL_GRACE_MS);
     } catch (thrown) {
       if (!signal.aborted) failure = thrown;
@@ -173,9 +185,22 @@ class RunInMesh {
   }
 
   #begin(): void {
-    const { store } = this.#deps;
+    const { store, dispatcher, pool } = this.#deps;
     const { runId, progress } = this.#options;
-    const state = store.run(runId)!.state;
+    const { state, homeAgentId } = store.run(runId)!;
+    // Whoever took part before a restart is asked to give it back; who does not answer may work on for one lease.
+    const known = new Set(pool.views().map((a) => a.agentId));
+    const took = (agentId: string | null) => {
+      if (agentId !== null && known.has(agentId)) {
+        this.#participants.set(agentId, Promise.resolve());
+      }
+    };
+    took(homeAgentId);
+    for (const { taskId, state, agentId } of store.tasks(runId)) {
+      took(agentId);
+      if (agentId === null || (state !== "assigned" && state !== "running")) continue;
+      if (known.has(agentId)) dispatcher.mayStillRun(taskId, agentId);
+    }
     store.transact((tx) => {
       if (state === "queued") tx.moveRun(runId, "planning");
       for (const task of tx.tasks(runId)) {
@@ -471,7 +496,7 @@ class RunInMesh {
           await this.#join(context, agentId);
           both.throwIfAborted();
           const isOwn = pool.views().find((a) => a.agentId === agentId)?.isFallback === true;
-          const result = await pool.client(agentId).run({
+          const result = await this.#mirrorAt(agentId, {
             op: "mirror",
             runId,
             taskId,
@@ -496,12 +521,12 @@ class RunInMesh {
               closeSettled();
             },
           });
-          if (isOver()) return { kind: "cancelled" };
+          if (isOver()) return this.#over();
           store.transact((tx) => tx.putResult(taskId, result));
           ledger.reported(index, result);
           addUnreadable(source, result);
         } catch (thrown) {
-          if (isOver()) return { kind: "cancelled" };
+          if (isOver()) return this.#over();
           return this.#failed(task, index, agentId, epoch, thrown, closeSettled);
         }
         closeSettled();
@@ -509,6 +534,39 @@ class RunInMesh {
         return this.#endOf(index);
       },
     };
+  }
+
+  /** An attempt goes on while we cannot reach its agent, so it is picked up again until the agent is lost. */
+  async #mirrorAt(
+    agentId: string,
+    spec: MirrorTask,
+    options: { signal: AbortSignal; onProgress: (progress: TaskProgress) => void },
+  ): Promise<MirrorResult> {
+    const { pool, clock, dispatcher, leaseMs } = this.#deps;
+    let giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
+    const onProgress = (progress: TaskProgress): void => {
+      giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
+      options.onProgress(progress);
+    };
+    for (;;) {
+      try {
+        return await pool.client(agentId).run(spec, { signal: options.signal, onProgress });
+      } catch (thrown) {
+        if (!(thrown instanceof UnreachableError) || options.signal.aborted) throw thrown;
+        if (clock.monotonicMs() >= giveUpMs) {
+          dispatcher.mayStillRun(spec.taskId, agentId);
+          throw thrown;
+        }
+        await clock.sleep(REACH_AGAIN_MS, options.signal);
+      }
+    }
+  }
+
+  /** How an attempt ends that nobody waits for any more. */
+  #over(): AttemptEnd {
+    return this.#options.signal.aborted
+      ? { kind: "cancelled" }
+      : { kind: "retry", reason: "The run goes on elsewhere", avoidsAgent: false };
   }
 
   #failed(
@@ -710,7 +768,7 @@ class RunInMesh {
 
   /** Everybody gives back what they hold; who does not answer is not waited for long. */
   async #releaseAll(): Promise<void> {
-    const { pool, clock, log } = this.#deps;
+    const { pool, clock, log, dispatcher } = this.#deps;
     const { runId } = this.#options;
     const agents = [...this.#participants.keys()];
     this.#participants = new Map();
@@ -722,6 +780,7 @@ class RunInMesh {
           clock,
           RELEASE_WITHIN_MS,
         );
+        dispatcher.released(runId, agentId);
       } catch (thrown) {
         log("info", "An agent did not confirm that it gave back what it held", {
           run: runId,

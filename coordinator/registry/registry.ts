@@ -31,8 +31,8 @@ export interface RegistryTimes {
 export interface RegistryListener {
   /** Something the planner looks at has changed. */
   changed(agent: KnownAgent): void;
-  /** What it had is over: it died, was started again, or was removed. */
-  lost(agentId: string, why: string): void;
+  /** It died, was started again, or was removed. `isOver`: what it had has ended for certain, whatever its lease says. */
+  lost(agentId: string, why: string, isOver: boolean): void;
   removed(agentId: string): void;
 }
 
@@ -119,7 +119,7 @@ export function createRegistry(deps: {
     log(next === "dead" ? "warn" : "info", `Agent ${name} is ${next}`, { agent: agentId, before });
     listener.changed(known(entry));
     if (next === "dead") {
-      listener.lost(agentId, `Agent ${name} is dead: it was not heard and answers no call`);
+      listener.lost(agentId, `Agent ${name} is dead: it was not heard and answers no call`, false);
     }
   }
 
@@ -246,7 +246,7 @@ export function createRegistry(deps: {
       store.transact((tx) => tx.putAgent(agent));
       const entry = fresh(agent);
       entries.set(agent.agentId, entry);
-      if (isNewBoot) listener.lost(agent.agentId, `Agent ${name} was started again`);
+      if (isNewBoot) listener.lost(agent.agentId, `Agent ${name} was started again`, true);
       log("info", `Agent ${name} has registered`, { agent: agent.agentId, url });
       listener.changed(known(entry));
     },
@@ -283,7 +283,7 @@ export function createRegistry(deps: {
       if (entry.liveness === "alive" && !entry.agent.isDraining) return false;
       entries.delete(agentId);
       store.transact((tx) => tx.dropAgent(agentId));
-      listener.lost(agentId, `Agent ${entry.agent.name} was removed`);
+      listener.lost(agentId, `Agent ${entry.agent.name} was removed`, false);
       listener.removed(agentId);
       return true;
     },

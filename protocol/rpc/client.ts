@@ -166,9 +166,14 @@ function parseResult<R extends v.GenericSchema>(
   return result.output;
 }
 
+/** Nobody has answered: what was asked may have been heard, and may go on. */
+export class UnreachableError extends BackupError {
+  override readonly name: string = "UnreachableError";
+}
+
 function unreachable(url: string, cause: unknown): BackupError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  return new BackupError("io", `Cannot reach the agent at ${url}: ${why}`, {
+  return new UnreachableError("io", `Cannot reach the agent at ${url}: ${why}`, {
     retry: "later",
     cause,
   });
