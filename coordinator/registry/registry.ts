@@ -131,7 +131,7 @@ export function createRegistry(deps: {
       const response = await within(
         async (signal) => await fetch(new Request(`${origin}/health`, { signal })),
         clock,
-        Math.min(PROBE_WITHIN_MS, times.deadAfterMs / 2),
+        PROBE_WITHIN_MS,
       );
       await response.body?.cancel();
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
