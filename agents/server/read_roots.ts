@@ -2,15 +2,7 @@
 import { BackupError } from "../../protocol/base/errors.ts";
 import { settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import type { Surroundings } from "../../protocol/cli/surroundings.ts";
-
-export interface Roots {
-  /** Where sources may lie; empty: anywhere. */
-  sources: readonly string[];
-  /** Where destinations may lie; empty: anywhere. */
-  destinations: readonly string[];
-  /** Source roots by their labels. */
-  labels: ReadonlyMap<string, string>;
-}
+import type { Roots } from "../worker/roots.ts";
 
 const LABELLED = /^([A-Za-z0-9][\w.-]{0,99})=(.+)$/s;
 

@@ -113,6 +113,7 @@ function startWorker(
     log: ownLog,
     stateDir,
     hostId: machineHostId() ?? hostIdIn(stateDir),
+    roots,
   });
   const meter = openLoadMeter(clock);
   const tasks = watchTasks(worker.handler);
@@ -129,6 +130,7 @@ function startWorker(
     measure: () => meter.parts(),
     clock,
     bootClock,
+    onLease: (task, endsAtMs) => worker.setLease(task, endsAtMs),
   });
   const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
   const connect = (peer: string) => createMeshClient({ fetch, url: peer });
