@@ -1,16 +1,10 @@
 /** The folders a worker may touch. Rule: empty means anywhere; a label is known by its name alone to others. */
 import { BackupError } from "../../protocol/base/errors.ts";
+import type { Roots } from "../../protocol/cli/read_roots.ts";
 import type { SourceSpec } from "../../protocol/mesh/job.ts";
 import { isInRoots } from "../platform/confined_posix.ts";
 
-export interface Roots {
-  /** Where sources may lie; empty: anywhere. */
-  sources: readonly string[];
-  /** Where destinations may lie; empty: anywhere. */
-  destinations: readonly string[];
-  /** Source roots by their labels. */
-  labels: ReadonlyMap<string, string>;
-}
+export type { Roots };
 
 export const EVERYWHERE: Roots = { sources: [], destinations: [], labels: new Map() };
 

@@ -1,8 +1,17 @@
 /** The folders a worker may touch, from its options. */
-import { BackupError } from "../../protocol/base/errors.ts";
-import { settingPath, type Settings } from "../../protocol/cli/settings.ts";
-import type { Surroundings } from "../../protocol/cli/surroundings.ts";
-import type { Roots } from "../worker/roots.ts";
+import { BackupError } from "../base/errors.ts";
+import { settingPath, type Settings } from "./settings.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** All that an agent may touch. */
+export interface Roots {
+  /** Where sources may lie; empty: anywhere. */
+  sources: readonly string[];
+  /** Where destinations may lie; empty: anywhere. */
+  destinations: readonly string[];
+  /** Source roots by their labels. */
+  labels: ReadonlyMap<string, string>;
+}
 
 const LABELLED = /^([A-Za-z0-9][\w.-]{0,99})=(.+)$/s;
 
