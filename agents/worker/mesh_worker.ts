@@ -12,7 +12,7 @@ import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { LaneProgress } from "../../protocol/mesh/progress.ts";
 import type { MirrorTask, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
-import type { LinkedAgent, OfferedTask, WorkTotals } from "./linked_agent.ts";
+import type { LinkedAgent, OfferedTask, WorkTotals } from "../server/linked_agent.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type LoadParts, loadScore } from "./load_score.ts";
 
@@ -83,14 +83,19 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
     latest = undefined;
     const counted = new Map<string, { bytes: number; files: number }>();
     try {
-      return await deps.handler(spec, {
+      const result = await deps.handler(spec, {
         signal: AbortSignal.any([context.signal, own.abort.signal]),
         progress(progress) {
+          // Lanes that end because the attempt was taken away have no end of their own.
+          if (own.abort.signal.aborted) return;
           own.holdsSlot = mirrorHoldsSlot(progress.lanes.map(({ state }) => state));
           for (const lane of progress.lanes) count(lane, counted);
           context.progress(progress);
         },
       });
+      // The engine reports what it was made to give up as cancelled lanes, which nobody has cancelled.
+      own.abort.signal.throwIfAborted();
+      return result;
     } catch (thrown) {
       throw own.abort.signal.aborted ? own.abort.signal.reason : thrown;
     } finally {

@@ -20,7 +20,8 @@ function lanes(seq: number, state: LaneState, bytesDone: number, files = 0): Tas
   return { seq, lanes: [{ destination: "/d", state, counters, gauges: ZERO_GAUGES }] };
 }
 
-function start() {
+/** When its signal is aborted the engine either throws or reports what there is. */
+function start(whenAborted: "throws" | "reports" = "throws") {
   const clock = new ManualClock();
   const runs: {
     epoch: number;
@@ -34,7 +35,10 @@ function start() {
       new Promise((resolve, reject) => {
         const { epoch } = spec as MirrorTask;
         runs.push({ epoch, signal, progress, end: () => resolve(RESULT) });
-        signal.addEventListener("abort", () => reject(new Error("stopped somehow")));
+        signal.addEventListener("abort", () => {
+          if (whenAborted === "reports") setTimeout(() => resolve(RESULT));
+          else reject(new Error("stopped somehow"));
+        });
       }),
     identity: {
       agentId: "agent-1",
@@ -77,6 +81,16 @@ Deno.test("an attempt whose lease nobody renews is stopped as superseded, and ma
     [1, 1_800],
     [1, 0],
   ]);
+});
+
+Deno.test("what the engine reports of an attempt that was taken away is neither its result nor its progress", async () => {
+  const { worker, context, runs, said } = start("reports");
+  const work = worker.handler(mirror(1, 1_000), context);
+  runs[0]!.progress(lanes(0, "copy", 20));
+  worker.revoke([{ taskId: "task-1", epoch: 1 }]);
+  runs[0]!.progress(lanes(1, "cancelled", 20));
+  await assert.rejects(work, isSuperseded);
+  assert.deepEqual(said.map(({ seq }) => seq), [0]);
 });
 
 Deno.test("a task without a lease goes on for as long as it takes", async () => {

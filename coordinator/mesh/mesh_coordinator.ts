@@ -37,12 +37,6 @@ import { createMeshDispatcher } from "./mesh_dispatcher.ts";
 import { type MeshRun, startMeshRun } from "./mesh_run.ts";
 import { createRunHub, type RunHub } from "./run_hub.ts";
 
-export interface OwnAgentFacts {
-  capabilities: readonly string[];
-  /** Labels of its roots. */
-  roots?: readonly string[];
-}
-
 export interface MeshCoordinatorDeps {
   store: JobStore;
   clock: Clock;
@@ -59,7 +53,7 @@ export interface MeshCoordinatorDeps {
   url: string;
   times: RegistryTimes;
   /** The agent of its own process, for when there is no other; made when it is needed first. */
-  fallback?: OwnAgentFacts & { open(): TaskClient } | undefined;
+  fallback?: { capabilities: readonly string[]; open(): TaskClient } | undefined;
   /** Origins of agents to look for. */
   addresses: readonly string[];
   scansLocalPorts: boolean;
@@ -203,11 +197,10 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     };
   }
 
-  function fallbackView({ capabilities, roots = [] }: OwnAgentFacts): AgentView {
+  function fallbackView({ capabilities }: { capabilities: readonly string[] }): AgentView {
     const { hostId } = deps;
     // One directory at a time: it is the last resort, not another worker.
-    const place = { hostId, roots };
-    return { agentId: FALLBACK_ID, capabilities, slots: 1, load: 0, ...place, isFallback: true };
+    return { agentId: FALLBACK_ID, capabilities, slots: 1, load: 0, hostId, isFallback: true };
   }
 
   // -- runs

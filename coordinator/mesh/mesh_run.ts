@@ -522,6 +522,10 @@ class RunInMesh {
             },
           });
           if (isOver()) return this.#over();
+          if (this.#isGivenUp(result)) {
+            const why = "The agent gave it up without being told to";
+            throw new BackupError("superseded", why, { retry: "elsewhere" });
+          }
           store.transact((tx) => tx.putResult(taskId, result));
           ledger.reported(index, result);
           addUnreadable(source, result);
@@ -635,13 +639,20 @@ class RunInMesh {
     return joined;
   }
 
+  /** A lane that ended as cancelled, though nobody here has cancelled it. */
+  #isGivenUp({ lanes }: MirrorResult): boolean {
+    return lanes.some((l) => l.state === "cancelled" && !this.#isCancelled(l.destination));
+  }
+
+  #isCancelled(key: string): boolean {
+    return this.#destinations.find((d) => d.key === key)?.end?.state === "cancelled";
+  }
+
   #endOf(index: number): AttemptEnd {
     const ledger = this.#ledger!;
     const lanes = ledger.destinations.map((key) => ({ key, lane: ledger.accounts(key)[index]! }));
-    const isCancelled = (key: string) =>
-      this.#destinations.find((d) => d.key === key)?.end?.state === "cancelled";
     const bad = lanes.filter(({ key, lane }) =>
-      lane.state !== "verified" && lane.state !== "planned" && !isCancelled(key)
+      lane.state !== "verified" && lane.state !== "planned" && !this.#isCancelled(key)
     );
     if (bad.length === 0) return { kind: "succeeded" };
     return { kind: "failed", reason: `Not verified at ${bad.map((b) => b.key).join(", ")}` };

@@ -71,10 +71,11 @@ export function createLaneLedger(destinations: readonly string[], tasks: number)
         lane.counters = counters;
       }
       // When all lanes have ended, the task itself is about to, and its failure may call for another attempt: only
-      // what is verified, or failed beside lanes that go on, stands already.
+      // what is verified, or failed beside lanes that go on, stands already. A cancelled lane never does: its agent may
+      // be giving up the whole task, one lane after the other.
       const goesOn = accountsOf(task).some((l) => !isEnded(l));
       for (const lane of accountsOf(task)) {
-        if (isEnded(lane) && (lane.state === "verified" || goesOn)) lane.settled = true;
+        if (lane.state === "verified" || (lane.state === "failed" && goesOn)) lane.settled = true;
       }
     },
     reported(task, result) {

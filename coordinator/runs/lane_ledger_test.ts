@@ -92,3 +92,12 @@ Deno.test("when all lanes of a task have ended, a failure waits for the task's o
   assert.ok(ledger.isSettled(KEYS[0]));
   assert.equal(ledger.accounts(KEYS[0])[0]!.state, "failed");
 });
+
+Deno.test("lanes that an agent gives up one after the other are all given to the next attempt", () => {
+  const ledger = createLaneLedger(KEYS, 1);
+  ledger.begin(0);
+  ledger.heard(0, [lane(KEYS[0], "cancelled"), lane(KEYS[1], "copy")]);
+  assert.ok(!ledger.isSettled(KEYS[0]));
+  assert.ok(ledger.broke(0, { code: "superseded", message: "x", retry: "elsewhere" }, true));
+  assert.deepEqual(ledger.begin(0), [...KEYS]);
+});

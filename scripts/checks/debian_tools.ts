@@ -20,6 +20,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   findutils: ["find", "xargs"],
   fuse3: ["fusermount3"],
   git: ["git"],
+  iproute2: ["ip"],
   "libxml2-utils": ["xmllint"],
   mount: ["losetup", "mount", "umount"],
   openssl: ["openssl"],

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { assertCopies, STOCK_TOOLS } from "../support/compare_trees.ts";
 import { noise } from "../support/fill_tree.ts";
+import { createRandom } from "../support/random.ts";
 import { createScene, type Scene } from "../support/scene.ts";
 import { needs } from "../support/tools.ts";
 
@@ -118,13 +119,4 @@ function hashesBelow(folder: string): Map<string, string> {
     hashes.set(path.slice(folder.length), hash);
   }
   return hashes;
-}
-
-/** Numbers in [0, 1) that depend on the seed alone. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
 }

@@ -27,8 +27,6 @@ export interface LaneDeps {
   spawn: (role: string) => Worker;
   watch: ThreadWatch;
   slots: SharedArrayBuffer;
-  /** Where destinations may lie; empty: anywhere. */
-  roots: readonly string[];
   reader: FanOutReader;
   share: Share;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
@@ -293,7 +291,6 @@ export class DestinationLane {
       path: this.spec.path,
       slots: this.#deps.slots,
       limitBytesPerSecond: this.spec.limitBytesPerSecond ?? 0,
-      roots: this.#deps.roots,
     };
     const thread = new ThreadClient(this.#deps.spawn("lane"), start);
     this.#threads.add(thread);
