@@ -1,7 +1,48 @@
 /** The door to repositories in restic's format. Rule: others import this file only. */
+export { BlobIndex } from "./blob_index.ts";
+export { BlobReader, type BlobReaderOptions } from "./blob_reader.ts";
+export { BlobWriter, type BlobWriterOptions, type PackSink, sinkOf } from "./blob_writer.ts";
+export {
+  type CheckCounts,
+  type CheckOptions,
+  checkRepository,
+  parseReadDataSubset,
+  type Problem,
+  type ReadData,
+} from "./check.ts";
+export { Chunker, CutSelector, findFitRuns, type FitRun } from "./chunker.ts";
+export { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
+export { findParent } from "./find_parent.ts";
+export {
+  applyPolicy,
+  type Bucket,
+  type ForgetDecision,
+  type GroupBy,
+  groupSnapshots,
+  isEmptyPolicy,
+  type KeepDuration,
+  type KeepPolicy,
+  parseKeepDuration,
+  type SnapshotGroup,
+} from "./forget.ts";
+export { bytesOf, type ByteString, byteStringOf, showBytes, utf8ByteString } from "./go_json.ts";
+export { fromGoMode, toGoMode } from "./go_mode.ts";
+export {
+  compareTimes,
+  formatTime,
+  type Instant,
+  instantOfMs,
+  localZone,
+  parseTime,
+  type Zone,
+} from "./go_time.ts";
 export { calibrate, type KdfParameters } from "./kdf.ts";
 export { addKey, type ListedKey, listKeys, removeKey } from "./keys.ts";
 export type { KeyOwner } from "./key_file.ts";
+export { type FileType, objectName } from "./layout.ts";
+export { type LoadedIndex, loadIndex } from "./load_index.ts";
+export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";
+export { shortId } from "./object_id.ts";
 export {
   addReplicas,
   areReplicas,
@@ -11,6 +52,40 @@ export {
   type NewRepository,
   openRepository,
 } from "./open_repository.ts";
-export { type FileType, objectName } from "./layout.ts";
+export { type FinishedPack, PACK_TARGET_BYTES } from "./pack_builder.ts";
+export { pruneRepository, type PruneRun } from "./prune.ts";
+export type { MaxUnused, PruneCounts, PruneOptions, PrunePlan } from "./prune_plan.ts";
+export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.ts";
+export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export { Repository } from "./repository.ts";
 export type { RepositoryConfig } from "./repository_config.ts";
+export {
+  type LockContext,
+  type LockOptions,
+  lockRepository,
+  RepositoryLock,
+  unlockRepository,
+} from "./repository_lock.ts";
+export {
+  type RestoreCounts,
+  type RestoreOptions,
+  restoreTree,
+  type TargetFile,
+  type TargetFolder,
+} from "./restorer.ts";
+export { sealSnapshot, type SnapshotFacts, storeSnapshot } from "./save_snapshot.ts";
+export {
+  type BuilderCounts,
+  type BuilderOptions,
+  type FileContent,
+  type FileNode,
+  SnapshotBuilder,
+} from "./snapshot_builder.ts";
+export {
+  loadSnapshot,
+  loadSnapshots,
+  type Snapshot,
+  type StoredSnapshot,
+  timeOf,
+} from "./snapshot_file.ts";
+export { decodeTree, type NodeType, type NodeXattr, type TreeNode } from "./tree.ts";

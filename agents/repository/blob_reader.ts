@@ -1,0 +1,152 @@
+/**
+ * Reading blobs out of packs. Rule: no byte is handed out that does not hash to its name; where a copy is damaged or gone the
+ * next one is asked, in this repository and then in its replicas.
+ */
+import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
+import { type BlobIndex, NO_ROW } from "./blob_index.ts";
+import { decompress } from "./compression.ts";
+import { objectName } from "./layout.ts";
+import { idOf, shortId } from "./object_id.ts";
+import type { BlobType } from "./pack_header.ts";
+import { SEAL_OVERHEAD_BYTES, type SealingKey } from "./sealing_key.ts";
+
+/** Nobody writes larger data blobs; a tree of a folder with a million entries has half of its limit. */
+const PLAIN_MAX_BYTES: Readonly<Record<BlobType, number>> = { data: 128 << 20, tree: 512 << 20 };
+/** Read at once, since the next blob wanted is mostly the next in the pack. */
+const WINDOW_BYTES = 4 << 20;
+const WINDOWS_KEPT = 8;
+
+export interface SealedBlob {
+  type: BlobType;
+  id: string;
+  /** 0 when it is not compressed. */
+  plainBytes: number;
+}
+
+/** The plain bytes. @throws {IntegrityError} whose message says what is wrong, not where */
+export function openBlob(key: SealingKey, sealed: Uint8Array, blob: SealedBlob): Uint8Array {
+  const { type, id, plainBytes } = blob;
+  const opened = key.open(sealed);
+  if (opened === undefined) throw new IntegrityError(`${type} blob ${id} is damaged`);
+  if (plainBytes > PLAIN_MAX_BYTES[type]) {
+    throw new IntegrityError(`${type} blob ${id} is too large`);
+  }
+  const plain = plainBytes > 0 ? decompress(opened, plainBytes) : opened;
+  if (plain === undefined || (plainBytes > 0 && plain.length !== plainBytes)) {
+    throw new IntegrityError(`${type} blob ${id} does not decompress to its size`);
+  }
+  if (idOf(plain) !== id) throw new IntegrityError(`${type} blob ${id} has other content`);
+  return plain;
+}
+
+interface Window {
+  /** Store, pack and beginning. */
+  pack: string;
+  offset: number;
+  bytes: Uint8Array;
+}
+
+export interface BlobReaderOptions {
+  /** Of replicas, in the order in which to ask them. */
+  fallbacks?: readonly ObjectStore[];
+  /** Told of every copy that could not be used, with the pack it was in. */
+  onDamage?(error: BackupError, packId: string): void;
+}
+
+export class BlobReader {
+  readonly #index: BlobIndex;
+  readonly #key: SealingKey;
+  readonly #stores: readonly ObjectStore[];
+  readonly #options: BlobReaderOptions;
+  /** Newest last. */
+  readonly #windows: Window[] = [];
+
+  constructor(
+    store: ObjectStore,
+    key: SealingKey,
+    index: BlobIndex,
+    options: BlobReaderOptions = {},
+  ) {
+    this.#index = index;
+    this.#key = key;
+    this.#stores = [store, ...options.fallbacks ?? []];
+    this.#options = options;
+  }
+
+  /** Plain size of a blob; undefined when the index does not know it. */
+  sizeOf(type: BlobType, id: string): number | undefined {
+    const row = this.#index.find(type, id);
+    if (row === NO_ROW) return undefined;
+    return this.#index.plainOf(row) || this.#index.lengthOf(row) - SEAL_OVERHEAD_BYTES;
+  }
+
+  /** @throws {BackupError} `damaged` when no copy anywhere is whole, `not_found` when no index lists it */
+  async load(type: BlobType, id: string): Promise<Uint8Array> {
+    let failure: BackupError | undefined;
+    for (const store of this.#stores) {
+      for (let row = this.#index.find(type, id); row !== NO_ROW; row = this.#index.findNext(row)) {
+        const packId = this.#index.packId(this.#index.packOf(row));
+        try {
+          return await this.#loadRow(store, row, packId, { type, id });
+        } catch (error) {
+          if (!(error instanceof BackupError)) throw error;
+          const path = `${store.display}/${objectName("pack", packId)}`;
+          const told = error.path !== undefined ? error : new IntegrityError(
+            `${path}: ${error.message}`,
+            { path, cause: error },
+          );
+          failure ??= told;
+          this.#options.onDamage?.(told, packId);
+        }
+      }
+    }
+    if (failure === undefined) {
+      throw new BackupError("not_found", `${type} blob ${id} is in no index`);
+    }
+    throw failure;
+  }
+
+  async #loadRow(
+    store: ObjectStore,
+    row: number,
+    packId: string,
+    { type, id }: { type: BlobType; id: string },
+  ): Promise<Uint8Array> {
+    const lengthBytes = this.#index.lengthOf(row);
+    if (lengthBytes > PLAIN_MAX_BYTES[type] + SEAL_OVERHEAD_BYTES) {
+      throw new IntegrityError(`${type} blob ${shortId(id)} cannot have ${lengthBytes} bytes`);
+    }
+    const plainBytes = this.#index.plainOf(row);
+    const sealed = await this.#read(store, packId, this.#index.offsetOf(row), lengthBytes);
+    return openBlob(this.#key, sealed, { type, id, plainBytes });
+  }
+
+  async #read(
+    store: ObjectStore,
+    packId: string,
+    offset: number,
+    lengthBytes: number,
+  ): Promise<Uint8Array> {
+    const name = objectName("pack", packId);
+    if (lengthBytes >= WINDOW_BYTES) return store.getRange(name, offset, lengthBytes);
+    const pack = `${this.#stores.indexOf(store)}/${packId}`;
+    const kept = this.#windows.findIndex((window) =>
+      window.pack === pack && window.offset <= offset &&
+      offset + lengthBytes <= window.offset + window.bytes.length
+    );
+    let window = kept >= 0 ? this.#windows.splice(kept, 1)[0]! : undefined;
+    if (window === undefined) {
+      const info = await store.stat(name);
+      // The range that is asked for gives the right error when the pack is missing or cut off.
+      const end = Math.max(
+        offset + lengthBytes,
+        Math.min(offset + WINDOW_BYTES, info?.sizeBytes ?? 0),
+      );
+      window = { pack, offset, bytes: await store.getRange(name, offset, end - offset) };
+      if (this.#windows.length >= WINDOWS_KEPT) this.#windows.shift();
+    }
+    this.#windows.push(window);
+    return window.bytes.subarray(offset - window.offset, offset - window.offset + lengthBytes);
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Storing blobs: hash, look up, compress, seal, pack. Rule: packs are durable before an index file lists them, and the index is
+ * before `flush` returns; after a failure nothing more is stored.
+ */
+import type { Clock } from "../../protocol/base/clock.ts";
+import type { BlobIndex } from "./blob_index.ts";
+import { compress, type Compression, COMPRESSION_LEVELS } from "./compression.ts";
+import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
+import { objectName } from "./layout.ts";
+import { idOf } from "./object_id.ts";
+import { type FinishedPack, PACK_TARGET_BYTES, PackBuilder } from "./pack_builder.ts";
+import type { BlobType } from "./pack_header.ts";
+import type { Repository } from "./repository.ts";
+
+/** What a killed backup has to read again at most. */
+export const INDEX_EVERY_MS = 5 * 60_000;
+/** Packs on their way to the store, beside the two that are being filled. */
+const PACKS_UNDERWAY_MAX = 2;
+
+/** Where packs and index files go: one repository, or several replicas. */
+export interface PackSink {
+  /** Durable when this resolves. */
+  storePack(pack: FinishedPack): Promise<void>;
+  /** Durable when this resolves; all packs in it are. */
+  storeIndex(id: string, bytes: Uint8Array): Promise<void>;
+}
+
+export interface BlobWriterOptions {
+  clock: Clock;
+  compression?: Compression;
+  packTargetBytes?: number;
+  sink?: PackSink;
+}
+
+export interface WriterCounts {
+  dataBlobs: number;
+  treeBlobs: number;
+  /** Plain bytes of new blobs. */
+  addedBytes: number;
+  /** The same as stored, without headers. */
+  addedStoredBytes: number;
+}
+
+export interface SavedBlob {
+  id: string;
+  isNew: boolean;
+}
+
+export class BlobWriter {
+  readonly counts: WriterCounts = {
+    dataBlobs: 0,
+    treeBlobs: 0,
+    addedBytes: 0,
+    addedStoredBytes: 0,
+  };
+  readonly #repository: Repository;
+  readonly #index: BlobIndex;
+  readonly #clock: Clock;
+  readonly #sink: PackSink;
+  readonly #levels: Readonly<Record<BlobType, number>>;
+  readonly #builders: Readonly<Record<BlobType, PackBuilder>>;
+  /** Blobs of packs that are not durable yet. */
+  readonly #pending: Readonly<Record<BlobType, Set<string>>> = { data: new Set(), tree: new Set() };
+  readonly #underway = new Set<Promise<void>>();
+  #unlisted: IndexedPack[] = [];
+  #unlistedBlobs = 0;
+  #listedAtMs: number;
+  #failure: { error: unknown } | undefined;
+
+  constructor(repository: Repository, index: BlobIndex, options: BlobWriterOptions) {
+    this.#repository = repository;
+    this.#index = index;
+    this.#clock = options.clock;
+    this.#sink = options.sink ?? sinkOf(repository);
+    const level = COMPRESSION_LEVELS[options.compression ?? "auto"];
+    const treeLevel = level === 0 ? COMPRESSION_LEVELS.auto : level;
+    const isOld = repository.config.version === 1;
+    this.#levels = isOld ? { data: 0, tree: 0 } : { data: level, tree: treeLevel };
+    const target = options.packTargetBytes ?? PACK_TARGET_BYTES;
+    this.#builders = { data: new PackBuilder(target), tree: new PackBuilder(target) };
+    this.#listedAtMs = options.clock.monotonicMs();
+  }
+
+  /** True when it need not be stored again. */
+  has(type: BlobType, id: string): boolean {
+    return this.#index.has(type, id) || this.#pending[type].has(id);
+  }
+
+  /** Stores a blob unless it is known. `plain` is the caller's again when this has been called. */
+  async save(type: BlobType, plain: Uint8Array): Promise<SavedBlob> {
+    this.#requireHealthy();
+    const id = idOf(plain);
+    if (this.has(type, id)) return { id, isNew: false };
+    this.#add(type, id, plain);
+    if (this.#builders[type].isFull) await this.#closePack(type);
+    return { id, isNew: true };
+  }
+
+  /** Stores a blob under way from elsewhere although it may be known: it moves to another pack. */
+  async move(type: BlobType, id: string, plain: Uint8Array): Promise<void> {
+    this.#requireHealthy();
+    if (this.#pending[type].has(id)) return;
+    this.#add(type, id, plain);
+    if (this.#builders[type].isFull) await this.#closePack(type);
+  }
+
+  /** Everything saved is durable and listed when this resolves. */
+  async flush(): Promise<void> {
+    for (const type of ["data", "tree"] as const) await this.#closePack(type);
+    await this.#settle(0);
+    await this.#writeIndex();
+  }
+
+  #add(type: BlobType, id: string, plain: Uint8Array): void {
+    const level = this.#levels[type];
+    const packed = level > 0 && plain.length > 0 ? compress(plain, level) : undefined;
+    // Trees are always compressed: in version 2 a prune would write them again otherwise.
+    const isSmaller = packed !== undefined && (type === "tree" || packed.length < plain.length);
+    const sealed = this.#repository.key.seal(isSmaller ? packed : plain);
+    this.#builders[type].add(type, id, sealed, isSmaller ? plain.length : 0);
+    this.#pending[type].add(id);
+    this.counts[type === "tree" ? "treeBlobs" : "dataBlobs"]++;
+    this.counts.addedBytes += plain.length;
+    this.counts.addedStoredBytes += sealed.length;
+  }
+
+  async #closePack(type: BlobType): Promise<void> {
+    const pack = this.#builders[type].finish(this.#repository.key);
+    if (pack === undefined) return;
+    const storing = this.#store(pack).catch((error) => {
+      this.#failure ??= { error };
+    }).finally(() => this.#underway.delete(storing));
+    this.#underway.add(storing);
+    await this.#settle(PACKS_UNDERWAY_MAX);
+    const isDue = this.#clock.monotonicMs() - this.#listedAtMs >= INDEX_EVERY_MS;
+    if (isDue || this.#unlistedBlobs >= INDEX_BLOBS_MAX) await this.#writeIndex();
+  }
+
+  async #store(pack: FinishedPack): Promise<void> {
+    await this.#sink.storePack(pack);
+    const number = this.#index.addPack(pack.id);
+    for (const blob of pack.blobs) {
+      this.#index.add(number, blob);
+      this.#pending[blob.type].delete(blob.id);
+    }
+    this.#unlisted.push({ id: pack.id, blobs: pack.blobs });
+    this.#unlistedBlobs += pack.blobs.length;
+  }
+
+  async #settle(atMost: number): Promise<void> {
+    while (this.#underway.size > atMost) await Promise.race(this.#underway);
+    this.#requireHealthy();
+  }
+
+  async #writeIndex(): Promise<void> {
+    this.#listedAtMs = this.#clock.monotonicMs();
+    const packs = this.#unlisted;
+    if (packs.length === 0) return;
+    this.#unlisted = [];
+    this.#unlistedBlobs = 0;
+    try {
+      const { id, bytes } = this.#repository.sealFile(encodeIndex(packs));
+      await this.#sink.storeIndex(id, bytes);
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
+  }
+
+  #requireHealthy(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+export function sinkOf({ store }: Repository): PackSink {
+  return {
+    storePack: ({ id, parts }) => store.put(objectName("pack", id), parts),
+    storeIndex: (id, bytes) => store.put(objectName("index", id), [bytes]),
+  };
+}

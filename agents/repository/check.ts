@@ -1,0 +1,214 @@
+/**
+ * Is all there that snapshots need, and is it whole? Rule: everything that restic's check finds is found, each problem is told
+ * with the file it is in, and one problem hides no other.
+ */
+import { BackupError } from "../../protocol/base/errors.ts";
+import { randomFraction } from "../../protocol/base/ids.ts";
+import type { BlobIndex } from "./blob_index.ts";
+import { BlobReader } from "./blob_reader.ts";
+import { objectName } from "./layout.ts";
+import { loadIndex } from "./load_index.ts";
+import { packSize } from "./pack_header.ts";
+import type { Repository } from "./repository.ts";
+import { loadSnapshots } from "./snapshot_file.ts";
+import { markUsed } from "./used_blobs.ts";
+import { PACK_MAX_BYTES, verifyPack } from "./verify_pack.ts";
+
+export interface Problem {
+  /** False: untidy, and nothing is lost. */
+  isError: boolean;
+  message: string;
+  /** The stored file it is about. */
+  path?: string;
+  /** Of the pack it is about, for repairing it from a replica. */
+  packId?: string;
+}
+
+/** `n/t`: every t-th pack, the n-th share, by its id. A fraction or a size: so many at random. */
+export type ReadData =
+  | { kind: "all" }
+  | { kind: "part"; part: number; of: number }
+  | { kind: "fraction"; fraction: number }
+  | { kind: "size"; bytes: number };
+
+export interface CheckOptions {
+  readData?: ReadData;
+  onProblem(problem: Problem): void;
+  onPack?(done: number, total: number): void;
+  signal?: AbortSignal;
+  /** A number in [0, 1). */
+  random?(): number;
+}
+
+export interface CheckCounts {
+  errors: number;
+  hints: number;
+  snapshots: number;
+  packs: number;
+  packsRead: number;
+  usedBlobs: number;
+  unusedBlobs: number;
+}
+
+export async function checkRepository(
+  repository: Repository,
+  options: CheckOptions,
+): Promise<CheckCounts> {
+  const counts: CheckCounts = {
+    errors: 0,
+    hints: 0,
+    snapshots: 0,
+    packs: 0,
+    packsRead: 0,
+    usedBlobs: 0,
+    unusedBlobs: 0,
+  };
+  const tell = (problem: Problem) => {
+    if (problem.isError) counts.errors++;
+    else counts.hints++;
+    options.onProblem(problem);
+  };
+  const damaged = (path: string) => (_id: string, error: BackupError) =>
+    tell({ isError: true, message: error.message, path: error.path ?? path });
+
+  const snapshots = await loadSnapshots(repository, damaged("snapshots"));
+  counts.snapshots = snapshots.length;
+  const { index, repeated } = await loadIndex(repository, damaged("index"));
+  for (const [packId, files] of repeated) {
+    const message = `pack ${packId} is listed by several index files: ${files.join(", ")}`;
+    tell({ isError: false, message, packId });
+  }
+  counts.packs = index.packCount;
+  const sizes = await checkPacks(repository, index, tell);
+
+  const reader = new BlobReader(repository.store, repository.key, index);
+  const walk: Parameters<typeof markUsed>[3] = {
+    onProblem: ({ message, isError }) => tell({ isError, message }),
+  };
+  if (options.signal !== undefined) walk.signal = options.signal;
+  const used = await markUsed(index, reader, snapshots.map(({ tree }) => tree), walk);
+  for (const flag of used) if (flag === 1) counts.usedBlobs++;
+  counts.unusedBlobs = index.rowCount - counts.usedBlobs;
+
+  if (options.readData !== undefined) {
+    const packs = selectPacks(index, sizes, options.readData, options.random ?? randomFraction);
+    for (const pack of packs) {
+      options.signal?.throwIfAborted();
+      await readPack(repository, index, pack, tell);
+      options.onPack?.(++counts.packsRead, packs.length);
+    }
+  }
+  return counts;
+}
+
+/** Presence and size of every pack; the sizes by number, -1 where there is none. */
+async function checkPacks(
+  repository: Repository,
+  index: BlobIndex,
+  tell: (problem: Problem) => void,
+): Promise<Float64Array> {
+  const sizes = new Float64Array(index.packCount).fill(-1);
+  for (const { id, sizeBytes } of await repository.list("pack")) {
+    const pack = index.packNumber(id);
+    const path = repository.pathOf("pack", id);
+    if (pack !== undefined) sizes[pack] = sizeBytes;
+    else tell({ isError: false, message: `${path} is in no index`, path, packId: id });
+  }
+  const { rows, starts } = index.rowsByPack();
+  for (let pack = 0; pack < index.packCount; pack++) {
+    const packId = index.packId(pack);
+    const path = repository.pathOf("pack", packId);
+    const own = rows.subarray(starts[pack], starts[pack + 1]);
+    const wanted = packSize(
+      own.values().map((row) => ({
+        lengthBytes: index.lengthOf(row),
+        plainBytes: index.plainOf(row),
+      })),
+    );
+    const problem = (message: string, isError = true) => tell({ isError, message, path, packId });
+    if (sizes[pack] === -1) problem(`${path} is missing`);
+    else if (sizes[pack] !== wanted) {
+      problem(`${path} has ${sizes[pack]} bytes, it must have ${wanted}`);
+    }
+    const trees = own.reduce((sum, row) => sum + (index.typeOf(row) === "tree" ? 1 : 0), 0);
+    if (trees > 0 && trees < own.length) {
+      problem(`${path} has both trees and data; a prune will part them`, false);
+    }
+  }
+  return sizes;
+}
+
+async function readPack(
+  repository: Repository,
+  index: BlobIndex,
+  pack: { number: number; rows: Uint32Array },
+  tell: (problem: Problem) => void,
+): Promise<void> {
+  const packId = index.packId(pack.number);
+  const path = repository.pathOf("pack", packId);
+  try {
+    const bytes = await repository.store.get(objectName("pack", packId), PACK_MAX_BYTES);
+    const blobs = Array.from(pack.rows, (row) => index.blob(row));
+    for (const problem of verifyPack(repository.key, packId, bytes, blobs)) {
+      tell({ isError: true, message: `${path}: ${problem}`, path, packId });
+    }
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    tell({ isError: true, message: error.message, path, packId });
+  }
+}
+
+function selectPacks(
+  index: BlobIndex,
+  sizes: Float64Array,
+  wanted: ReadData,
+  random: () => number,
+): { number: number; rows: Uint32Array }[] {
+  const { rows, starts } = index.rowsByPack();
+  let packs = Array.from({ length: index.packCount }, (_, number) => ({
+    number,
+    rows: rows.subarray(starts[number], starts[number + 1]),
+  })).filter(({ number }) => sizes[number]! >= 0);
+  if (wanted.kind === "part") {
+    const { part, of } = wanted;
+    return packs.filter(({ number }) =>
+      Number.parseInt(index.packId(number).slice(0, 2), 16) % of === part - 1
+    );
+  }
+  if (wanted.kind === "all") return packs;
+  const total = sizes.reduce((sum, size) => sum + Math.max(0, size), 0);
+  const enough = wanted.kind === "size" ? wanted.bytes : total * wanted.fraction;
+  packs = shuffled(packs, random);
+  let bytes = 0;
+  return packs.filter(({ number }) => {
+    if (bytes >= enough) return false;
+    bytes += sizes[number]!;
+    return true;
+  });
+}
+
+function shuffled<T>(list: T[], random: () => number): T[] {
+  for (let i = list.length - 1; i > 0; i--) {
+    const k = Math.floor(random() * (i + 1));
+    [list[i], list[k]] = [list[k]!, list[i]!];
+  }
+  return list;
+}
+
+/** `5/10`, `2.5%`, `50M`; undefined for what is none of them. */
+export function parseReadDataSubset(text: string): ReadData | undefined {
+  const part = /^(\d+)\/(\d+)$/.exec(text);
+  if (part !== null) {
+    const [n, of] = [Number(part[1]), Number(part[2])];
+    return n >= 1 && n <= of && of <= 256 ? { kind: "part", part: n, of } : undefined;
+  }
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
+  if (percent !== null) {
+    const fraction = Number(percent[1]) / 100;
+    return fraction > 0 && fraction <= 1 ? { kind: "fraction", fraction } : undefined;
+  }
+  const size = /^(\d+)([KMGT]?)$/i.exec(text);
+  if (size === null || Number(size[1]) === 0) return undefined;
+  const power = " KMGT".indexOf(size[2]!.toUpperCase() || " ");
+  return { kind: "size", bytes: Number(size[1]) * 1024 ** power };
+}

@@ -1,0 +1,9 @@
+/** The door to snapshots of this machine's files. Rule: others import this file only. */
+export { type AccountNames, readAccountNames } from "./account_names.ts";
+export { type ArchiveOptions, archivePaths } from "./archive_paths.ts";
+export {
+  openRestoreTarget,
+  type Overwrite,
+  type Place,
+  type TargetOptions,
+} from "./posix_target.ts";

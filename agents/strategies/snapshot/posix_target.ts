@@ -1,0 +1,351 @@
+/**
+ * A folder of this machine as the target of a restore. Rule: every name is one part below an open folder and no link is followed,
+ * so nothing outside the target is touched; a file gets its name when it is whole and has its metadata.
+ */
+import { BackupError } from "../../../protocol/base/errors.ts";
+import { randomBytes } from "../../../protocol/base/random_bytes.ts";
+import {
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOSYS,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
+  posixError,
+} from "../../platform/errno.ts";
+import {
+  cName,
+  cNameOfLatin1,
+  type DirectoryHandle,
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
+  KIND_DIRECTORY,
+  KIND_FIFO,
+  KIND_FILE,
+  newStat,
+  type Posix,
+  type Stat,
+} from "../../platform/posix.ts";
+import {
+  fromGoMode,
+  type Instant,
+  parseTime,
+  showBytes,
+  type TargetFile,
+  type TargetFolder,
+  type TreeNode,
+} from "../../repository/mod.ts";
+import { splitDevice } from "./node_of_stat.ts";
+
+/** What happens where something stands already. `if-changed`: files of another size or time are replaced. */
+export type Overwrite = "always" | "if-changed" | "if-newer" | "never";
+
+export interface TargetOptions {
+  posix: Posix;
+  overwrite?: Overwrite;
+  /** Removes what the snapshot does not have, in folders that it has. */
+  delete?: boolean;
+  /** Zeros become holes. */
+  sparse?: boolean;
+  /** Metadata that could not be set. */
+  onProblem(path: string, error: BackupError): void;
+}
+
+/** Where a file was put: the path below the target. */
+export type Place = readonly string[];
+
+const FOLDER_MODE = 0o700;
+/** Zeros are looked for in pieces of this. */
+const BLOCK_BYTES = 4096;
+
+/** The folder must exist. Close it when the restore has ended. */
+export function openRestoreTarget(path: string, options: TargetOptions): TargetFolder<Place> {
+  const root = options.posix.openRoot(cName(path));
+  if (root < 0) throw posixError(root, "open", path);
+  return new Folder(root, root, path, [], options);
+}
+
+class Folder implements TargetFolder<Place> {
+  readonly #root: DirectoryHandle;
+  readonly #handle: DirectoryHandle;
+  readonly #rootPath: string;
+  readonly #place: Place;
+  readonly #options: TargetOptions;
+  readonly #posix: Posix;
+  readonly #stat: Stat = newStat();
+
+  constructor(
+    root: DirectoryHandle,
+    handle: DirectoryHandle,
+    rootPath: string,
+    place: Place,
+    options: TargetOptions,
+  ) {
+    this.#root = root;
+    this.#handle = handle;
+    this.#rootPath = rootPath;
+    this.#place = place;
+    this.#options = options;
+    this.#posix = options.posix;
+  }
+
+  folder(node: TreeNode): TargetFolder<Place> {
+    const name = cNameOfLatin1(node.name);
+    let handle = this.#posix.openDirectory(this.#handle, name);
+    if (handle < 0 && handle !== -ENOENT) {
+      // A file or a link where a folder must be.
+      this.#makeWay(node, name);
+      handle = -ENOENT;
+    }
+    if (handle === -ENOENT) {
+      const made = this.#posix.makeDirectory(this.#handle, name, FOLDER_MODE);
+      if (made < 0 && made !== -EEXIST) throw posixError(made, "make", this.#path(node));
+      handle = this.#posix.openDirectory(this.#handle, name);
+    }
+    if (handle < 0) throw posixError(handle, "open", this.#path(node));
+    const place = [...this.#place, node.name];
+    return new Folder(this.#root, handle, this.#rootPath, place, this.#options);
+  }
+
+  file(node: TreeNode): TargetFile<Place> | undefined {
+    const name = cNameOfLatin1(node.name);
+    const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
+    if (stands && this.#mayStay(node)) return undefined;
+    const temporary = cName(`.restore-${randomBytes(8).toHex()}`);
+    const fd = this.#posix.createFile(this.#handle, temporary);
+    if (fd < 0) throw posixError(fd, "create", this.#path(node));
+    return this.#fileBeingWritten(fd, node, name, temporary);
+  }
+
+  #fileBeingWritten(
+    fd: number,
+    node: TreeNode,
+    name: Uint8Array,
+    temporary: Uint8Array,
+  ): TargetFile<Place> {
+    const posix = this.#posix;
+    const path = this.#path(node);
+    let offset = 0;
+    let isOpen = true;
+    let isNamed = false;
+    const require = (result: number, action: string) => {
+      if (result < 0) throw posixError(result, action, path);
+    };
+    const close = (): number => {
+      if (!isOpen) return 0;
+      isOpen = false;
+      return posix.close(fd);
+    };
+    return {
+      write: (bytes) => {
+        for (let at = 0; at < bytes.length;) {
+          const some = this.#options.sparse === true ? nextRun(bytes, at) : bytes.length - at;
+          if (some < 0) {
+            at -= some;
+            continue;
+          }
+          const put = posix.writeAt(fd, bytes.subarray(at, at + some), offset + at);
+          require(put, "write");
+          at += put;
+        }
+        offset += bytes.length;
+      },
+      finish: () => {
+        // The end may be a hole.
+        if (this.#options.sparse === true) require(posix.truncate(fd, offset), "write");
+        this.#setMetadata(temporary, node);
+        require(close(), "write");
+        this.#makeWay(node, name, true);
+        require(posix.rename(this.#handle, temporary, this.#handle, name), "name");
+        isNamed = true;
+        return [...this.#place, node.name];
+      },
+      discard: () => {
+        close();
+        if (!isNamed) posix.unlink(this.#handle, temporary);
+      },
+    };
+  }
+
+  other(node: TreeNode): Place | undefined {
+    const name = cNameOfLatin1(node.name);
+    const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
+    if (stands && this.#options.overwrite === "never") return undefined;
+    if (stands) this.#makeWay(node, name);
+    const result = node.type === "symlink"
+      ? this.#posix.symlink(cNameOfLatin1(node.linkTarget!), this.#handle, name)
+      : this.#makeNode(node, name);
+    if (result < 0) throw posixError(result, "make", this.#path(node));
+    this.#setMetadata(name, node);
+    return [...this.#place, node.name];
+  }
+
+  link(node: TreeNode, first: Place): void {
+    const name = cNameOfLatin1(node.name);
+    const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
+    if (stands && this.#options.overwrite === "never") return;
+    const { handle, close } = this.#folderOf(first);
+    try {
+      const from = cNameOfLatin1(first.at(-1)!);
+      if (stands) this.#makeWay(node, name);
+      const result = this.#posix.link(handle, from, this.#handle, name);
+      if (result < 0) throw posixError(result, "link", this.#path(node));
+    } finally {
+      close();
+    }
+  }
+
+  finish(node: TreeNode | undefined, names: ReadonlySet<string>): void {
+    if (this.#options.delete === true) this.#deleteOthers(this.#handle, names);
+    if (node !== undefined) this.#setMetadata(cName("."), node);
+  }
+
+  close(): void {
+    this.#posix.closeDirectory(this.#handle);
+  }
+
+  #makeNode(node: TreeNode, name: Uint8Array): number {
+    const kind = node.type === "fifo"
+      ? KIND_FIFO
+      : node.type === "dev"
+      ? KIND_BLOCK_DEVICE
+      : KIND_CHARACTER_DEVICE;
+    const rdev = node.type === "fifo" ? 0 : splitDevice(node.device ?? 0);
+    return this.#posix.makeNode(this.#handle, name, kind, 0o600, rdev);
+  }
+
+  /** What stands there is in `#stat`. */
+  #mayStay(node: TreeNode): boolean {
+    const stat = this.#stat;
+    const mtime = parseTime(node.mtime);
+    const isSameTime = mtime !== undefined && stat.mtimeSec === mtime.sec &&
+      stat.mtimeNsec === mtime.nsec;
+    switch (this.#options.overwrite ?? "always") {
+      case "never":
+        return true;
+      case "always":
+        return false;
+      case "if-changed":
+        return stat.kind === KIND_FILE && isSameTime && stat.sizeBytes === (node.sizeBytes ?? 0);
+      case "if-newer":
+        return mtime === undefined || !isNewer(mtime, stat);
+    }
+  }
+
+  /** Removes what stands under a name; a folder only when it is empty or everything else may go too. */
+  #makeWay(node: TreeNode, name: Uint8Array, onlyFolders = false): void {
+    if (this.#posix.statAt(this.#handle, name, this.#stat) < 0) return;
+    if (this.#stat.kind !== KIND_DIRECTORY) {
+      if (onlyFolders) return;
+      if (this.#options.overwrite === "never") {
+        throw new BackupError("rejected", `${this.#path(node)} is in the way`, {
+          path: this.#path(node),
+        });
+      }
+      const result = this.#posix.unlink(this.#handle, name);
+      if (result < 0) throw posixError(result, "replace", this.#path(node));
+      return;
+    }
+    if (this.#options.delete === true) this.#deleteFolder(this.#handle, name);
+    else {
+      const result = this.#posix.removeDirectory(this.#handle, name);
+      if (result === -ENOTEMPTY || result === -EEXIST) {
+        throw new BackupError("rejected", `${this.#path(node)} is a folder that is not empty`, {
+          path: this.#path(node),
+          hint: "Remove it, or restore with --delete",
+        });
+      }
+      if (result < 0) throw posixError(result, "replace", this.#path(node));
+    }
+  }
+
+  #deleteOthers(at: DirectoryHandle, kept: ReadonlySet<string>): void {
+    const names = this.#posix.list(at);
+    if (typeof names === "number") throw posixError(names, "list", this.#rootPath);
+    for (const name of names) {
+      if (kept.has(name)) continue;
+      const bytes = cNameOfLatin1(name);
+      if (this.#posix.statAt(at, bytes, this.#stat) < 0) continue;
+      if (this.#stat.kind === KIND_DIRECTORY) this.#deleteFolder(at, bytes);
+      else this.#posix.unlink(at, bytes);
+    }
+  }
+
+  #deleteFolder(at: DirectoryHandle, name: Uint8Array): void {
+    const handle = this.#posix.openDirectory(at, name);
+    if (handle < 0) throw posixError(handle, "open", this.#rootPath);
+    try {
+      this.#deleteOthers(handle, new Set());
+    } finally {
+      this.#posix.closeDirectory(handle);
+    }
+    this.#posix.removeDirectory(at, name);
+  }
+
+  /** Owner first, since that takes bits of the mode away, and times last. */
+  #setMetadata(name: Uint8Array, node: TreeNode): void {
+    const posix = this.#posix;
+    const told = (result: number, action: string) => {
+      if (result < 0) {
+        this.#options.onProblem(this.#path(node), posixError(result, action, this.#path(node)));
+      }
+    };
+    const owned = posix.setOwnerAt(this.#handle, name, node.uid, node.gid);
+    // Only the superuser can give files away, and everybody else knows.
+    if (owned !== -EPERM) told(owned, "set the owner of");
+    for (const { name: attribute, value } of node.xattrs ?? []) {
+      told(posix.setXattr(this.#handle, name, attribute, value), `set ${attribute} of`);
+    }
+    if (node.type !== "symlink") {
+      told(posix.setModeAt(this.#handle, name, fromGoMode(node.mode)), "set the mode of");
+    }
+    const mtime = parseTime(node.mtime);
+    if (mtime !== undefined) {
+      const set = posix.setTimesAt(this.#handle, name, mtime.sec, mtime.nsec);
+      if (set !== -EOPNOTSUPP && set !== -ENOSYS && set !== -EINVAL) told(set, "set the time of");
+    }
+  }
+
+  #folderOf(place: Place): { handle: DirectoryHandle; close(): void } {
+    let handle = this.#root;
+    const close = () => {
+      if (handle !== this.#root) this.#posix.closeDirectory(handle);
+    };
+    for (const name of place.slice(0, -1)) {
+      const next = this.#posix.openDirectory(handle, cNameOfLatin1(name));
+      close();
+      handle = next;
+      if (next < 0) {
+        handle = this.#root;
+        throw posixError(next, "open", `${this.#rootPath}/${showBytes(place.join("/"))}`);
+      }
+    }
+    return { handle, close };
+  }
+
+  #path(node: TreeNode): string {
+    return `${this.#rootPath}/${showBytes([...this.#place, node.name].join("/"))}`;
+  }
+}
+
+function isNewer(mtime: Instant, stat: Stat): boolean {
+  return mtime.sec > stat.mtimeSec ||
+    (mtime.sec === stat.mtimeSec && mtime.nsec > stat.mtimeNsec);
+}
+
+/** Bytes to write at `at`, or minus the number of zeros to skip. */
+function nextRun(bytes: Uint8Array, at: number): number {
+  const isZeroBlock = (from: number): boolean => {
+    const end = Math.min(bytes.length, from + BLOCK_BYTES);
+    for (let i = from; i < end; i++) if (bytes[i] !== 0) return false;
+    return true;
+  };
+  let end = at;
+  if (isZeroBlock(at)) {
+    while (end < bytes.length && isZeroBlock(end)) end = Math.min(bytes.length, end + BLOCK_BYTES);
+    return at - end;
+  }
+  while (end < bytes.length && !isZeroBlock(end)) end = Math.min(bytes.length, end + BLOCK_BYTES);
+  return end - at;
+}
