@@ -7,6 +7,8 @@ import { isTestFile } from "../scripts/lint/layer_table.ts";
 import { REPOSITORY_ROOT } from "../scripts/lint/repository_path.ts";
 import { permissionFlags } from "../scripts/pack/command_line.ts";
 
+/** AssemblyScript: compiled by a tool of its own, which adds the endings of imported files. */
+const ASSEMBLY = "agents/kernels/assembly/";
 const ROOMS = ["protocol", "agents", "coordinator", "dashboard", "tests", "scripts"];
 
 const files: string[] = [
@@ -14,6 +16,7 @@ const files: string[] = [
   ...ROOMS.filter((room) => existsSync(`${REPOSITORY_ROOT}${room}`)).flatMap((room) =>
     readdirSync(`${REPOSITORY_ROOT}${room}`, { recursive: true, encoding: "utf8" })
       .filter((path) => path.endsWith(".ts")).map((path) => `${room}/${path}`)
+      .filter((path) => !path.startsWith(ASSEMBLY))
   ),
 ];
 const program = files.filter((path) => !isTestFile(path) && !path.startsWith("scripts/"));

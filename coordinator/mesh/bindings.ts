@@ -4,7 +4,7 @@ import * as mesh from "../../protocol/mesh/methods.ts";
 import { RPC_CODES } from "../../protocol/rpc/error_codes.ts";
 import { type Binding, onCall, onStream } from "../../protocol/rpc/method.ts";
 import { invalidParams, RpcError } from "../../protocol/rpc/rpc_error.ts";
-import type { MeshService } from "./mesh_coordinator.ts";
+import type { MeshService } from "./mesh_service.ts";
 
 const RUNS_DEFAULT = 100;
 

@@ -8,14 +8,11 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { Metric } from "../../protocol/http/metrics_text.ts";
-import { type JobSpec, NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
+import { NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
 import {
   type Acceptance,
-  type AgentInfo,
   HandoffTask,
-  type HeldTask,
   type RunDetail,
-  type RunEvent,
   type RunInfo,
   type TaskInfo,
 } from "../../protocol/mesh/methods.ts";
@@ -23,7 +20,7 @@ import { createTaskClient } from "../../protocol/mesh/task_over_a2a.ts";
 import type { TaskClient } from "../../protocol/mesh/task_port.ts";
 import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
 import type { FetchLike } from "../../protocol/rpc/client.ts";
-import type { Binding, EventStream } from "../../protocol/rpc/method.ts";
+import type { Binding } from "../../protocol/rpc/method.ts";
 import { createAggregator } from "../progress/aggregator.ts";
 import { createDiscovery } from "../registry/discovery.ts";
 import { createRegistry, type KnownAgent, type RegistryTimes } from "../registry/registry.ts";
@@ -33,6 +30,7 @@ import type { JobStore } from "../store/job_store.ts";
 import type { StoredRun, StoredTask } from "../store/records.ts";
 import type { AgentPool } from "./agent_pool.ts";
 import { meshBindings } from "./bindings.ts";
+import type { MeshService } from "./mesh_service.ts";
 import { createMeshDispatcher } from "./mesh_dispatcher.ts";
 import { type MeshRun, startMeshRun } from "./mesh_run.ts";
 import { createRunHub, type RunHub } from "./run_hub.ts";
@@ -67,37 +65,6 @@ export interface MeshCoordinator {
   /** Takes no new job; runs stay as they are in the store, for the next start. */
   close(): void;
   metrics(): Metric[];
-}
-
-/** What `bindings.ts` asks of it. */
-export interface MeshService {
-  register: ReturnType<typeof createRegistry>["register"];
-  heard: ReturnType<typeof createRegistry>["heard"];
-  isDraining(agentId: string): boolean;
-  /** Of the attempts it says it has, those that it does have; their lease runs anew. */
-  renew(agentId: string, tasks: readonly HeldTask[]): HeldTask[];
-  readonly times: RegistryTimes;
-  submit(job: JobSpec, idempotencyKey: string | undefined): string;
-  runs(limit: number): RunInfo[];
-  /** @throws {BackupError} `not_found` */
-  run(runId: string): RunDetail;
-  follow(runId: string): EventStream<RunEvent> | undefined;
-  cancel(runId: string, destination: string | undefined): StoredRun;
-  agents(): AgentInfo[];
-  drain(agentId: string, isDraining: boolean): Acceptance;
-  remove(agentId: string): Acceptance;
-  handoff(params: {
-    task_id: string;
-    target_agent: string;
-    epoch?: number;
-    task_data?: { directory_path?: string; capability?: string };
-  }): Promise<Acceptance & { epoch?: number }>;
-  move(
-    taskId: string,
-    epoch: number,
-    fromAgent: string,
-    toAgent: string,
-  ): Acceptance & { epoch?: number };
 }
 
 const FALLBACK_ID = "coordinator";
