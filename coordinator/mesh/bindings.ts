@@ -31,7 +31,9 @@ export function meshBindings(service: MeshService): Binding[] {
     onCall(mesh.SubmitJob, async ({ job, idempotencyKey }) => ({
       runId: await answered("job", () => service.submit(job, idempotencyKey)),
     })),
-    onCall(mesh.ListRuns, ({ limit = RUNS_DEFAULT }) => ({ runs: service.runs(limit) })),
+    onCall(mesh.ListRuns, async ({ limit = RUNS_DEFAULT }) => ({
+      runs: await answered("limit", () => service.runs(limit)),
+    })),
     onCall(mesh.GetRun, ({ runId }) => answered("runId", () => service.run(runId))),
     onStream(mesh.FollowRun, async ({ runId }) => {
       const events = await answered("runId", () => service.follow(runId));
@@ -43,12 +45,16 @@ export function meshBindings(service: MeshService): Binding[] {
       return { state };
     }),
     onCall(mesh.ListAgents, () => ({ agents: service.agents() })),
-    onCall(mesh.DrainAgent, ({ agentId, undo }) => service.drain(agentId, undo !== true)),
-    onCall(mesh.RemoveAgent, ({ agentId }) => service.remove(agentId)),
+    onCall(
+      mesh.DrainAgent,
+      ({ agentId, undo }) => answered("agentId", () => service.drain(agentId, undo !== true)),
+    ),
+    onCall(mesh.RemoveAgent, ({ agentId }) => answered("agentId", () => service.remove(agentId))),
     onCall(mesh.HandoffTask, (params) => service.handoff(params)),
     onCall(
       mesh.MoveLease,
-      ({ taskId, epoch, fromAgent, toAgent }) => service.move(taskId, epoch, fromAgent, toAgent),
+      ({ taskId, epoch, fromAgent, toAgent }) =>
+        answered("taskId", () => service.move(taskId, epoch, fromAgent, toAgent)),
     ),
   ];
 }

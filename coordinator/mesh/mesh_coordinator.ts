@@ -24,6 +24,7 @@ import type { Binding } from "../../protocol/rpc/method.ts";
 import { createAggregator } from "../progress/aggregator.ts";
 import { createDiscovery } from "../registry/discovery.ts";
 import { createRegistry, type KnownAgent, type RegistryTimes } from "../registry/registry.ts";
+import { within } from "../runs/deadline.ts";
 import { checkNames } from "../runs/check_names.ts";
 import type { AgentView } from "../scheduler/view.ts";
 import type { JobStore } from "../store/job_store.ts";
@@ -62,7 +63,7 @@ export interface MeshCoordinator {
   readonly bindings: Binding[];
   /** Goes on with what a former process has left, and begins to look for agents. */
   start(): void;
-  /** Takes no new job; runs stay as they are in the store, for the next start. */
+  /** Takes no new job; runs stay as they are in the store, for the next start. Idempotent. */
   close(): void;
   metrics(): Metric[];
 }
@@ -70,6 +71,11 @@ export interface MeshCoordinator {
 const FALLBACK_ID = "coordinator";
 const CHECK_MS = 200;
 const LOOK_EVERY_MS = 30_000;
+/** A run that failed and whose end the store did not take is tried again, not at once. */
+const AGAIN_AFTER_MS = 30_000;
+/** The owner of a task asks two others before it answers. */
+const HANDOFF_WITHIN_MS = 30_000;
+const EVENTS_AT_ONCE = 10_000;
 /** Runs at once; more wait in the store. */
 export const RUNS_AT_ONCE_MAX = 64;
 
@@ -82,11 +88,16 @@ interface LiveRun {
 export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinator {
   const { store, clock, log, times, meshFetch } = deps;
   const live = new Map<string, LiveRun>();
+  /** Of runs that wait for a place among the live ones and have readers already. */
+  const waitingHubs = new Map<string, RunHub>();
+  /** Runs that are not to be tried before this time. */
+  const notBeforeMs = new Map<string, number>();
   const clients = new Map<string, { url: string; client: TaskClient }>();
   const lostListeners = new Set<(agentId: string, why: string) => void>();
   const counters = { leasesExpired: 0, runs: new Map<string, number>() };
   let fallbackClient: TaskClient | undefined;
   let isClosed = false;
+  const closing = new AbortController();
   const stops: (() => void)[] = [];
 
   const dispatcher = createMeshDispatcher({
@@ -106,12 +117,21 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       changed: (agent) => dispatcher.putAgent(viewOf(agent)),
       lost(agentId, why, isOver) {
         counters.leasesExpired += dispatcher.held(agentId).length;
-        for (const listener of [...lostListeners]) listener(agentId, why);
-        dispatcher.agentLost(agentId, why, isOver);
+        lose(agentId, why, isOver);
       },
-      removed: (agentId) => dispatcher.dropAgent(agentId),
+      removed(agentId) {
+        clients.delete(agentId);
+        dispatcher.dropAgent(agentId);
+      },
     },
   });
+
+  /** What it has goes to others, and runs that it prepared are prepared anew. */
+  function lose(agentId: string, why: string, isOver: boolean): void {
+    for (const listener of [...lostListeners]) listener(agentId, why);
+    dispatcher.agentLost(agentId, why, isOver);
+  }
+
   const discovery = createDiscovery({
     ...deps,
     coordinatorUrl: deps.url,
@@ -175,7 +195,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   function carryOut(stored: StoredRun): void {
     const { runId } = stored;
     const abort = new AbortController();
-    const hub = createRunHub(() => detailOf(runId));
+    const hub = waitingHubs.get(runId) ?? createRunHub(() => detailOf(runId));
     const progress = createAggregator({
       clock,
       runId,
@@ -195,10 +215,16 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       onDestination: ({ destination, state, elapsedMs }) =>
         hub.tell({ kind: "destination", destination, state, elapsedMs }),
       taskChanged(taskId) {
-        const task = store.task(taskId);
-        if (task !== undefined) hub.tell({ kind: "task", task: taskInfo(task) });
+        if (isClosed) return;
+        try {
+          const task = store.task(taskId);
+          if (task !== undefined) hub.tell({ kind: "task", task: taskInfo(task) });
+        } catch (thrown) {
+          log("warn", "A task could not be read", { task: taskId, error: String(thrown) });
+        }
       },
     });
+    waitingHubs.delete(runId);
     live.set(runId, { hub, abort, run });
     run.done.then(
       (report) => {
@@ -207,6 +233,8 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         hub.tell({ kind: "end", state: report.state, report });
       },
       (thrown) => {
+        // Not an end: the next start goes on.
+        if (isClosed) return;
         const { code, message, hint } = asBackupError(thrown);
         log("error", `Run ${runId} has failed: ${message}`, { run: runId, code });
         counters.runs.set("failed", (counters.runs.get("failed") ?? 0) + 1);
@@ -215,7 +243,31 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       },
     ).finally(() => {
       live.delete(runId);
-      if (!isClosed) startWaiting();
+      if (!isClosed) tryWaiting(runId);
+    }).catch((thrown) => log("error", "A run's end could not be told", { error: String(thrown) }));
+  }
+
+  /** The run is not live any more, or could not be: what waits may take its place. */
+  function tryWaiting(runId: string): void {
+    try {
+      const stored = store.run(runId);
+      if (stored !== undefined && !isFinal(stored.state)) retryLater(runId);
+      startWaiting();
+    } catch (thrown) {
+      log("error", "The job store cannot be read", { error: asBackupError(thrown).message });
+      retryLater(runId);
+    }
+  }
+
+  function retryLater(runId: string): void {
+    notBeforeMs.set(runId, clock.monotonicMs() + AGAIN_AFTER_MS);
+    clock.sleep(AGAIN_AFTER_MS, closing.signal).then(() => {
+      notBeforeMs.delete(runId);
+      startWaiting();
+    }).catch((thrown) => {
+      if (isClosed) return;
+      log("error", "The job store cannot be read", { error: asBackupError(thrown).message });
+      retryLater(runId);
     });
   }
 
@@ -223,14 +275,14 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   function startWaiting(): void {
     for (const stored of store.unfinishedRuns("mesh")) {
       if (live.size >= RUNS_AT_ONCE_MAX) return;
-      if (live.has(stored.runId)) continue;
+      if (live.has(stored.runId) || notBeforeMs.has(stored.runId)) continue;
       try {
         carryOut(stored);
       } catch (thrown) {
         log("error", `Run ${stored.runId} cannot be started: ${asBackupError(thrown).message}`, {
           run: stored.runId,
         });
-        store.transact((tx) => tx.moveRun(stored.runId, "failed"));
+        retryLater(stored.runId);
       }
     }
   }
@@ -287,7 +339,12 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
 
   const service: MeshService = {
     times,
-    register: (registration) => registry.register(registration),
+    async register(registration) {
+      if (registration.facts.agentId === FALLBACK_ID) {
+        throw new BackupError("rejected", `${FALLBACK_ID} is the coordinator's own agent`);
+      }
+      await registry.register(registration);
+    },
     heard: (beat) => registry.heard(beat),
     isDraining: (agentId) => registry.isDraining(agentId),
     renew: (agentId, tasks) => dispatcher.renew(agentId, tasks),
@@ -312,8 +369,11 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       const running = live.get(runId);
       if (running !== undefined) return running.hub.follow();
       const detail = detailOf(runId);
-      const hub = createRunHub(() => detailOf(runId));
-      if (isFinal(detail.state)) {
+      const isOver = isFinal(detail.state);
+      const hub = (isOver ? undefined : waitingHubs.get(runId)) ??
+        createRunHub(() => detailOf(runId));
+      if (!isOver) waitingHubs.set(runId, hub);
+      if (isOver) {
         const error = detail.report === null ? failureOf(runId) : undefined;
         hub.tell({
           kind: "end",
@@ -331,15 +391,22 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         if (!stored.spec.destinations.some((d) => d.key === destination)) {
           throw new BackupError("usage", `${destination} is no destination of ${runId}`);
         }
-        running?.run.cancelDestination(destination);
+        if (running !== undefined) running.run.cancelDestination(destination);
+        else if (!isFinal(stored.state)) {
+          store.transact((tx) => tx.changeDestination(runId, destination, { isCancelled: true }));
+        }
       } else if (running !== undefined) running.abort.abort();
-      else if (!isFinal(stored.state)) store.transact((tx) => tx.moveRun(runId, "cancelled"));
+      else if (!isFinal(stored.state)) {
+        store.transact((tx) => tx.moveRun(runId, "cancelled"));
+        waitingHubs.get(runId)?.tell({ kind: "end", state: "cancelled", report: null });
+        waitingHubs.delete(runId);
+      }
       return knownRun(runId);
     },
     agents: () => registry.infos((agentId) => dispatcher.held(agentId)),
     drain(agentId, isDraining) {
       if (!registry.drain(agentId, isDraining)) return refused(`No agent ${agentId} is known`);
-      if (isDraining) dispatcher.agentLost(agentId, "Its agent is drained", true);
+      if (isDraining) lose(agentId, "Its agent is drained", true);
       return { accepted: true };
     },
     remove(agentId) {
@@ -358,12 +425,17 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       // The owner offers it to the other itself, and asks us for the lease when that accepts.
       const client = createMeshClient({ fetch: meshFetch, url: agent.url });
       try {
-        return await client.call(HandoffTask, {
+        const params = {
           task_id,
           target_agent,
           epoch: epoch ?? owner.epoch,
           ...(task_data === undefined ? {} : { task_data }),
-        });
+        };
+        return await within(
+          (signal) => client.call(HandoffTask, params, { signal }),
+          clock,
+          HANDOFF_WITHIN_MS,
+        );
       } catch (thrown) {
         return refused(asBackupError(thrown).message);
       }
@@ -379,17 +451,23 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
 
   /** Why a run that has no report has failed, as far as the store knows. */
   function failureOf(runId: string): { code: string; message: string; hint?: string } | undefined {
-    const events = store.eventsAfter(0, 10_000, runId);
-    for (const { event } of events.toReversed()) {
-      if (event.kind !== "run_error") continue;
-      const { code, message, hint } = event.error;
-      return { code, message, ...(hint === undefined ? {} : { hint }) };
+    let found: { code: string; message: string; hint?: string } | undefined;
+    for (let after = 0;;) {
+      const events = store.eventsAfter(after, EVENTS_AT_ONCE, runId);
+      for (const { event } of events) {
+        if (event.kind !== "run_error") continue;
+        const { code, message, hint } = event.error;
+        found = { code, message, ...(hint === undefined ? {} : { hint }) };
+      }
+      const last = events.at(-1);
+      if (last === undefined || events.length < EVENTS_AT_ONCE) return found;
+      after = last.seq;
     }
-    return undefined;
   }
 
   async function look(): Promise<void> {
-    registry.setForeign(await discovery.look());
+    const foreign = await discovery.look();
+    if (!isClosed) registry.setForeign(foreign);
   }
 
   return {
@@ -406,8 +484,10 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     },
     close() {
       isClosed = true;
+      closing.abort();
       for (const stop of stops) stop();
       dispatcher.close();
+      for (const { run } of live.values()) run.leave();
     },
     metrics: () => metricsOf(),
   };

@@ -7,6 +7,7 @@ import type { Clock } from "../../protocol/base/clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { HeldTask } from "../../protocol/mesh/methods.ts";
+import { match } from "../scheduler/match.ts";
 import { createPlanner } from "../scheduler/planner.ts";
 import type { AgentView, Command, PlannerLimits, TaskView } from "../scheduler/view.ts";
 import type { JobStore } from "../store/job_store.ts";
@@ -72,6 +73,7 @@ export interface MeshDispatcher {
   held(agentId: string): HeldTask[];
   nudge(): void;
   readonly counts: { queued: number; held: number };
+  /** Assigns nothing more and hears nothing more; what is stored stays as it is. */
   close(): void;
 }
 
@@ -85,9 +87,12 @@ interface Entry {
   avoid: string[];
   /** When its agent was last told, or said, that it has it. */
   leasedAtMs: number;
-  lastMove: { epoch: number; from: string; to: string; next: number } | undefined;
+  /** Handovers by the attempt they ended, so that a repeated call gets the first one's answer. */
+  readonly moves: Map<number, { from: string; to: string; next: number }>;
   finish(failure?: unknown): void;
 }
+
+const HANDED_OVER = "It was handed over";
 
 export function createMeshDispatcher(deps: {
   store: JobStore;
@@ -107,12 +112,14 @@ export function createMeshDispatcher(deps: {
     string,
     { isPaused: boolean; excluded: ReadonlyMap<string, string> }
   >();
-  const agents = new Set<string>();
+  const agents = new Map<string, AgentView>();
   let isPlanning = false;
   let isStale = false;
+  let isClosed = false;
   let timer = new AbortController();
 
   function nudge(): void {
+    if (isClosed) return;
     isStale = true;
     if (isPlanning) return;
     isPlanning = true;
@@ -140,8 +147,11 @@ export function createMeshDispatcher(deps: {
         case "wait":
           return store.transact((tx) => tx.explainTask(command.taskId, command.reason));
         case "assign":
-          return assign(entry, command.agentId);
+          // One listener of its abort after the other: the rest of a cancelled run is not begun in between.
+          return entry.signal.aborted ? cancel(entry) : assign(entry, command.agentId);
         case "revoke":
+          // It is in the queue again, and the idle agent waits for it.
+          isStale = true;
           return giveUp(entry, "An idle agent takes it", { avoidsAgent: false, isFault: false });
       }
     } catch (thrown) {
@@ -150,7 +160,11 @@ export function createMeshDispatcher(deps: {
   }
 
   function setAgent(entry: Entry, agentId: string | null): void {
-    if (entry.agentId !== null) byAgent.get(entry.agentId)?.delete(entry);
+    if (entry.agentId !== null) {
+      const own = byAgent.get(entry.agentId);
+      own?.delete(entry);
+      if (own?.size === 0) byAgent.delete(entry.agentId);
+    }
     entry.agentId = agentId;
     if (agentId === null) return;
     const own = byAgent.get(agentId);
@@ -171,14 +185,19 @@ export function createMeshDispatcher(deps: {
   }
 
   function assign(entry: Entry, agentId: string): void {
-    entry.epoch = store.transact((tx) => tx.assignTask(entry.task.view.taskId, agentId)).epoch;
+    const { taskId } = entry.task.view;
+    start(entry, agentId, store.transact((tx) => tx.assignTask(taskId, agentId)).epoch);
+  }
+
+  function start(entry: Entry, agentId: string, epoch: number): void {
     unseen.delete(entry.task.view.taskId);
+    entry.epoch = epoch;
     setAgent(entry, agentId);
     entry.leasedAtMs = clock.monotonicMs();
     entry.isRunning = false;
     const attempt = new AbortController();
     entry.attempt = attempt;
-    void run(entry, attempt, agentId, entry.epoch);
+    void run(entry, attempt, agentId, epoch);
   }
 
   async function run(
@@ -187,7 +206,8 @@ export function createMeshDispatcher(deps: {
     agentId: string,
     epoch: number,
   ): Promise<void> {
-    const isCurrent = (): boolean => entry.attempt === attempt && !attempt.signal.aborted;
+    const isCurrent = (): boolean =>
+      entry.attempt === attempt && !attempt.signal.aborted && !isClosed;
     try {
       const outcome = await entry.task.attempt(agentId, epoch, () => {
         if (isCurrent()) begin(entry);
@@ -269,6 +289,7 @@ export function createMeshDispatcher(deps: {
   }
 
   function cancel(entry: Entry): void {
+    if (entries.get(entry.task.view.taskId) !== entry) return;
     try {
       store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, "cancelled"));
       const { attempt } = entry;
@@ -303,7 +324,7 @@ export function createMeshDispatcher(deps: {
           attempt: undefined,
           avoid: [],
           leasedAtMs: 0,
-          lastMove: undefined,
+          moves: new Map(),
           finish(failure) {
             signal.removeEventListener("abort", onAbort);
             if (failure === undefined) resolve();
@@ -313,7 +334,7 @@ export function createMeshDispatcher(deps: {
         entries.set(taskId, entry);
         const notBeforeMs = unseenUntilMs(taskId);
         planner.add({ ...task.view, agentId: null, holdsSlot: false, notBeforeMs });
-        if (signal.aborted) queueMicrotask(onAbort);
+        if (signal.aborted) cancel(entry);
         else signal.addEventListener("abort", onAbort, { once: true });
         return promise;
       });
@@ -321,7 +342,7 @@ export function createMeshDispatcher(deps: {
       return ends;
     },
     putAgent(agent) {
-      agents.add(agent.agentId);
+      agents.set(agent.agentId, agent);
       planner.putAgent(agent);
       nudge();
     },
@@ -401,24 +422,30 @@ export function createMeshDispatcher(deps: {
     move(taskId, epoch, fromAgent, toAgent) {
       const entry = entries.get(taskId);
       if (entry === undefined) return `Task ${taskId} is not being worked on`;
-      const last = entry.lastMove;
-      if (last?.epoch === epoch && last.from === fromAgent && last.to === toAgent) {
-        return { epoch: last.next };
-      }
+      const done = entry.moves.get(epoch);
+      if (done?.from === fromAgent && done.to === toAgent) return { epoch: done.next };
       if (entry.epoch !== epoch || entry.agentId !== fromAgent) {
         return `Attempt ${epoch} of ${taskId} is over: it is attempt ${entry.epoch} now`;
       }
-      if (!agents.has(toAgent)) return `No agent ${toAgent} is known`;
+      if (toAgent === fromAgent) return "It has the task already";
+      const target = agents.get(toAgent);
+      if (target === undefined) return `No agent ${toAgent} is known`;
+      const { view } = entry.task;
+      const { candidates, reason } = match(view, [target], restrictions.get(view.runId)?.excluded);
+      if (candidates.length === 0) return reason ?? `${toAgent} cannot take it`;
+      // Both steps or none: a task between two agents would be nobody's.
+      const moved = store.transact((tx) => {
+        tx.moveTask(taskId, epoch, "queued", HANDED_OVER);
+        return tx.assignTask(taskId, toAgent);
+      });
       const { attempt } = entry;
-      entry.task.gaveUp("It was handed over");
-      store.transact((tx) => tx.moveTask(taskId, epoch, "queued", "It was handed over"));
-      entry.attempt = undefined;
+      entry.task.gaveUp(HANDED_OVER);
       planner.move(taskId, toAgent);
-      assign(entry, toAgent);
-      entry.lastMove = { epoch, from: fromAgent, to: toAgent, next: entry.epoch };
-      attempt?.abort(new BackupError("superseded", "It was handed over"));
+      start(entry, toAgent, moved.epoch);
+      entry.moves.set(epoch, { from: fromAgent, to: toAgent, next: moved.epoch });
+      attempt?.abort(new BackupError("superseded", HANDED_OVER));
       nudge();
-      return { epoch: entry.epoch };
+      return { epoch: moved.epoch };
     },
     hold(taskId, holdsSlot) {
       const before = planner.held;
@@ -437,6 +464,9 @@ export function createMeshDispatcher(deps: {
     get counts() {
       return { queued: planner.queued, held: planner.held };
     },
-    close: () => timer.abort(),
+    close() {
+      isClosed = true;
+      timer.abort();
+    },
   };
 }

@@ -2,6 +2,7 @@
  * One run carried out by the agents of a mesh. Rule: losing any agent, or the coordinator, costs time and never the run:
  * it is prepared anew at another agent, and what is known to be done is not done again.
  */
+import { backoffMs } from "../../protocol/base/backoff.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import { newId } from "../../protocol/base/ids.ts";
@@ -14,15 +15,17 @@ import type {
   MirrorResult,
   MirrorTask,
   PartSpec,
+  TaskSpec,
   WireError,
 } from "../../protocol/mesh/task.ts";
+import { AgentLostError } from "../../protocol/mesh/task_port.ts";
 import type { LaneProgress, ScanCounters, TaskProgress } from "../../protocol/mesh/progress.ts";
 import { UnreachableError } from "../../protocol/rpc/client.ts";
 import type { Aggregator } from "../progress/aggregator.ts";
 import { untilAborted, within } from "../runs/deadline.ts";
 import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
 import { prepareStage } from "../runs/prepare_stage.ts";
-import { runReport } from "../runs/report.ts";
+import { laneReport, runReport } from "../runs/report.ts";
 import {
   type Agent,
   type DestinationEnd,
@@ -45,10 +48,10 @@ import type { AttemptEnd, MeshDispatcher, MeshTask } from "./mesh_dispatcher.ts"
 export const TASK_FAULTS_MAX = 3;
 /** Attempts of one task whatever ended them; takeovers and handoffs are no faults. */
 const TASK_ATTEMPTS_MAX = 200;
-/** How often a run may lose the agent that prepared it. */
-const RUN_EPOCHS_MAX = 100;
+/** How often one step of a run may fail at its home, and all agents may refuse the run, before that is the run's error. */
+const HOME_FAULTS_MAX = 3;
 const PARTS_PER_AGENT = 4;
-const RELEASE_WITHIN_MS = 5_000;
+const TOLD_WITHIN_MS = 5_000;
 const CANCEL_GRACE_MS = 500;
 const LOOK_AGAIN_MS = 200;
 /** Pause before an attempt whose agent does not answer is picked up again. */
@@ -81,11 +84,17 @@ export interface MeshRun {
   readonly done: Promise<RunReport>;
   /** Ends one destination as cancelled. */
   cancelDestination(key: string): void;
+  /** Goes no further and changes nothing any more: whoever opens the store next goes on. `done` rejects. */
+  leave(): void;
 }
 
 export function startMeshRun(deps: MeshRunDeps, options: MeshRunOptions): MeshRun {
   const run = new RunInMesh(deps, options);
-  return { done: run.carryOut(), cancelDestination: (key) => run.cancelDestination(key) };
+  return {
+    done: run.carryOut(),
+    cancelDestination: (key) => run.cancelDestination(key),
+    leave: () => run.leave(),
+  };
 }
 
 interface PlannedTask {
@@ -96,7 +105,15 @@ interface PlannedTask {
 }
 
 /** The home is gone: not an error of the run. */
-class HomeLost extends Error {}
+class HomeLost extends Error {
+  /** Whether it is worth a pause before the next one is asked. */
+  readonly isFault: boolean;
+
+  constructor(message: string, isFault = false) {
+    super(message);
+    this.isFault = isFault;
+  }
+}
 
 class RunInMesh {
   readonly #deps: MeshRunDeps;
@@ -109,6 +126,16 @@ class RunInMesh {
   /** Agents that hold something for the run, with the run epoch they have joined. */
   #participants = new Map<string, Promise<void>>();
   readonly #excluded = new Map<string, string>();
+  /** Everybody who was asked to take part in any epoch; one that was thought dead may still hold something. */
+  readonly #asked = new Set<string>();
+  /** Homes that failed without refusing: others are preferred. */
+  readonly #poorHomes = new Map<string, string>();
+  readonly #homeFaults = new Map<string, number>();
+  /** What the home said last that made it unfit, as a stage throws it. */
+  #homeFailure: unknown;
+  /** No destination is left to work for. */
+  readonly #allEnded = new AbortController();
+  readonly #left = new AbortController();
 
   constructor(deps: MeshRunDeps, options: MeshRunOptions) {
     this.#deps = deps;
@@ -128,11 +155,16 @@ class RunInMesh {
         : { source, error: known.error };
     });
     const ends = new Map(store.destinations(options.runId).map((d) => [d.destination, d]));
+    const served = new Set(
+      [...store.results(options.runId).values()].flatMap((r) => r.lanes.map((l) => l.destination)),
+    );
     this.#destinations = this.#job.destinations.map(({ key }) => {
       const known = ends.get(key);
       const state: DestinationState = { key, warnings: known?.warnings ?? [] };
       // What was verified before a restart is looked at again; it costs a comparison and proves more than a memory.
       if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
+      // One that never took part has no accounts to look at again: tasks that have ended owe it nothing.
+      else if (known?.end?.state === "failed" && !served.has(key)) state.end = known.end;
       return state;
     });
   }
@@ -145,12 +177,26 @@ class RunInMesh {
     try {
       this.#begin();
       await this.#releaseAll();
-      await untilAborted(this.#epochs(), signal, clock, CANCEL_GRACE_MS);
+      await untilAborted(
+        Promise.race([this.#epochs(), rejection(this.#left.signal)]),
+        signal,
+        clock,
+        CANCEL_GRACE_MS,
+      );
     } catch (thrown) {
       if (!signal.aborted) failure = thrown;
     }
+    if (this.#left.signal.aborted) {
+      progress.end();
+      throw this.#left.signal.reason;
+    }
     dispatcher.recall(runId, "The run is over");
     dispatcher.dropRun(runId);
+    // Those that were lost are not waited for: most are dead, but one that is not holds locks. Between two homes they are
+    // not told, as they may be part of the run again by then.
+    for (const agentId of this.#asked) {
+      if (!this.#participants.has(agentId)) this.#tell(agentId, { op: "release", runId });
+    }
     await this.#releaseAll();
     try {
       if (failure !== undefined) throw failure;
@@ -174,14 +220,29 @@ class RunInMesh {
   cancelDestination(key: string): void {
     const destination = this.#destinations.find((d) => d.key === key);
     if (destination === undefined || destination.end !== undefined) return;
-    const { store, pool } = this.#deps;
+    const { store } = this.#deps;
     const { runId } = this.#options;
     store.transact((tx) => tx.changeDestination(runId, key, { isCancelled: true }));
     this.#ledger?.close(key);
     this.#endDestination(this.#context(undefined), destination, "cancelled");
     for (const agentId of this.#participants.keys()) {
-      pool.client(agentId).run({ op: "drop", runId, destination: key }).catch(() => {});
+      this.#tell(agentId, { op: "drop", runId, destination: key });
     }
+  }
+
+  leave(): void {
+    this.#left.abort(new BackupError("cancelled", "The coordinator ends; its next start goes on"));
+  }
+
+  /** Whether it hears us or not. */
+  #tell(agentId: string, task: Extract<TaskSpec, { op: "drop" | "release" }>): void {
+    const { pool, clock } = this.#deps;
+    within(
+      async (signal) => await pool.client(agentId).run(task, { signal }),
+      clock,
+      TOLD_WITHIN_MS,
+    )
+      .catch(() => {});
   }
 
   #begin(): void {
@@ -193,6 +254,7 @@ class RunInMesh {
     const took = (agentId: string | null) => {
       if (agentId !== null && known.has(agentId)) {
         this.#participants.set(agentId, Promise.resolve());
+        this.#asked.add(agentId);
       }
     };
     took(homeAgentId);
@@ -217,38 +279,49 @@ class RunInMesh {
   }
 
   async #epochs(): Promise<void> {
-    const { signal } = this.#options;
-    for (let losses = 0;; losses++) {
+    const { signal, note } = this.#options;
+    const { clock } = this.#deps;
+    const isOver = AbortSignal.any([signal, this.#left.signal, this.#allEnded.signal]);
+    for (let faults = 0; openDestinations(this.#context(undefined)).length > 0;) {
       signal.throwIfAborted();
-      if (openDestinations(this.#context(undefined)).length === 0) return;
-      if (losses > RUN_EPOCHS_MAX) {
-        throw new BackupError("io", "The agents that prepared the run were lost again and again");
-      }
       try {
-        await this.#once(await this.#chooseHome());
-        return;
+        const home = await this.#chooseHome(isOver);
+        return await this.#once(home);
       } catch (thrown) {
+        if (signal.aborted || this.#left.signal.aborted) throw thrown;
+        if (this.#allEnded.signal.aborted) return;
         if (!(thrown instanceof HomeLost)) throw thrown;
-        this.#options.note(thrown.message);
-        this.#deps.dispatcher.recall(this.#options.runId, thrown.message);
+        note(thrown.message);
         await this.#releaseAll();
+        if (!thrown.isFault) continue;
+        await clock.sleep(backoffMs(++faults), isOver).catch(() => {});
       }
     }
   }
 
-  async #chooseHome(): Promise<Agent> {
+  async #chooseHome(isOver: AbortSignal): Promise<Agent> {
     const { pool, clock } = this.#deps;
-    const { signal, note } = this.#options;
+    const { note } = this.#options;
     for (;;) {
-      signal.throwIfAborted();
+      isOver.throwIfAborted();
       const sources = this.#job.sources;
       const views = pool.views();
       const held = (id: string) => pool.heldBy(id);
-      let choice = chooseHome(sources, views, this.#excluded, held);
+      const poor = this.#poorHomes;
+      let choice = chooseHome(sources, views, new Map([...this.#excluded, ...poor]), held);
+      // A poor one is better than none, and than the coordinator itself.
+      if ((choice.agent === undefined || choice.agent.isFallback === true) && poor.size > 0) {
+        poor.clear();
+        choice = chooseHome(sources, views, this.#excluded, held);
+      }
       // All that could are out: what kept them out may have passed.
       if (choice.agent === undefined && this.#excluded.size > 0) {
+        const [refusal] = this.#excluded.values();
         this.#excluded.clear();
         choice = chooseHome(sources, views, this.#excluded, held);
+        if (choice.agent !== undefined && this.#countFault("refused") >= HOME_FAULTS_MAX) {
+          throw new BackupError("rejected", `No agent can carry out the run: ${refusal}`);
+        }
       }
       const { agent, reason } = choice;
       if (agent !== undefined) {
@@ -261,8 +334,24 @@ class RunInMesh {
         };
       }
       if (reason !== undefined) note(`The run waits: ${reason}`);
-      await clock.sleep(LOOK_AGAIN_MS, signal);
+      await clock.sleep(LOOK_AGAIN_MS, isOver);
     }
+  }
+
+  #countFault(what: string): number {
+    const count = (this.#homeFaults.get(what) ?? 0) + 1;
+    this.#homeFaults.set(what, count);
+    return count;
+  }
+
+  /** Whether another home, or the same one after a while, could do better; not for ever. */
+  #isHomeLost(thrown: unknown, what: string): boolean {
+    const { code, retry } = asBackupError(thrown);
+    const isLost = isAgentLost(thrown) || code === "superseded" ||
+      retry === "elsewhere" ||
+      (isAgentsFault(thrown) && this.#countFault(what) < HOME_FAULTS_MAX);
+    if (isLost) this.#homeFailure = thrown;
+    return isLost;
   }
 
   /** One home, from preparing to its loss or to the end of all destinations. @throws {HomeLost} */
@@ -270,33 +359,37 @@ class RunInMesh {
     const { store, pool, dispatcher } = this.#deps;
     const { runId, signal, progress } = this.#options;
     const lost = new AbortController();
-    const lose = (why: string) => lost.abort(new HomeLost(why));
     const stopListening = pool.onLost((agentId, why) => {
       this.#participants.delete(agentId);
-      if (agentId === home.id) lose(why);
+      if (agentId === home.id) lose(new HomeLost(why));
     });
+    const over = AbortSignal.any([this.#left.signal, this.#allEnded.signal]);
+    over.addEventListener("abort", () => lose(over.reason), { signal: lost.signal });
     const both = AbortSignal.any([signal, lost.signal]);
-    const untilLost = new Promise<never>((_, reject) => {
-      lost.signal.addEventListener("abort", () => reject(lost.signal.reason), { once: true });
-    });
-    untilLost.catch(() => {});
+    /** Tasks go back to the queue before anybody hears the abort, and could take it for the task's own end. */
+    const lose = (why: unknown): void => {
+      if (lost.signal.aborted) return;
+      if (!this.#left.signal.aborted) dispatcher.recall(runId, asBackupError(why).message);
+      lost.abort(why);
+    };
     try {
       const { runEpoch } = store.transact((tx) => tx.rehomeRun(runId, home.id));
       const agents = this.#agentsFor();
       const context = this.#context({ home, runEpoch, agents, signal: both });
       this.#participants.set(home.id, Promise.resolve());
-      await Promise.race([untilLost, this.#stages(context, agents, both)]);
+      this.#asked.add(home.id);
+      await Promise.race([rejection(lost.signal), this.#stages(context, agents, both)]);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       if (lost.signal.aborted) throw lost.signal.reason;
-      if (!isAgentsFault(thrown)) throw thrown;
+      if (thrown !== this.#homeFailure) throw thrown;
       const { message, retry } = asBackupError(thrown);
-      if (retry === "elsewhere") this.#excluded.set(home.id, message);
-      throw new HomeLost(`${home.id} cannot go on with the run: ${message}`);
+      (retry === "elsewhere" ? this.#excluded : this.#poorHomes).set(home.id, message);
+      throw new HomeLost(`${home.id} cannot go on with the run: ${message}`, true);
     } finally {
       stopListening();
       // Whatever comes late belongs to no epoch any more.
-      lost.abort(new HomeLost("The run goes on elsewhere"));
+      lose(new HomeLost("The run goes on elsewhere"));
       if (this.#tasks.length > 0) progress.apply({ kind: "run_state", state: "running" });
       dispatcher.nudge();
     }
@@ -312,6 +405,9 @@ class RunInMesh {
         tx.changeDestination(runId, d.key, { warnings: [...d.warnings] });
       }
     });
+    for (const { key, end } of context.destinations) {
+      if (end !== undefined) this.#ledger?.close(key);
+    }
     if (openDestinations(context).length === 0) return;
     await scanStage(context);
     signal.throwIfAborted();
@@ -394,6 +490,7 @@ class RunInMesh {
       taskChanged(task.taskId);
       if (task.state !== "succeeded" && task.state !== "failed") return;
       const result = results.get(task.taskId);
+      // Nothing is owed any more, whatever other destinations were prepared since.
       ledger.begin(index);
       if (result === undefined) {
         ledger.broke(index, wireError("io", task.reason ?? "It failed"), false);
@@ -464,7 +561,7 @@ class RunInMesh {
     closeSettled: () => void,
     runSignal: AbortSignal,
   ): MeshTask {
-    const { dispatcher, pool, store, leaseMs } = this.#deps;
+    const { dispatcher, pool, leaseMs } = this.#deps;
     const { runId, progress, taskChanged } = this.#options;
     const { stored: { taskId, part, requires, sizeBytes }, source } = task;
     const ledger = this.#ledger!;
@@ -492,8 +589,10 @@ class RunInMesh {
         const both = AbortSignal.any([signal, runSignal]);
         const isOver = () => both.aborted;
         let hasBegun = false;
+        let hasJoined = false;
         try {
           await this.#join(context, agentId);
+          hasJoined = true;
           both.throwIfAborted();
           const isOwn = pool.views().find((a) => a.agentId === agentId)?.isFallback === true;
           const result = await this.#mirrorAt(agentId, {
@@ -526,12 +625,15 @@ class RunInMesh {
             const why = "The agent gave it up without being told to";
             throw new BackupError("superseded", why, { retry: "elsewhere" });
           }
-          store.transact((tx) => tx.putResult(taskId, result));
           ledger.reported(index, result);
           addUnreadable(source, result);
+          this.#keepResult(taskId, index, result);
         } catch (thrown) {
           if (isOver()) return this.#over();
-          return this.#failed(task, index, agentId, epoch, thrown, closeSettled);
+          return this.#failed(
+            { context, task, index, agentId, epoch, hasJoined, thrown },
+            closeSettled,
+          );
         }
         closeSettled();
         queueMicrotask(() => taskChanged(taskId));
@@ -573,18 +675,38 @@ class RunInMesh {
       : { kind: "retry", reason: "The run goes on elsewhere", avoidsAgent: false };
   }
 
+  /** What the attempt reported, and what earlier attempts had verified before it: the next start knows only this. */
+  #keepResult(taskId: string, index: number, result: MirrorResult): void {
+    const ledger = this.#ledger!;
+    const lanes = ledger.destinations.flatMap((key) => {
+      const account = ledger.accounts(key)[index]!;
+      return account.settled ? [laneReport(key, account)] : [];
+    });
+    this.#deps.store.transact((tx) => tx.putResult(taskId, { ...result, lanes }));
+  }
+
   #failed(
-    task: PlannedTask,
-    index: number,
-    agentId: string,
-    epoch: number,
-    thrown: unknown,
+    { context, task, index, agentId, epoch, hasJoined, thrown }: {
+      context: StageContext;
+      task: PlannedTask;
+      index: number;
+      agentId: string;
+      epoch: number;
+      hasJoined: boolean;
+      thrown: unknown;
+    },
     closeSettled: () => void,
   ): AttemptEnd {
     const { runId, taskChanged } = this.#options;
     const error = wireErrorOf(thrown);
     const isTakenBack = error.code === "superseded" || error.code === "cancelled";
-    if (!isTakenBack) task.faults++;
+    const isRefused = error.code === "rejected" && error.retry === "elsewhere";
+    // It may have lost the run, as after a start anew: it joins again. The home would have to prepare.
+    if (isRefused && agentId !== context.home.id) this.#participants.delete(agentId);
+    // What says nothing about the task is no fault of it.
+    const isTasksFault = hasJoined && !isTakenBack && !isRefused &&
+      !isAgentLost(thrown);
+    if (isTasksFault) task.faults++;
     const mayRetry = isAgentsFault(thrown) && task.faults < TASK_FAULTS_MAX &&
       epoch < TASK_ATTEMPTS_MAX;
     this.#deps.log("warn", "An attempt at a directory has failed", {
@@ -596,6 +718,14 @@ class RunInMesh {
       error: error.message,
     });
     const again = this.#ledger!.broke(index, error, mayRetry);
+    if (!again) {
+      this.#keepResult(task.stored.taskId, index, {
+        op: "mirror",
+        lanes: [],
+        unreadable: [],
+        unreadableCount: 0,
+      });
+    }
     queueMicrotask(() => taskChanged(task.stored.taskId));
     closeSettled();
     return again
@@ -628,15 +758,18 @@ class RunInMesh {
       throw new BackupError("rejected", why, { retry: "elsewhere" });
     })();
     this.#participants.set(agentId, joined);
-    joined.catch((thrown) => {
-      if (this.#participants.get(agentId) === joined) this.#participants.delete(agentId);
+    this.#asked.add(agentId);
+    return joined.catch((thrown) => {
+      if (this.#participants.get(agentId) !== joined) throw thrown;
+      this.#participants.delete(agentId);
       const error = asBackupError(thrown);
-      if (error.retry !== "elsewhere") return;
-      this.#excluded.set(agentId, error.message);
-      dispatcher.putRun(runId, { excluded: new Map(this.#excluded) });
-      pool.client(agentId).run({ op: "release", runId }).catch(() => {});
+      if (error.retry === "elsewhere" && !context.signal.aborted) {
+        this.#excluded.set(agentId, error.message);
+        dispatcher.putRun(runId, { excluded: new Map(this.#excluded) });
+        this.#tell(agentId, { op: "release", runId });
+      }
+      throw thrown;
     });
-    return joined;
   }
 
   /** A lane that ended as cancelled, though nobody here has cancelled it. */
@@ -683,7 +816,7 @@ class RunInMesh {
       error = (await home.client.run(spec, { signal })).error;
     } catch (thrown) {
       if (signal.aborted) return;
-      if (isAgentsFault(thrown)) throw thrown;
+      if (context.isHomeLost?.(thrown, `finish ${destination.key}`)) throw thrown;
       error = wireErrorOf(thrown);
     }
     const isVerified = error === undefined && lanes.every((l) => l.state === "verified");
@@ -707,6 +840,8 @@ class RunInMesh {
     this.#deps.store.transact((tx) =>
       tx.changeDestination(this.#options.runId, destination.key, { end })
     );
+    if (openDestinations(context).length > 0 || context.home !== NOBODY) return;
+    this.#allEnded.abort(new BackupError("cancelled", "No destination is left"));
   }
 
   // -- agents
@@ -773,7 +908,7 @@ class RunInMesh {
         at !== undefined && at.agents > 1 && this.#canSplit(source)
           ? at.agents * PARTS_PER_AGENT
           : undefined,
-      isHomeLost: isAgentsFault,
+      isHomeLost: (thrown, what) => this.#isHomeLost(thrown, what),
     };
   }
 
@@ -789,7 +924,7 @@ class RunInMesh {
         await within(
           (cut) => client.run({ op: "release", runId }, { signal: cut }),
           clock,
-          RELEASE_WITHIN_MS,
+          TOLD_WITHIN_MS,
         );
         dispatcher.released(runId, agentId);
       } catch (thrown) {
@@ -838,6 +973,21 @@ const NOBODY: Agent = {
   capabilities: [],
   slots: 1,
 };
+
+/** Rejects with the signal's reason once it is aborted; handled, whether anybody waits for it or not. */
+function rejection(signal: AbortSignal): Promise<never> {
+  const promise = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  promise.catch(() => {});
+  return promise;
+}
+
+/** Nobody answers for the task: that says something about the agent, and nothing about the task. */
+function isAgentLost(thrown: unknown): boolean {
+  return thrown instanceof UnreachableError || thrown instanceof AgentLostError;
+}
 
 /** Whether another agent, or the same one after a while, could do better. */
 function isAgentsFault(thrown: unknown): boolean {

@@ -69,8 +69,12 @@ export function createRunHub(snapshot: () => RunDetail): RunHub {
           if (reader.isOver) return { done: true, value: undefined };
           if (reader.needsSnapshot) {
             reader.needsSnapshot = false;
-            // What waits is newer than the snapshot's number or in it; told twice it changes nothing.
-            return { done: false, value: { kind: "snapshot", seq, run: snapshot() } };
+            // What waits is in it, but for the end, which is the last word.
+            reader.waiting = reader.waiting.filter((event) => event.kind === "end");
+            return {
+              done: false,
+              value: { kind: "snapshot", seq: end === undefined ? seq : seq - 1, run: snapshot() },
+            };
           }
           const event = reader.waiting.shift()!;
           if (event.kind === "end") over();

@@ -11,6 +11,7 @@ import type { Log } from "../../protocol/base/log.ts";
 import { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
 import { isMeshProof, MESH_PROOF_PATH, MeshProof } from "../../protocol/mesh/mesh_proof.ts";
 import type { AgentInfo, Heartbeat, HeldTask, RegisterAgent } from "../../protocol/mesh/methods.ts";
+import { factsOf } from "../../protocol/mesh/card_facts.ts";
 import { EXTENSION_URI } from "../../protocol/mesh/task_mapping.ts";
 import { newId } from "../../protocol/base/ids.ts";
 import type { FetchLike } from "../../protocol/rpc/client.ts";
@@ -43,8 +44,6 @@ export interface KnownAgent extends StoredAgent {
 export interface Registry {
   list(): readonly KnownAgent[];
   get(agentId: string): KnownAgent | undefined;
-  /** By id, or by a name that only one has. */
-  find(idOrName: string): KnownAgent | undefined;
   infos(tasksOf: (agentId: string) => HeldTask[]): AgentInfo[];
   /** @throws {BackupError} `rejected` when the address does not answer as that agent. */
   register(registration: Registration): Promise<void>;
@@ -61,7 +60,8 @@ export interface Registry {
 }
 
 const PROBE_WITHIN_MS = 2_000;
-const CARD_WITHIN_MS = 3_000;
+/** Whoever registers is answered within a second, whatever its address does. */
+const CARD_WITHIN_MS = 900;
 const PROOF_BYTES_MAX = 10_000;
 export const AGENTS_MAX = 10_000;
 
@@ -112,7 +112,8 @@ export function createRegistry(deps: {
   }
 
   function setLiveness(entry: Entry, next: Liveness): void {
-    if (entry.liveness === next) return;
+    // A late word about one that was removed, or has registered again since.
+    if (entries.get(entry.agent.agentId) !== entry || entry.liveness === next) return;
     const before = entry.liveness;
     entry.liveness = next;
     const { agentId, name } = entry.agent;
@@ -163,6 +164,10 @@ export function createRegistry(deps: {
           if (!own.success || own.output.agentId !== facts.agentId) {
             throw new BackupError("rejected", `Another agent answers at ${url}`);
           }
+          // A registration that comes late must not bring back what was before a restart.
+          if (own.output.bootId !== facts.bootId) {
+            throw new BackupError("rejected", `The agent at ${url} was started again since`);
+          }
           const nonce = newId("msg");
           const answer = await fetch(
             new Request(`${origin}${MESH_PROOF_PATH}?nonce=${nonce}`, { signal }),
@@ -188,17 +193,34 @@ export function createRegistry(deps: {
     }
   }
 
+  function refuseTooMany(agentId: string): void {
+    if (entries.has(agentId) || entries.size < AGENTS_MAX) return;
+    throw new BackupError("rejected", `This coordinator knows ${AGENTS_MAX} agents already`, {
+      retry: "later",
+    });
+  }
+
+  /** An agent that answers where it was is not somewhere else as well. */
+  async function refuseDouble({ url, facts }: Registration): Promise<void> {
+    const before = entries.get(facts.agentId);
+    if (before === undefined || before.agent.url === url) return;
+    const { origin } = new URL(before.agent.url);
+    const there = await within(
+      (signal) => fetchAgentCard(fetch, `${origin}/agent-card`, { signal }),
+      clock,
+      CARD_WITHIN_MS,
+    ).then(factsOf).catch(() => undefined);
+    if (there?.agentId !== facts.agentId) return;
+    // The same process after a start anew, that listens there as well.
+    if (there.bootId === facts.bootId && before.agent.facts.bootId !== facts.bootId) return;
+    throw new BackupError("rejected", `Agent ${facts.agentId} is another one, at ${origin}`);
+  }
+
   return {
     list: () => [...entries.values()].map(known),
     get(agentId) {
       const entry = entries.get(agentId);
       return entry && known(entry);
-    },
-    find(idOrName) {
-      const byId = entries.get(idOrName);
-      if (byId !== undefined) return known(byId);
-      const named = [...entries.values()].filter(({ agent }) => agent.name === idOrName);
-      return named.length === 1 ? known(named[0]!) : undefined;
     },
     infos(tasksOf) {
       const nowMs = bootClock.bootMs();
@@ -226,25 +248,26 @@ export function createRegistry(deps: {
     },
     async register(registration) {
       const { name, version, url, facts } = registration;
+      refuseTooMany(facts.agentId);
+      await Promise.all([prove(registration), refuseDouble(registration)]);
+      refuseTooMany(facts.agentId);
       const before = entries.get(facts.agentId);
-      if (before === undefined && entries.size >= AGENTS_MAX) {
-        throw new BackupError("rejected", `This coordinator knows ${AGENTS_MAX} agents already`, {
-          retry: "later",
-        });
-      }
-      await prove(registration);
+      const isNewBoot = before !== undefined && before.agent.facts.bootId !== facts.bootId;
       const agent: StoredAgent = {
         agentId: facts.agentId,
         name,
         url,
         version,
         facts,
-        // Whoever drained it before a restart wanted that process to end.
-        isDraining: false,
+        // Whoever drained it wanted that process to end, and this one.
+        isDraining: before !== undefined && !isNewBoot && before.agent.isDraining,
       };
-      const isNewBoot = before !== undefined && before.agent.facts.bootId !== facts.bootId;
       store.transact((tx) => tx.putAgent(agent));
       const entry = fresh(agent);
+      if (before !== undefined && !isNewBoot) {
+        entry.seq = before.seq;
+        entry.totals = before.totals;
+      }
       entries.set(agent.agentId, entry);
       if (isNewBoot) listener.lost(agent.agentId, `Agent ${name} was started again`, true);
       log("info", `Agent ${name} has registered`, { agent: agent.agentId, url });
@@ -272,8 +295,9 @@ export function createRegistry(deps: {
     drain(agentId, isDraining) {
       const entry = entries.get(agentId);
       if (entry === undefined) return false;
-      entry.agent = { ...entry.agent, isDraining };
-      store.transact((tx) => tx.putAgent(entry.agent));
+      const agent = { ...entry.agent, isDraining };
+      store.transact((tx) => tx.putAgent(agent));
+      entry.agent = agent;
       listener.changed(known(entry));
       return true;
     },
@@ -281,8 +305,8 @@ export function createRegistry(deps: {
       const entry = entries.get(agentId);
       if (entry === undefined) return false;
       if (entry.liveness === "alive" && !entry.agent.isDraining) return false;
-      entries.delete(agentId);
       store.transact((tx) => tx.dropAgent(agentId));
+      entries.delete(agentId);
       listener.lost(agentId, `Agent ${entry.agent.name} was removed`, false);
       listener.removed(agentId);
       return true;

@@ -21,7 +21,7 @@ export async function prepareStage(context: StageContext): Promise<void> {
     result = await home.client.run(spec, { signal });
   } catch (thrown) {
     signal.throwIfAborted();
-    if (context.isHomeLost?.(thrown)) throw thrown;
+    if (context.isHomeLost?.(thrown, "prepare")) throw thrown;
     if (asBackupError(thrown).code === "usage") throw thrown;
     for (const d of openDestinations(context)) {
       endDestination(context, d, "failed", wireErrorOf(thrown));

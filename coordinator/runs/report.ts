@@ -88,7 +88,8 @@ function lanesOf(context: StageContext, key: string): DestinationReport["lanes"]
   return [...bySource].map(([source, reports]) => ({ source, report: mergeLaneReports(reports) }));
 }
 
-function laneReport(destination: string, lane: LaneAccount): LaneReport {
+/** What is known of a lane, also when no report of it has come. */
+export function laneReport(destination: string, lane: LaneAccount): LaneReport {
   const isEnd = lane.state === "verified" || lane.state === "failed" || lane.state === "planned";
   const state = isEnd ? lane.state as LaneReport["state"] : "cancelled";
   const error = lane.error === undefined ? {} : { error: lane.error };

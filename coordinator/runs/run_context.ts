@@ -67,8 +67,8 @@ export interface StageContext extends Omit<RunContext, "dispatcher"> {
   readonly runEpoch?: number;
   /** How many parts a source may be divided into; absent: it stays whole. */
   readonly partsMax?: ((source: SourceSpec) => number | undefined) | undefined;
-  /** Whether an error says that the home agent is gone, and not what is wrong with the job. */
-  readonly isHomeLost?: (thrown: unknown) => boolean;
+  /** Whether an error of `what` says that the home agent cannot go on, and not what is wrong with the job. */
+  readonly isHomeLost?: (thrown: unknown, what: string) => boolean;
 }
 
 export function endDestination(

@@ -42,7 +42,7 @@ async function scan(context: StageContext, state: SourceState): Promise<void> {
     progress.apply({ kind: "scan", source, seq: Infinity, counters: scan.counters });
   } catch (thrown) {
     signal.throwIfAborted();
-    if (context.isHomeLost?.(thrown)) throw thrown;
+    if (context.isHomeLost?.(thrown, `scan ${source}`)) throw thrown;
     const error = wireErrorOf(thrown);
     state.error = error;
     context.store.transact((tx) =>

@@ -175,7 +175,10 @@ function startCoordinator(
     says: `${name} serves on ${origin} (${agentId})`,
     facts: { role: "coordinator", name, url: origin, agent_id: agentId },
     metrics: () => coordinator.metrics(),
-    drain: () => Promise.resolve(),
+    drain() {
+      coordinator.close();
+      return Promise.resolve();
+    },
     async close() {
       coordinator.close();
       await app.close();

@@ -24,7 +24,7 @@ import {
   messageOf,
   resultOf,
 } from "./task_mapping.ts";
-import type { TaskClient } from "./task_port.ts";
+import { AgentLostError, type TaskClient } from "./task_port.ts";
 
 /** How long an aborted call waits for the agent to say how its task ended: its own limit and some way. */
 const CANCEL_ANSWER_MS = 15_000;
@@ -178,7 +178,7 @@ function fromRpcError({ code, message }: RpcError): BackupError {
       return new BackupError("permission", text, { hint: "Give both sides the same mesh token" });
     // It was there before: the agent has been started again since.
     case A2A_ERROR_CODES.TASK_NOT_FOUND:
-      return new BackupError("io", "The agent no longer knows the task", { retry: "later" });
+      return new AgentLostError("The agent no longer knows the task");
     default:
       return new BackupError("protocol", text);
   }

@@ -2,8 +2,18 @@
  * The two ends of a task: `TaskClient` is what a coordinator calls, `TaskHandler` is what a worker implements. What
  * lies between them (A2A over an injected fetch) is in `task_over_a2a.ts`.
  */
+import { BackupError } from "../base/errors.ts";
 import type { TaskProgress } from "./progress.ts";
 import type { ResultOf, TaskResult, TaskSpec } from "./task.ts";
+
+/** The agent does not know the task any more, as it was started again: says nothing about the task itself. */
+export class AgentLostError extends BackupError {
+  override readonly name: string = "AgentLostError";
+
+  constructor(message: string) {
+    super("io", message, { retry: "later" });
+  }
+}
 
 export interface TaskClient {
   /**
