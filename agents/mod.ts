@@ -28,6 +28,7 @@ import {
   type DrillOutcome,
 } from "./strategies/mirror/restore/drill.ts";
 import { machineHostId } from "./worker/host_id.ts";
+import type { Roots } from "../protocol/cli/read_roots.ts";
 import { createWorker, WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 
 export { createDrillCommand } from "./cli/drill.ts";
@@ -61,6 +62,8 @@ export function createWorkerAgent(
     url: string;
     /** What the secrets are that jobs name; none by default. */
     secrets?: ReadonlyMap<string, SecretSource>;
+    /** All it may touch; by default everything. */
+    roots?: Roots;
   },
 ): WorkerAgent {
   const { clock, log, hostId } = options;
@@ -76,7 +79,7 @@ export function createWorkerAgent(
         bootId: newId("boot"),
         hostId,
         capabilities: [...WORKER_CAPABILITIES],
-        roots: [],
+        roots: [...options.roots?.labels.keys() ?? []],
         limits: { slots: SLOTS },
         load: { score: 0, observedAtMs: clock.nowMs() },
         state: "ready",

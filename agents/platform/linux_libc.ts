@@ -14,7 +14,7 @@ import {
   type Posix,
   type Stat,
 } from "./posix.ts";
-import { EINTR, ENOSYS, EPERM } from "./errno.ts";
+import { EAGAIN, EINTR, ENOSYS, EPERM } from "./errno.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
@@ -93,6 +93,10 @@ const FADV_WILLNEED = 3;
 const FADV_DONTNEED = 4;
 const LOCK_EX_NB = 2 | 4;
 const LOCK_SH_NB = 1 | 4;
+const SYS_OPENAT2 = 437n;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_BENEATH = 0x08;
+const BENEATH_TRIES_MAX = 100;
 const SYS_CACHESTAT = 451n;
 const SYS_LISTXATTRAT = 465n;
 const UTIME_NOW = 0x3fffffff;
@@ -217,6 +221,15 @@ export function openLibc(): Posix {
   return {
     name: "libc",
     openRoot: (path) => open(AT_FDCWD, path, O_DIRECTORY, 0),
+    openBeneath(root, path) {
+      // A rename elsewhere may make the kernel unsure whether a path with ".." led out.
+      for (let tries = 0;; tries++) {
+        const fd = check(
+          Number(c.syscall(SYS_OPENAT2, BigInt(root), path, OPEN_BENEATH, HOW_BYTES)),
+        );
+        if (fd !== -EINTR && (fd !== -EAGAIN || tries >= BENEATH_TRIES_MAX)) return fd;
+      }
+    },
     openDirectory: (at, name) => open(at, name, O_DIRECTORY | O_NOFOLLOW, 0),
     openParent: (of) => open(of, PARENT, O_DIRECTORY, 0),
     closeDirectory(handle) {
@@ -404,6 +417,14 @@ export function openLibc(): Posix {
 function cLatin1(text: string): BufferSource {
   return Buffer.from(text + "\0", "latin1");
 }
+
+/** `struct open_how`: flags, mode, resolve. */
+const OPEN_BENEATH = new BigUint64Array([
+  BigInt(O_DIRECTORY | O_CLOEXEC),
+  0n,
+  BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS),
+]);
+const HOW_BYTES = BigInt(OPEN_BENEATH.byteLength);
 
 const PARENT: Uint8Array = new Uint8Array([0x2e, 0x2e, 0]);
 

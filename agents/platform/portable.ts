@@ -81,6 +81,7 @@ export function openPortable(): Posix {
   return {
     name: "portable",
     openRoot: (path) => attempt(() => openDirectory(fs.realpathSync(textOf(path)), 0)),
+    openBeneath: () => -ENOSYS,
     openDirectory: (at, name) => attempt(() => openDirectory(pathOf(at, name), O_NOFOLLOW)),
     openParent: (of) => attempt(() => openDirectory(dirname(directoryPath(of)), 0)),
     closeDirectory(handle) {

@@ -71,6 +71,11 @@ export interface Posix {
   readonly name: "libc" | "portable";
   /** Opens a directory by absolute path, following links (the person named it). */
   openRoot(path: Uint8Array): DirectoryHandle;
+  /**
+   * Opens a directory by a relative path of any length, following links as long as nothing leads out of `root`: that is
+   * -EXDEV. -ENOSYS where the system cannot promise it.
+   */
+  openBeneath(root: DirectoryHandle, path: Uint8Array): DirectoryHandle;
   /** Opens a subdirectory; a symbolic link in its place is -ELOOP or -ENOTDIR. */
   openDirectory(at: DirectoryHandle, name: Uint8Array): DirectoryHandle;
   /** The directory above, for walks that had to close it. */

@@ -389,3 +389,52 @@ Deno.test("whatever happens, every file ends exactly once: it succeeded, or it f
     { numRuns: 60 },
   );
 });
+
+Deno.test("files of a slot that wants one at a time run alone, retries too, while others go on beside them", async () => {
+  const { clock, work, queue } = scene({ workersStart: 4, workersMin: 4 });
+  queue.oneAtATime(1);
+  queue.addMany(1, [1, 2, 3], 0);
+  queue.addMany(0, [10, 11, 12, 13, 14], 0);
+  const drained = watch(queue.drained(1));
+  const handled: number[] = [];
+  let failedOnce = false;
+  for (let step = 0; step < 100 && !drained.isDone; step++) {
+    await clock.advance(1000);
+    const single = work.running.filter(({ batch }) => batch.slot === 1);
+    assert.ok(single.length <= 1, "one in hand");
+    for (const { batch, end } of [...work.running]) {
+      if (batch.slot === 0) continue;
+      assert.equal(batch.rows.length, 1);
+      const isRetried: boolean = batch.rows[0] === 2 && !failedOnce;
+      failedOnce ||= isRetried;
+      if (!isRetried) handled.push(...batch.rows);
+      end(isRetried ? [later(2)] : []);
+    }
+  }
+  assert.equal(drained.isDone, true);
+  assert.deepEqual(handled.sort(), [1, 2, 3]);
+  assert.ok(work.running.some(({ batch }) => batch.slot === 0), "the others were begun beside it");
+  queue.stop();
+});
+
+Deno.test("a slot that is dropped ends at once, says nothing more, and leaves the others alone", async () => {
+  const { clock, work, queue } = scene({ workersMax: 1 });
+  queue.addMany(0, [1, 2, 3, 4, 5, 6], 0);
+  queue.addMany(1, [7], 0);
+  const [dropped, other] = [watch(queue.drained(0)), watch(queue.drained(1))];
+  await clock.advance(0);
+  const [inHand] = work.running;
+  queue.drop(0);
+  await clock.advance(0);
+  assert.deepEqual([dropped.isDone, other.isDone], [true, false]);
+  inHand!.end([{ row: 1, error: new BackupError("cancelled", "Cancelled") }, later(2)]);
+  await clock.advance(ALL_RETRIES_MS);
+  assert.deepEqual([work.failures, work.fatals], [[], []]);
+  assert.deepEqual(work.running.map(({ batch }) => [batch.slot, batch.rows]), [[1, [7]]]);
+  work.running[0]!.end();
+  queue.addMany(0, [8], 0);
+  await queue.drained(0);
+  await clock.advance(0);
+  assert.deepEqual([other.isDone, work.running.length, queue.depth], [true, 0, 0]);
+  queue.stop();
+});

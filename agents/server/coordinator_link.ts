@@ -10,7 +10,7 @@ import type { Log } from "../../protocol/base/log.ts";
 import { Heartbeat, InviteAgent, RegisterAgent } from "../../protocol/mesh/methods.ts";
 import type { RpcClient } from "../../protocol/rpc/client.ts";
 import { type Binding, onCall } from "../../protocol/rpc/method.ts";
-import type { LinkedAgent } from "./linked_agent.ts";
+import type { LinkedAgent } from "../worker/linked_agent.ts";
 
 /** Before the first answer says otherwise. */
 const FIRST_HEARTBEAT_MS = 1_000;

@@ -11,7 +11,7 @@ import { type Binding, onCall } from "../../protocol/rpc/method.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { startCoordinatorLink } from "./coordinator_link.ts";
 import { handoffBindings, requirementsOf, watchTasks } from "./handoff.ts";
-import type { LinkedAgent } from "./linked_agent.ts";
+import type { LinkedAgent } from "../worker/linked_agent.ts";
 import type { MirrorTask } from "../../protocol/mesh/task.ts";
 
 const FACTS: AgentFacts = {

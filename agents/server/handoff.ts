@@ -15,7 +15,7 @@ import type { MirrorTask, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import type { RpcClient } from "../../protocol/rpc/client.ts";
 import { type Binding, onCall } from "../../protocol/rpc/method.ts";
-import type { LinkedAgent } from "./linked_agent.ts";
+import type { LinkedAgent } from "../worker/linked_agent.ts";
 
 export interface OpenTask {
   readonly spec: MirrorTask;

@@ -2,6 +2,7 @@
 import { openBootClock } from "../../protocol/base/boot_clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
+import { readRoots } from "../../protocol/cli/read_roots.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { nearest } from "../../protocol/cli/nearest.ts";
 import {
@@ -24,7 +25,6 @@ import { createWorker, WORKER_CAPABILITIES } from "../worker/worker_agent.ts";
 import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { startCoordinatorLink } from "./coordinator_link.ts";
 import { handoffBindings, watchTasks } from "./handoff.ts";
-import { readRoots } from "./read_roots.ts";
 
 export const WORKER_PORT = 8801;
 const POLL_MS = 50;
@@ -113,6 +113,7 @@ function startWorker(
     log: ownLog,
     stateDir,
     hostId: machineHostId() ?? hostIdIn(stateDir),
+    roots,
   });
   const meter = openLoadMeter(clock);
   const tasks = watchTasks(worker.handler);
@@ -129,6 +130,7 @@ function startWorker(
     measure: () => meter.parts(),
     clock,
     bootClock,
+    onLease: (task, endsAtMs) => worker.setLease(task, endsAtMs),
   });
   const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
   const connect = (peer: string) => createMeshClient({ fetch, url: peer });

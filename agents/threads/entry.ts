@@ -2,6 +2,7 @@
 import { systemClock } from "../../protocol/base/clock.ts";
 import { randomFraction } from "../../protocol/base/ids.ts";
 import { ancestry } from "../destinations/identity.ts";
+import { confine } from "../platform/confined_posix.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
 import { goneInSource } from "../source/gone_in_source.ts";
@@ -15,12 +16,20 @@ import {
 } from "../strategies/mirror/restore/restore_thread.ts";
 import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
 
+export interface ReaderThreadStart {
+  slots: SharedArrayBuffer;
+  /** Where sources may lie; absent or empty: anywhere. */
+  roots?: readonly string[];
+}
+
 export type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
 
 /** What a thread can be; each role makes its method table over the platform port it is given. */
 export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   reader: (posix, argument, cells) => {
-    const reader = new Reader(posix, argument as SharedArrayBuffer, cells);
+    const { slots, roots } = argument as ReaderThreadStart;
+    posix = confine(posix, roots ?? []);
+    const reader = new Reader(posix, slots, cells);
     return {
       ancestry: (path) => ancestry(posix, path),
       scan: (request) => scanSource(posix, request, cells),
@@ -36,16 +45,26 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
     };
   },
   lane: (posix, argument, cells) =>
-    openLaneThread(posix, argument as LaneThreadStart, cells, systemClock, {
-      uid: Deno.uid() ?? -1,
-      gid: Deno.gid() ?? -1,
-    }),
+    openLaneThread(
+      confined(posix, argument as LaneThreadStart),
+      argument as LaneThreadStart,
+      cells,
+      systemClock,
+      {
+        uid: Deno.uid() ?? -1,
+        gid: Deno.gid() ?? -1,
+      },
+    ),
   restore: (posix, argument, cells) =>
     openRestoreThread(posix, argument as RestoreThreadStart, cells, {
       uid: Deno.uid() ?? -1,
       gid: Deno.gid() ?? -1,
     }, randomFraction),
 };
+
+function confined(posix: Posix, { roots }: LaneThreadStart): Posix {
+  return confine(posix, roots ?? []);
+}
 
 /** Called by the entry module when it finds itself inside a worker. */
 export function startThread(role: string): void {

@@ -12,7 +12,7 @@ import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { LaneProgress } from "../../protocol/mesh/progress.ts";
 import type { MirrorTask, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
-import type { LinkedAgent, OfferedTask, WorkTotals } from "../server/linked_agent.ts";
+import type { LinkedAgent, OfferedTask, WorkTotals } from "./linked_agent.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type LoadParts, loadScore } from "./load_score.ts";
 

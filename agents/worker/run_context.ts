@@ -29,7 +29,11 @@ import type {
 import { toWireError } from "../../protocol/mesh/task_mapping.ts";
 import { findClashes, type Identity } from "../destinations/identity.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
-import { bindingConflict, type Inspection } from "../destinations/local_destination.ts";
+import {
+  bindingConflict,
+  type Inspection,
+  type WantedBinding,
+} from "../destinations/local_destination.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
 import { EntryTable } from "../source/entry_table.ts";
 import { createExcluder } from "../source/excludes.ts";
@@ -51,6 +55,7 @@ import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
+import { placeOf, type Roots } from "./roots.ts";
 import { type Listed, SourceLists, walkOptions } from "./source_lists.ts";
 
 export interface RunDeps {
@@ -59,6 +64,7 @@ export interface RunDeps {
   spawn: (role: string) => Worker;
   known: KnownDestinations;
   hostId: string;
+  roots: Roots;
   /** Processor cores of this machine. */
   processors: number;
   /** The secrets that jobs name. */
@@ -296,7 +302,7 @@ export class RunContext {
             task: attempt,
             name: source.name,
             bindingKey: opened.keys[source.name] ?? UNBOUND,
-            sourcePath: this.#wanted(source).sourcePath,
+            sourcePath: this.#wanted(task.source).sourcePath,
             runId: task.runId,
             stageName: stageNameOf(task.runId, task.epoch),
             guard: guard.shared,
@@ -416,7 +422,10 @@ export class RunContext {
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
     const watch = this.#watch;
     this.#readers = new ReaderThreads(readersFor(this.#deps.processors), () => {
-      const thread = new ThreadClient(spawn("reader"), pool.memory);
+      const thread = new ThreadClient(spawn("reader"), {
+        slots: pool.memory,
+        roots: this.#deps.roots.sources,
+      });
       watch.add(thread, "The source");
       return thread;
     });
@@ -432,6 +441,7 @@ export class RunContext {
             spawn,
             watch: this.#watch,
             slots: pool.memory,
+            roots: this.#deps.roots.destinations,
             reader: this.#reader,
             share: { processors: this.#deps.processors, unlimited },
             cpuBusyFraction: () => this.#cpu?.busyFraction(),
@@ -459,8 +469,9 @@ export class RunContext {
       }]
     );
     const known = await Promise.all(sources.map(async (source) => {
-      const isHere = this.#isHere(source);
-      return { source, isHere, ancestors: isHere ? await this.#ancestry(source) : [] };
+      const here = this.#hereIfAny(source);
+      const ancestors = here === undefined ? [] : await this.#ancestry(here);
+      return { source, isHere: here !== undefined, ancestors };
     }));
     const clashes = findClashes(
       known.map(({ source: { name, path }, ancestors }) => ({ name, path, ancestors })),
@@ -472,18 +483,19 @@ export class RunContext {
     });
   }
 
-  /** Whether this is a machine that has the source: others mean something else by its path. */
-  #isHere({ hostId }: SourceSpec): boolean {
-    return hostId === undefined || hostId === this.#deps.hostId;
+  /** The source with its path on this machine. @throws {BackupError} `rejected` when it is none that is here */
+  #here(source: SourceSpec): SourceSpec {
+    const { hostId, roots } = this.#deps;
+    return { ...source, path: placeOf(source, hostId, roots) };
   }
 
-  /** The source with its path on this machine. @throws {BackupError} `rejected` when it is not here */
-  #here(source: SourceSpec): SourceSpec {
-    if (this.#isHere(source)) return source;
-    throw new BackupError("rejected", `${source.name} is on another machine`, {
-      path: source.path,
-      retry: "elsewhere",
-    });
+  /** Undefined when it is another agent's to touch. */
+  #hereIfAny(source: SourceSpec): SourceSpec | undefined {
+    try {
+      return this.#here(source);
+    } catch {
+      return undefined;
+    }
   }
 
   #holder(runId: string): string {
@@ -635,14 +647,17 @@ export class RunContext {
   }
 
   /** What a name at a destination is bound to; every agent of a mesh says the same of a source. */
-  #wanted({ name, hostId, path }: SourceSpec): OpenRequest["wanted"][number] {
-    const isOwn = hostId === undefined || hostId === this.#deps.hostId;
-    return {
-      name,
-      hostId: hostId ?? this.#deps.hostId,
-      hostName: isOwn ? hostname() : hostId,
-      sourcePath: path,
-    };
+  #wanted({ name, hostId = this.#deps.hostId, root, path }: SourceSpec): WantedBinding {
+    if (root !== undefined) {
+      return {
+        name,
+        hostId: `root:${root}`,
+        hostName: `the root ${root}`,
+        sourcePath: `${root}:${path.replace(/^\/+/, "")}`,
+      };
+    }
+    const hostName = hostId === this.#deps.hostId ? hostname() : hostId;
+    return { name, hostId, hostName, sourcePath: path };
   }
 
   async #drop(spec: DestinationSpec): Promise<void> {

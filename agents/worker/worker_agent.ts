@@ -4,11 +4,14 @@ import { assertNever } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { Capability } from "../../protocol/mesh/capability.ts";
+import type { HeldTask } from "../../protocol/mesh/methods.ts";
 import type { TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
 import { spawnThread } from "../threads/spawn.ts";
+import { AttemptGuard } from "../strategies/mirror/attempt_guard.ts";
 import { namedKeysOf } from "./named_keys.ts";
+import { EVERYWHERE, type Roots } from "./roots.ts";
 import { RunContext } from "./run_context.ts";
 import { RunTable } from "./run_table.ts";
 
@@ -23,6 +26,11 @@ export const WORKER_CAPABILITIES: readonly Capability[] = [
 
 export interface Worker {
   handler: TaskHandler;
+  /**
+   * Until when, on the boot clock, an attempt may change anything at a destination; 0: not any more. Threads see it at once,
+   * also those of a process that was stopped and wakes up later.
+   */
+  setLease(task: HeldTask, endsAtMs: number): void;
   /** Releases every run. */
   close(): Promise<void>;
 }
@@ -36,11 +44,24 @@ export function createWorker(
     /** How threads are started, for tests. */
     spawn?: (role: string) => ReturnType<typeof spawnThread>;
     secrets?: ReadonlyMap<string, SecretSource>;
+    /** All it may touch; by default everything. */
+    roots?: Roots;
   },
 ): Worker {
+  /** Of attempts that are known and have not ended. */
+  const guards = new Map<string, AttemptGuard>();
+  const guardOf = (task: HeldTask): AttemptGuard => {
+    const key = keyOf(task);
+    const known = guards.get(key);
+    if (known !== undefined) return known;
+    const made = new AttemptGuard();
+    guards.set(key, made);
+    return made;
+  };
   const runs = new RunTable(() =>
     new RunContext({
       spawn: spawnThread,
+      roots: EVERYWHERE,
       ...options,
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,
@@ -57,7 +78,11 @@ export function createWorker(
         case "scan":
           return await runs.get(spec.runId).scan(spec, context);
         case "mirror":
-          return await runs.get(spec.runId).mirror(spec, context);
+          try {
+            return await runs.get(spec.runId).mirror(spec, context, guardOf(spec));
+          } finally {
+            guards.delete(keyOf(spec));
+          }
         case "finish":
           return await runs.get(spec.runId).finish(spec);
         case "drop":
@@ -70,8 +95,16 @@ export function createWorker(
           return assertNever(spec);
       }
     },
+    setLease(task, endsAtMs) {
+      if (endsAtMs > 0) guardOf(task).endAt(endsAtMs);
+      else guards.get(keyOf(task))?.stop();
+    },
     async close(): Promise<void> {
       await runs.releaseAll();
     },
   };
+}
+
+function keyOf({ taskId, epoch }: HeldTask): string {
+  return `${taskId}:${epoch}`;
 }

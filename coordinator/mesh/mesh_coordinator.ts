@@ -36,6 +36,12 @@ import { createMeshDispatcher } from "./mesh_dispatcher.ts";
 import { type MeshRun, startMeshRun } from "./mesh_run.ts";
 import { createRunHub, type RunHub } from "./run_hub.ts";
 
+export interface OwnAgentFacts {
+  capabilities: readonly string[];
+  /** Labels of its roots. */
+  roots?: readonly string[];
+}
+
 export interface MeshCoordinatorDeps {
   store: JobStore;
   clock: Clock;
@@ -52,7 +58,7 @@ export interface MeshCoordinatorDeps {
   url: string;
   times: RegistryTimes;
   /** The agent of its own process, for when there is no other; made when it is needed first. */
-  fallback?: { capabilities: readonly string[]; open(): TaskClient } | undefined;
+  fallback?: OwnAgentFacts & { open(): TaskClient } | undefined;
   /** Origins of agents to look for. */
   addresses: readonly string[];
   scansLocalPorts: boolean;
@@ -184,10 +190,11 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     };
   }
 
-  function fallbackView({ capabilities }: { capabilities: readonly string[] }): AgentView {
+  function fallbackView({ capabilities, roots = [] }: OwnAgentFacts): AgentView {
     const { hostId } = deps;
     // One directory at a time: it is the last resort, not another worker.
-    return { agentId: FALLBACK_ID, capabilities, slots: 1, load: 0, hostId, isFallback: true };
+    const place = { hostId, roots };
+    return { agentId: FALLBACK_ID, capabilities, slots: 1, load: 0, ...place, isFallback: true };
   }
 
   // -- runs

@@ -4,6 +4,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { readRoots, type Roots } from "../../protocol/cli/read_roots.ts";
 import {
   type RoleContext,
   type RoleFacts,
@@ -38,6 +39,7 @@ export interface CoordinatorRoleDeps {
     log: Log;
     hostId: string;
     secrets: ReadonlyMap<string, SecretSource>;
+    roots: Roots;
   }): OwnAgent;
 }
 
@@ -123,11 +125,13 @@ function startCoordinator(
   const tls = peerTls(settings, surroundings);
   const ownLog: Log = (level, message, facts) => log(level, message, { agent: agentId, ...facts });
   const store = openSqliteStore(`${stateDir}/${STORE_FILE}`, clock);
+  const roots = readRoots(settings, surroundings);
   const own = deps.ownAgent({
     stateDir,
     log: ownLog,
     hostId,
     secrets: namedSecrets(settings, surroundings),
+    roots,
   });
   const coordinator = createMeshCoordinator({
     store,
@@ -140,7 +144,7 @@ function startCoordinator(
     hostId,
     url,
     times: { heartbeatMs, deadAfterMs },
-    fallback: own,
+    fallback: { ...own, roots: [...roots.labels.keys()] },
     addresses: settings.get("agent").value.map((text) => new URL(agentEndpoint(text)).origin),
     scansLocalPorts: settings.get("scan").value,
   });

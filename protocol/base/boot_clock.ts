@@ -3,13 +3,14 @@
  * second, so whoever promises something to it must count them too; the plain monotonic clock stands still in suspend.
  */
 import { readFileSync } from "node:fs";
+import { kernelBootMs } from "./boot_time.ts";
 
 export interface BootClock {
   /** Milliseconds since an arbitrary start, suspend included; never goes back. */
   bootMs(): number;
 }
 
-/** What the kernel counts since boot; resolution 10 ms. */
+/** What the kernel counts since boot, at a resolution of 10 ms. */
 const UPTIME_FILE = "/proc/uptime";
 
 /**
@@ -17,7 +18,7 @@ const UPTIME_FILE = "/proc/uptime";
  * set back, so it is combined with the monotonic one and only ever goes forward.
  */
 export function openBootClock(
-  read: () => string = () => readFileSync(UPTIME_FILE, "utf8"),
+  read: () => string = readUptime,
   fallback: { nowMs(): number; monotonicMs(): number } = {
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
@@ -52,6 +53,12 @@ export function openBootClock(
       return lastMs;
     },
   };
+}
+
+/** In seconds. By a call of its own where that goes, as threads ask for it. */
+function readUptime(): string {
+  const ms = kernelBootMs();
+  return ms === undefined ? readFileSync(UPTIME_FILE, "utf8") : String(ms / 1000);
 }
 
 function uptimeMs(read: () => string): number | undefined {

@@ -5,6 +5,7 @@
 import type { Posix } from "../../agents/platform/posix.ts";
 import type { KnownDestinations } from "../../agents/destinations/known_destinations.ts";
 import { THREAD_ROLES } from "../../agents/threads/entry.ts";
+import { EVERYWHERE } from "../../agents/worker/roots.ts";
 import { RunContext } from "../../agents/worker/run_context.ts";
 import { silentLog } from "../../protocol/base/log.ts";
 import type { MirrorOptions } from "../../protocol/mesh/job.ts";
@@ -97,6 +98,7 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
     },
     known: run.known ?? NOTHING_KNOWN,
     hostId: "host-of-tests",
+    roots: EVERYWHERE,
     readKeys: () => Promise.resolve({ keys: { identities: run.identities ?? [] }, warnings: [] }),
     processors: 1,
   });

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import type { Posix } from "../../agents/platform/posix.ts";
 import { THREAD_ROLES } from "../../agents/threads/entry.ts";
+import type { Roots } from "../../agents/worker/roots.ts";
 import { createWorker, type Worker } from "../../agents/worker/worker_agent.ts";
 import { silentLog } from "../../protocol/base/log.ts";
 import type { DestinationSpec, MirrorOptions, SourceSpec } from "../../protocol/mesh/job.ts";
@@ -34,6 +35,7 @@ export interface TestAgentOptions {
   /** The port of a destination's threads, when not `posix`. */
   posixAt?: (path: string) => Posix | undefined;
   hostId?: string;
+  roots?: Roots;
   /** Asked before each call into a thread of that destination (undefined: of a reader); the call waits for the answer. */
   gate?: (method: string, path: string | undefined) => Promise<void> | undefined;
 }
@@ -61,7 +63,7 @@ export class TestAgent {
   readonly worker: Worker;
   readonly #clock: ManualClock;
 
-  constructor({ name, folder, clock, posix, posixAt, hostId, gate }: TestAgentOptions) {
+  constructor({ name, folder, clock, posix, posixAt, hostId, roots, gate }: TestAgentOptions) {
     this.name = name;
     this.#clock = clock;
     this.worker = createWorker({
@@ -69,6 +71,7 @@ export class TestAgent {
       log: silentLog,
       stateDir: join(folder, `state-${name}`),
       hostId: hostId ?? "host-of-tests",
+      ...(roots !== undefined && { roots }),
       spawn: (role) => {
         let path: string | undefined;
         const thread = inThreadWorker((argument, cells) => {

@@ -27,6 +27,8 @@ export interface LaneDeps {
   spawn: (role: string) => Worker;
   watch: ThreadWatch;
   slots: SharedArrayBuffer;
+  /** Where destinations may lie; empty: anywhere. */
+  roots: readonly string[];
   reader: FanOutReader;
   share: Share;
   /** How busy the machine's processors are, 0–1; undefined until it is known. */
@@ -291,6 +293,7 @@ export class DestinationLane {
       path: this.spec.path,
       slots: this.#deps.slots,
       limitBytesPerSecond: this.spec.limitBytesPerSecond ?? 0,
+      roots: this.#deps.roots,
     };
     const thread = new ThreadClient(this.#deps.spawn("lane"), start);
     this.#threads.add(thread);

@@ -106,6 +106,8 @@ export interface LaneThreadStart {
   slots: SharedArrayBuffer;
   /** 0 = no limit. */
   limitBytesPerSecond: number;
+  /** Where destinations may lie; absent or empty: anywhere. */
+  roots?: readonly string[];
 }
 
 export interface KeysRequest {

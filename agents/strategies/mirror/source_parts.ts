@@ -5,7 +5,7 @@ import type { PartSpec } from "../../../protocol/mesh/task.ts";
 import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
 import { countRows, divide, type DivisionOptions } from "../../source/division.ts";
 import { type EntryTable, utf8OfLatin1 } from "../../source/entry_table.ts";
-import type { Stretch } from "../../source/stretch.ts";
+import { isBelow, type Stretch } from "../../source/stretch.ts";
 import type { Codec } from "./codec/codec.ts";
 import { nameOfStored } from "./codec/stored_name.ts";
 
@@ -73,13 +73,23 @@ function neighboursInNames(table: EntryTable, codec: Codec): [number, number][] 
   return pairs;
 }
 
-/** From which folder to which, as deep as the cut. */
+/** From which folder to which, as deep as the cut; within one folder, from which entry to which. */
 function labelOf(table: EntryTable, from: number, to: number): string {
-  const first = folderOf(table, from);
+  if (to - from === table.count) return "/";
+  // The source's own folder says nothing of what is in it.
+  const begin = Math.max(1, from);
+  const first = folderOf(table, begin);
   const depth = Math.max(1, first.split("/").length);
   const last = folderOf(table, to - 1).split("/").slice(0, depth).join("/");
-  const text = (path: string) => path === "" ? "/" : utf8OfLatin1(path);
-  return first === last ? text(first) : `${text(first)} … ${text(last)}`;
+  if (first !== last) return `${textOf(first)} … ${textOf(last)}`;
+  const isAll = table.columns.kind[begin] === KIND_DIRECTORY &&
+    (to === table.count || !isBelow(table.pathLatin1(to), first));
+  if (isAll || begin === to - 1) return table.pathText(begin);
+  return `${table.pathText(begin)} … ${table.pathText(to - 1)}`;
+}
+
+function textOf(path: string): string {
+  return path === "" ? "/" : utf8OfLatin1(path);
 }
 
 function folderOf(table: EntryTable, row: number): string {

@@ -1,8 +1,9 @@
 /** The folders a worker may touch, from its options. */
-import { BackupError } from "../../protocol/base/errors.ts";
-import { settingPath, type Settings } from "../../protocol/cli/settings.ts";
-import type { Surroundings } from "../../protocol/cli/surroundings.ts";
+import { BackupError } from "../base/errors.ts";
+import { settingPath, type Settings } from "./settings.ts";
+import type { Surroundings } from "./surroundings.ts";
 
+/** All that an agent may touch. */
 export interface Roots {
   /** Where sources may lie; empty: anywhere. */
   sources: readonly string[];
