@@ -1,9 +1,10 @@
 /**
- * `deno task bench mirror|codec`: measures the program against the tools people use today. Rule: it leaves nothing behind,
+ * `deno task bench mirror|codec|mesh`: measures the program against the tools people use today. Rule: it leaves nothing behind,
  * also when it is interrupted, and its exit code says only whether it could measure, never whether we won.
  */
 import { parseArgs } from "node:util";
 import { codecBench } from "../tests/bench/codec_bench.ts";
+import { MESH_PARTS, MESH_SIZES, meshBench, type MeshPartName } from "../tests/bench/mesh_bench.ts";
 import {
   mirrorBench,
   type MirrorBenchOptions,
@@ -16,10 +17,12 @@ import { renderFacts, renderPart } from "../tests/bench/render_report.ts";
 
 const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
        deno task bench codec [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
+       deno task bench mesh [--quick] [--rounds N] [--only PART] [--json FILE]
 
   --quick          A small version, within a minute; its numbers are no evidence
   --size SIZE      ${Object.keys(SIZES).join(", ")} [default full]
   --only PART      Only this part; repeatable: ${PARTS.join(", ")}
+                   (mesh: ${MESH_PARTS.join(", ")})
   --rounds N       How often each contender runs
   --drop WHAT      Forgotten before the others' check: pages (as ours does), all [default pages]
   --dir DIR        Folder for the file system's image [default: the temporary folder]
@@ -30,6 +33,7 @@ const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
 const FROM_DEFAULT = ["/usr/share", "/usr/lib"];
 const CODEC_BYTES = { full: 2 ** 30, quick: 64 << 20 };
 const CODEC_ROUNDS = { full: 3, quick: 1 };
+const MESH_ROUNDS = { full: 3, quick: 1 };
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_STOPPED = 130;
@@ -58,6 +62,8 @@ async function main(words: string[]): Promise<number> {
     };
     const result = options.bench === "codec"
       ? await codecBench(processes, { ...options, ...options.codec, ...shown })
+      : options.bench === "mesh"
+      ? await meshBench(processes, { ...options.mesh, ...shown })
       : await mirrorBench(processes, { ...options, ...shown });
     if (options.json !== undefined) {
       Deno.writeTextFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
@@ -85,20 +91,30 @@ function readOptions(words: string[]) {
       json: { type: "string" },
     },
   });
-  if (positionals.length !== 1) throw new Error("Name the bench: mirror or codec");
-  const bench = oneOf("bench", positionals.join(" "), ["mirror", "codec"] as const);
+  if (positionals.length !== 1) throw new Error("Name the bench: mirror, codec or mesh");
+  const bench = oneOf("bench", positionals.join(" "), ["mirror", "codec", "mesh"] as const);
   const size = SIZES[oneOf("size", values.size ?? (values.quick ? "quick" : "full"), sizeNames())];
   const rounds = Number(values.rounds ?? size.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds must be 1 or more");
   const codecSize = values.quick ? "quick" : "full";
+  const isMesh = bench === "mesh";
   return {
     bench,
     codec: {
       sizeBytes: CODEC_BYTES[codecSize],
       rounds: values.rounds === undefined ? CODEC_ROUNDS[codecSize] : rounds,
     },
+    mesh: {
+      size: MESH_SIZES[codecSize],
+      rounds: values.rounds === undefined ? MESH_ROUNDS[codecSize] : rounds,
+      parts: (isMesh ? values.only ?? MESH_PARTS : MESH_PARTS).map((part): MeshPartName =>
+        oneOf("part", part, MESH_PARTS)
+      ),
+    },
     size: { ...size, rounds },
-    parts: (values.only ?? PARTS).map((part): PartName => oneOf("part", part, PARTS)),
+    parts: (isMesh ? PARTS : values.only ?? PARTS).map((part): PartName =>
+      oneOf("part", part, PARTS)
+    ),
     forgetBeforeCheck: oneOf("cache", values.drop ?? "pages", ["pages", "all"] as const),
     folder: values.dir ?? Deno.env.get("TMPDIR") ?? "/tmp",
     from: values.from ?? FROM_DEFAULT,

@@ -317,9 +317,21 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     return bestSize < 0 ? undefined : best;
   }
 
+  function tellRest(told: ReadonlySet<Group>, nowMs: number, commands: Command[]): void {
+    for (const run of runs.values()) {
+      for (const group of run.groups.values()) {
+        if (told.has(group)) continue;
+        refresh(group, nowMs);
+        tellAll(group, whyWaiting(group), commands);
+      }
+    }
+  }
+
   function assignAll(nowMs: number, commands: Command[]): void {
     const shut = new Set<Group>();
     for (;;) {
+      // With no place left the order does not matter any more, and looking for the neediest is most of the work.
+      if (seats.free.size === 0 || held >= tasksMax) return tellRest(shut, nowMs, commands);
       const group = neediest(shut);
       if (group === undefined) return;
       refresh(group, nowMs);
