@@ -1,0 +1,320 @@
+import assert from "node:assert/strict";
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { JobSpec } from "../../protocol/mesh/job.ts";
+import type { RunReport } from "../../protocol/mesh/run.ts";
+import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
+import type { TaskResult } from "../../protocol/mesh/task.ts";
+import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { createAggregator } from "../progress/aggregator.ts";
+import {
+  type Answers,
+  createFakeAgent,
+  type FakeAgent,
+  lane,
+  laneReport,
+  mirrorResult,
+  scanOf,
+  settle,
+} from "../runs/testing/fake_agent_suite.ts";
+import { jobOf } from "../runs/testing/harness_suite.ts";
+import type { AgentView } from "../scheduler/view.ts";
+import type { JobStore } from "../store/job_store.ts";
+import { openMemoryStore } from "../store/open_store.ts";
+import type { AgentPool } from "./agent_pool.ts";
+import { createMeshDispatcher } from "./mesh_dispatcher.ts";
+import { type MeshRun, startMeshRun } from "./mesh_run.ts";
+
+const LEASE_MS = 1_000;
+const RUN = "run-1";
+const OWN = "coordinator";
+
+/** Who takes part must have prepared ids to be joined by. */
+const prepare: NonNullable<Answers["prepare"]> = ({ destinations }) => ({
+  op: "prepare",
+  destinations: destinations.map(({ key }) => ({
+    destination: key,
+    destinationId: `id of ${key}`,
+    warnings: [],
+  })),
+});
+
+/** A coordinator's process: a new one over the same store is a start anew. */
+class Mesh {
+  readonly store: JobStore;
+  readonly clock: ManualClock;
+  readonly agents = new Map<string, { view: AgentView; fake: FakeAgent }>();
+  readonly notes: string[] = [];
+  readonly abort = new AbortController();
+  readonly outcome: { report?: RunReport; error?: unknown } = {};
+  readonly dispatcher;
+  readonly #listeners = new Set<(agentId: string, why: string) => void>();
+  run: MeshRun | undefined;
+
+  constructor(before?: Mesh) {
+    this.clock = before?.clock ?? new ManualClock();
+    this.store = before?.store ?? openMemoryStore(this.clock);
+    const { store, clock } = this;
+    const limits = { fallbackAfterMs: 0 };
+    this.dispatcher = createMeshDispatcher({
+      store,
+      clock,
+      log: () => {},
+      limits,
+      leaseMs: LEASE_MS,
+    });
+    for (const { view, fake } of before?.agents.values() ?? []) this.#put(view, fake);
+  }
+
+  #put(view: AgentView, fake: FakeAgent): FakeAgent {
+    this.agents.set(view.agentId, { view, fake });
+    this.dispatcher.putAgent(view);
+    return fake;
+  }
+
+  add(agentId: string, answers: Answers = {}, view: Partial<AgentView> = {}): FakeAgent {
+    const whole = { agentId, capabilities: ["mirror"], slots: 1, load: 0, ...view };
+    return this.#put(whole, createFakeAgent({ prepare, ...answers }));
+  }
+
+  kill(agentId: string): void {
+    const { view, fake } = this.agents.get(agentId)!;
+    this.#put({ ...view, readiness: "dead" }, fake);
+    for (const listener of [...this.#listeners]) listener(agentId, `${agentId} is dead`);
+    this.dispatcher.agentLost(agentId, `${agentId} is dead`, false);
+  }
+
+  async start(job?: JobSpec): Promise<void> {
+    const { store, clock, dispatcher } = this;
+    if (job !== undefined) {
+      store.transact((tx) => tx.insertRun({ runId: RUN, hostId: "h", spec: job, owner: "mesh" }));
+    }
+    const pool: AgentPool = {
+      views: () => [...this.agents.values()].map((a) => a.view),
+      client: (agentId) => this.agents.get(agentId)!.fake.client,
+      heldBy: (agentId) => dispatcher.held(agentId).length,
+      onLost: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+    };
+    const destinations = store.run(RUN)!.spec.destinations.map((d) => d.key);
+    const progress = createAggregator({ clock, runId: RUN, destinations, onProgress: () => {} });
+    const deps = { store, clock, log: () => {}, dispatcher, pool, leaseMs: LEASE_MS };
+    this.run = startMeshRun(deps, {
+      runId: RUN,
+      progress,
+      signal: this.abort.signal,
+      note: (text) => this.notes.push(text),
+      onDestination: () => {},
+      taskChanged: () => {},
+    });
+    this.run.done.then((r) => this.outcome.report = r, (e) => this.outcome.error = e);
+    await this.settle();
+  }
+
+  async settle(): Promise<void> {
+    for (let i = 0; i < 6; i++) await settle();
+  }
+
+  async wait(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+    await this.settle();
+  }
+
+  /** Every open mirror task ends as verified, until there is none. */
+  async verifyAll(): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) {
+      const open = [...this.agents.values()].filter(({ view }) => view.readiness !== "dead")
+        .flatMap(({ fake }) => fake.calls("mirror").filter((c) => c.isOpen));
+      for (const call of open) {
+        await call.succeed(
+          mirrorResult(...call.spec.destinations.map((d) => laneReport(d, "verified"))),
+        );
+      }
+      await this.wait(LEASE_MS);
+    }
+  }
+}
+
+Deno.test("D9: completed is said only when every part at every destination is verified, merged by source", async () => {
+  const counters = { ...ZERO_SCAN, files: 1, bytes: 10 };
+  const parts = ["p1", "p2", "p3"].map((key) => ({ part: { key, label: key }, counters }));
+  const m = new Mesh();
+  m.add("a", { scan: () => ({ ...scanOf(3, 30), parts }) });
+  const b = m.add("b");
+  await m.start(jobOf(["photos"], ["/x", "/y"]));
+  assert.equal(b.calls("join").length, 1);
+  assert.equal(m.store.tasks(RUN).length, 3);
+  await m.verifyAll();
+  const { report } = m.outcome;
+  assert.equal(report?.state, "completed");
+  assert.deepEqual(
+    report?.destinations.map((d) => d.lanes.map((l) => [l.source, l.report.filesVerified])),
+    [
+      [["photos", 3]],
+      [["photos", 3]],
+    ],
+  );
+  assert.equal(b.calls("join").length, 1, "once a run");
+  assert.ok(m.store.tasks(RUN).every((t) => t.state === "succeeded"));
+});
+
+Deno.test("a home that is lost while another copies loses no task: the run is prepared anew and goes on", async () => {
+  const m = new Mesh();
+  const home = m.add("a");
+  const other = m.add("b");
+  await m.start(jobOf(["x", "y"], ["/d"]));
+  assert.equal(home.calls("mirror").length + other.calls("mirror").length, 2);
+  m.kill("a");
+  await m.wait(LEASE_MS);
+  assert.ok(
+    m.store.tasks(RUN).every((t) => t.state !== "cancelled"),
+    "none was taken for cancelled",
+  );
+  assert.equal(other.calls("prepare").at(-1)?.spec.runEpoch, 2);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  assert.equal(other.calls("finish").length, 1);
+});
+
+Deno.test("a home may be lost while it prepares, scans or finishes: another one does it", async () => {
+  for (const op of ["prepare", "scan", "finish"] as const) {
+    const m = new Mesh();
+    const home = m.add("a", { [op]: "by hand" });
+    m.add("b");
+    await m.start(jobOf(["x"], ["/d"]));
+    if (op === "finish") {
+      const call = [...m.agents.values()].flatMap(({ fake }) => fake.calls("mirror"))[0]!;
+      await call.succeed(mirrorResult(laneReport("/d", "verified")));
+      await m.settle();
+    }
+    assert.equal(home.calls(op).length, 1, op);
+    m.kill("a");
+    await m.wait(LEASE_MS);
+    await m.verifyAll();
+    assert.equal(m.outcome.report?.state, "completed", op);
+  }
+});
+
+Deno.test("a source that its agents cannot read fails alone after a few homes", async () => {
+  const scan = (spec: { source: { name: string } }): Extract<TaskResult, { op: "scan" }> => {
+    if (spec.source.name === "bad") throw new BackupError("io", "Input/output error");
+    return scanOf(1, 10);
+  };
+  const m = new Mesh();
+  m.add("a", { scan });
+  m.add("b", { scan });
+  await m.start(jobOf(["bad", "good"], ["/d"]));
+  await m.wait(60_000);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "partial");
+  assert.equal(m.outcome.report?.sources[0]?.error?.code, "io");
+});
+
+Deno.test("agents that cannot reach a destination are out for the run, and no task is to blame", async () => {
+  const join: NonNullable<Answers["join"]> = ({ destinations }) => ({
+    op: "join",
+    destinations: destinations.map(({ spec }) => ({
+      destination: spec.key,
+      error: { code: "destination_changed", message: "another disk", retry: "no" },
+      warnings: [],
+    })),
+  });
+  const m = new Mesh();
+  m.add("a");
+  const refusing = ["b", "c", "d", "e"].map((id) => m.add(id, { join }, { load: 0.5 }));
+  await m.start(jobOf(["1", "2", "3", "4", "5"], ["/d"]));
+  await m.wait(60_000);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  for (const agent of refusing) assert.equal(agent.calls("mirror").length, 0);
+});
+
+Deno.test("D7: a coordinator started again goes on, and what was verified before it stays verified", async () => {
+  const m = new Mesh();
+  m.add("a", {}, { slots: 2 });
+  m.add("b", {}, { slots: 2 });
+  await m.start(jobOf(["x", "y"], ["/d", "/e"]));
+  const [first] = [...m.agents.values()].flatMap(({ fake }) => fake.calls("mirror"));
+  const { source } = first!.spec;
+  // One lane ends live, its agent dies, the successor only serves the other.
+  first!.lanes(lane("/d", "verified"), lane("/e", "copy"));
+  await first!.fail(new BackupError("io", "gone", { retry: "later" }));
+  await m.wait(10_000);
+  const second = [...m.agents.values()].flatMap(({ fake }) => fake.calls("mirror"))
+    .find((c) => c.isOpen && c.spec.source.name === source.name)!;
+  assert.deepEqual(second.spec.destinations, ["/e"]);
+  await second.succeed(mirrorResult(laneReport("/e", "verified")));
+  await m.settle();
+  m.run!.leave();
+  m.dispatcher.close();
+  await m.settle();
+  const state = m.store.run(RUN)!.state;
+  assert.equal(state, "running", "whoever leaves changes nothing");
+  const next = new Mesh(m);
+  await next.start();
+  await next.verifyAll();
+  assert.equal(next.outcome.report?.state, "completed");
+});
+
+Deno.test("cancelling the last destination ends a run that waits for an agent", async () => {
+  const m = new Mesh();
+  await m.start(jobOf(["x"], ["/d"]));
+  assert.ok(m.notes.some((n) => n.startsWith("The run waits")));
+  m.run!.cancelDestination("/d");
+  await m.settle();
+  assert.equal(m.outcome.report?.state, "cancelled");
+  assert.equal(m.store.run(RUN)!.state, "cancelled");
+});
+
+Deno.test("cancelling one destination leaves the other; cancelling the run ends it", async () => {
+  const m = new Mesh();
+  const a = m.add("a");
+  await m.start(jobOf(["x"], ["/d", "/e"]));
+  m.run!.cancelDestination("/d");
+  assert.equal(a.calls("drop").length, 1);
+  await a.mirror("x").succeed(
+    mirrorResult(laneReport("/d", "cancelled"), laneReport("/e", "verified")),
+  );
+  await m.settle();
+  assert.deepEqual(m.outcome.report?.destinations.map((d) => d.state), ["cancelled", "verified"]);
+  const n = new Mesh();
+  const b = n.add("b");
+  await n.start(jobOf(["x", "y"], ["/d"]));
+  n.abort.abort();
+  await n.wait(1_000);
+  assert.equal(n.outcome.report?.state, "cancelled");
+  assert.ok(n.store.tasks(RUN).every((t) => t.state === "cancelled"));
+  assert.equal(b.calls("release").length, 1);
+});
+
+Deno.test("S1-42: without any worker the coordinator does the work itself and says so", async () => {
+  const m = new Mesh();
+  const own = m.add(OWN, {}, { isFallback: true });
+  await m.start(jobOf(["x", "y"], ["/d"]));
+  assert.ok(m.notes.some((n) => n.includes("the coordinator does the work itself")));
+  assert.equal(own.calls("mirror").length, 1, "one directory at a time");
+  const worker = m.add("late");
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  assert.ok(worker.calls("mirror").length + own.calls("mirror").length >= 2);
+});
+
+Deno.test("a directory that fails everywhere fails alone, visibly", async () => {
+  const m = new Mesh();
+  m.add("a");
+  m.add("b");
+  await m.start(jobOf(["poison", "fine"], ["/d"]));
+  for (let turn = 0; turn < 10; turn++) {
+    for (const { fake } of m.agents.values()) {
+      for (const call of fake.calls("mirror").filter((c) => c.isOpen)) {
+        if (call.spec.source.name === "poison") await call.fail(new BackupError("internal", "bug"));
+        else await call.succeed(mirrorResult(laneReport("/d", "verified")));
+      }
+    }
+    await m.wait(30_000);
+  }
+  const states = m.store.tasks(RUN).map((t) => [t.source.name, t.state, t.epoch]);
+  assert.deepEqual(states, [["poison", "failed", 3], ["fine", "succeeded", 1]]);
+  assert.equal(m.outcome.report?.destinations[0]?.state, "failed");
+});
