@@ -390,7 +390,7 @@ function isStray(
   if (journaled === undefined) return false;
   const path = storedPathLatin1(journaled);
   return path !== task.storedPath(i) &&
-    (recorded === undefined || storedPathLatin1(recorded) !== path);
+    (recorded?.type !== "file" || storedPathLatin1(recorded) !== path);
 }
 
 /** What a further name of a stray would be; the journal has first names only. */

@@ -143,6 +143,7 @@ const SCENARIOS: Scenario[] = [
   { before: "plain", during: "zst", after: "plain" },
   { before: "zst.age", during: "plain", after: "plain" },
   { before: "zst", during: "age", after: "zst" },
+  { before: "zst", during: "plain", after: "zst" },
   { before: "plain", during: "sealed", after: "sealed" },
   { before: "sealed", during: "plain", after: "plain" },
 ];

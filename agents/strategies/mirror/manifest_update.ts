@@ -3,7 +3,8 @@
  * stands at the destination – what failed keeps its earlier line, what the source lost or a rule now leaves out keeps its
  * line with the date.
  */
-import { KIND_DIRECTORY, KIND_FILE, type Posix } from "../../platform/posix.ts";
+import { ENOENT } from "../../platform/errno.ts";
+import { KIND_DIRECTORY, KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import { FLAG_ABOVE, FLAG_DIVIDED, FLAG_LISTING_FAILED, NONE } from "../../source/entry_table.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { NewList } from "./list_writer.ts";
@@ -85,9 +86,18 @@ export function updateManifest(input: ManifestUpdate): void {
     const entries = new OldEntries(old?.lines);
     /** A path whose folder gave way to something else, with a slash: what was below it lies in `displaced/` now. */
     let displacedBelow: string | undefined;
+    /** A row that is stored beside the folder that had its path: an interrupted run may have moved that away. */
+    let besides: number | undefined;
     const onGone = ({ entry, text }: ManifestLine, path: string) => {
       input.tick();
       if (displacedBelow !== undefined && path.startsWith(displacedBelow)) return;
+      if (besides !== undefined && path.startsWith(`${task.path(besides)}/`)) {
+        if (!folderStands(posix, task, besides)) {
+          displacedBelow = `${task.path(besides)}/`;
+          return;
+        }
+        besides = undefined;
+      }
       if (isDisplacedByForm(task, entry)) return;
       if (places.isTaken(path)) return;
       const known = entry.goneAtMs === undefined && !isBelow(path, unknownBelow);
@@ -101,8 +111,9 @@ export function updateManifest(input: ManifestUpdate): void {
       const kind = table.columns.kind[i]!;
       // A folder is not in the way of a file that is stored under another name: it stays, with what it holds.
       const isInTheWay = task.storedPath(i) === path;
-      if (kind !== KIND_DIRECTORY && isInTheWay && isInPlace(status[i]!)) {
-        displacedBelow = `${path}/`;
+      if (kind !== KIND_DIRECTORY && isInPlace(status[i]!)) {
+        if (isInTheWay) displacedBelow = `${path}/`;
+        else besides = i;
       }
       if (kind === KIND_DIRECTORY) {
         // One that cannot stand here has no line, unless it stood here before. One that other parts lie in too is finished
@@ -164,6 +175,15 @@ export function updateManifest(input: ManifestUpdate): void {
 function isInPlace(status: number): boolean {
   return status === STATUS_VERIFIED || status === STATUS_REVERIFIED ||
     status === STATUS_PUBLISHED || status === STATUS_RECORDED;
+}
+
+/** False only when it is certain that there is no folder under the row's path. */
+function folderStands(posix: Posix, task: LaneTask, row: number): boolean {
+  const parent = task.parentHandle(row);
+  if (parent < 0) return true;
+  const stat = newStat();
+  const found = posix.statAt(parent, task.table.cName(row), stat);
+  return found >= 0 ? stat.kind === KIND_DIRECTORY : found !== -ENOENT;
 }
 
 /** The rows that other rows are further names of; their hashes are collected on the way, since they come first. */

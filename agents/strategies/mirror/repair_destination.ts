@@ -140,10 +140,14 @@ class Repair {
     const found = begun.keepsLinks ? first : await this.#find();
     for (const damage of found) this.#before.set(damage.line, damage);
     await this.#each(found, "directory", (damage) => this.#make(damage, "repairDirectory"));
-    await this.#repairContents(found.filter(({ kind }) => kind === "content"));
-    if (this.#forms.size > 0) {
-      const { bindingKey } = stage;
-      await control.callFlush("repairForms", { bindingKey, forms: [...this.#forms] });
+    try {
+      await this.#repairContents(found.filter(({ kind }) => kind === "content"));
+    } finally {
+      // Cut off too: what was stored anew would look damaged.
+      if (this.#forms.size > 0 && !control.isClosed) {
+        const { bindingKey } = stage;
+        await control.callFlush("repairForms", { bindingKey, forms: [...this.#forms] });
+      }
     }
     // Further names of a file that was just written have become wrong by that, and are told apart only now.
     const second = await this.#find();

@@ -8,7 +8,11 @@ import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 
 /** Where the stored file lies below the copy's top folder, one byte a character. */
 export function storedPathLatin1(entry: ManifestEntry): string {
-  const path = entryPathLatin1(entry);
+  return storedPathOf(entryPathLatin1(entry), entry);
+}
+
+/** The same where the entry lies under `path`, which may begin above the copy. */
+export function storedPathOf(path: string, entry: ManifestEntry): string {
   const name = storedAsLatin1(entry);
   return name === undefined ? path : path.slice(0, path.lastIndexOf("/") + 1) + name;
 }

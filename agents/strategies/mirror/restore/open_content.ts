@@ -2,13 +2,12 @@
  * The content of a recorded file, as it lies at a destination. Rule: what comes out is the original's bytes, whatever way
  * they are stored in; whoever reads hashes them, so a decoder needs no trust.
  */
-import { Buffer } from "node:buffer";
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import type { Posix } from "../../../platform/posix.ts";
-import { latin1OfUtf8 } from "../../../source/entry_table.ts";
 import type { Identity } from "../codec/age_keys.ts";
 import { type Codec, createDecoder, encrypts, isCodec } from "../codec/codec.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
+import { storedPathOf } from "../stored_form.ts";
 import { type PathChain, splitPath } from "./path_chain.ts";
 
 /** Bytes from the beginning to the end, once. */
@@ -34,7 +33,7 @@ export function openContent(
   identities: readonly Identity[],
 ): Content | number {
   const codec = entry.codec === undefined ? undefined : readableCodec(entry.codec, identities);
-  const { folder, name } = splitPath(storedPath(path, entry));
+  const { folder, name } = splitPath(storedPathOf(path, entry));
   const at = chain.folder(folder);
   if (at < 0) return at;
   const fd = posix.openRead(at, name);
@@ -58,15 +57,6 @@ function readableCodec(codec: string, identities: readonly Identity[]): Codec {
     );
   }
   return codec;
-}
-
-/** Where its bytes are: in the same folder, under its own name or the one it is stored as. */
-export function storedPath(path: string, entry: ManifestEntry): string {
-  const stored = entry.storedAsBase64 === undefined
-    ? entry.storedAs === undefined ? undefined : latin1OfUtf8(entry.storedAs)
-    : Buffer.from(entry.storedAsBase64, "base64").toString("latin1");
-  if (stored === undefined) return path;
-  return path.slice(0, path.lastIndexOf("/") + 1) + stored;
 }
 
 const STORED_PIECE_BYTES = 256 << 10;

@@ -306,6 +306,7 @@ Deno.test("lines whose fields make no sense are refused", () =>
       line.file("f", "x", { mtimeNs: 5 }),
       line.file("f", "x", { hardLinkTo: "../up" }),
       line.file("f", "x", { storedAs: "../up" }),
+      line.file("f", "x", { codec: "zst", storedAs: "f.zst", storedAsBase64: btoa("../up") }),
       line.file("f", "x", { xattrs: { "user.a": 5 } }),
       line.symlink("f", "with\0nul"),
       { ...line.symlink("f", ""), target: 5 },

@@ -221,7 +221,9 @@ function checkFields(entry: ManifestEntry, display: string): void {
     (type === "symlink" && !isTarget(entry)) ||
     (entry.hardLinkTo !== undefined && !isConfined(linkedPath(entry)!)) ||
     (entry.storedAs !== undefined &&
-      (typeof entry.storedAs !== "string" || !isTopName(latin1OfUtf8(entry.storedAs))));
+      (typeof entry.storedAs !== "string" || !isTopName(latin1OfUtf8(entry.storedAs)))) ||
+    (entry.storedAsBase64 !== undefined &&
+      (typeof entry.storedAsBase64 !== "string" || !isTopName(atob(entry.storedAsBase64))));
   if (!isWrong) return;
   throw new IntegrityError(
     `${display} is damaged: the line of ${JSON.stringify(entry.path)} is not valid`,
