@@ -384,7 +384,7 @@ export class RunContext {
 
   /** Ends the work at one destination. */
   drop(destination: string): void {
-    this.#lanes.get(destination)?.cancel();
+    this.#lanes.get(destination)?.drop();
   }
 
   async release(): Promise<void> {

@@ -253,6 +253,12 @@ export class DestinationLane {
     for (const thread of this.#threads) thread.cancel();
   }
 
+  /** Ends this destination alone, as cancelled, while the run goes on elsewhere. */
+  drop(): void {
+    this.#fatal ??= new BackupError("cancelled", "This destination was cancelled");
+    this.cancel();
+  }
+
   /** Gives the lock and the threads back. Idempotent; does not wait for a thread that is stuck. */
   async close(): Promise<void> {
     this.#queue.stop();
