@@ -64,6 +64,7 @@ export class RepositoryLock {
     this.#refreshedAtMs = context.clock.monotonicMs();
     this.#endSurvival = survive;
     this.#stop = context.clock.every(REFRESH_EVERY_MS, () => {
+      this.#loseWhenLate();
       this.#refreshing = this.#refreshing.then(() => this.#refresh());
     });
   }
@@ -110,9 +111,15 @@ export class RepositoryLock {
       this.#refreshedAtMs = this.#context.clock.monotonicMs();
       await this.#repository.remove("lock", old);
     } catch {
-      const sinceMs = this.#context.clock.monotonicMs() - this.#refreshedAtMs;
-      if (sinceMs >= LOST_AFTER_MS) this.#lose("it could not be refreshed in time");
+      // The next tick tries again.
+      this.#loseWhenLate();
     }
+  }
+
+  /** Asked at every tick too: a store that hangs never gets as far as failing. */
+  #loseWhenLate(): void {
+    const sinceMs = this.#context.clock.monotonicMs() - this.#refreshedAtMs;
+    if (sinceMs >= LOST_AFTER_MS) this.#lose("it could not be refreshed in time");
   }
 
   #lose(why: string): void {

@@ -1,6 +1,6 @@
 /**
  * Trees back to files. Rule: what a tree says is believed only after it was checked: no name leads out of its folder, no name
- * comes twice, no folder lies within itself, and no size is reserved on a node's word.
+ * comes twice, nothing lies too deep, and no size is reserved on a node's word.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { BlobReader } from "./blob_reader.ts";
@@ -60,7 +60,7 @@ export async function restoreTree<Place>(
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
   const restorer = new Restorer<Place>(reader, options);
-  await restorer.folder(tree, undefined, target, "", []);
+  await restorer.folder(tree, undefined, target, "", 0);
   return restorer.counts;
 }
 
@@ -81,12 +81,9 @@ class Restorer<Place> {
     node: TreeNode | undefined,
     target: TargetFolder<Place>,
     path: ByteString,
-    above: readonly string[],
+    depth: number,
   ): Promise<void> {
-    if (above.includes(tree)) {
-      throw new IntegrityError(`The folder ${show(path)} lies within itself`);
-    }
-    if (above.length >= DEPTH_MAX) {
+    if (depth >= DEPTH_MAX) {
       throw new IntegrityError(`The folder ${show(path)} lies too deep`);
     }
     const nodes = decodeTree(await this.#reader.load("tree", tree), `The tree of ${show(path)}`);
@@ -104,7 +101,7 @@ class Restorer<Place> {
         }
         names.add(entry.name);
         if (this.#options.select?.(entryPath, entry.type) === false) continue;
-        await this.#entry(entry, target, entryPath, [...above, tree]);
+        await this.#entry(entry, target, entryPath, depth + 1);
       } catch (error) {
         if (!(error instanceof BackupError) || error.code === "cancelled") throw error;
         if (this.#options.onFailure === undefined || endsAll(error)) throw error;
@@ -119,14 +116,14 @@ class Restorer<Place> {
     node: TreeNode,
     target: TargetFolder<Place>,
     path: ByteString,
-    above: readonly string[],
+    depth: number,
   ): Promise<void> {
     switch (node.type) {
       case "dir": {
         if (node.subtree === undefined) throw new IntegrityError(`${show(path)} has no tree`);
         const folder = target.folder(node);
         try {
-          await this.folder(node.subtree, node, folder, path, above);
+          await this.folder(node.subtree, node, folder, path, depth);
         } finally {
           folder.close();
         }

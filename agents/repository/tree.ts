@@ -148,7 +148,7 @@ const NODE = v.object({
   content: v.nullish(v.array(ID)),
   subtree: v.nullish(ID),
 });
-const TREE = v.object({ nodes: v.nullish(v.array(NODE)) });
+const TREE = v.object({ nodes: v.nullable(v.array(NODE)) });
 
 /** @throws {IntegrityError} when it is no tree; `what` says whose tree it is */
 export function decodeTree(json: Uint8Array, what: string): TreeNode[] {

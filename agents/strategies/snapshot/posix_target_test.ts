@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import { backupOurs, makeRepository, posix, restoreOurs } from "../../../tests/support/restic.ts";
+import { type Repository, toGoMode, type TreeNode } from "../../repository/mod.ts";
+import { rawDevice, splitDevice } from "./node_of_stat.ts";
+import { openRestoreTarget, type TargetOptions } from "./posix_target.ts";
+import { makeTargetTree } from "./target_tree.ts";
+
+interface Scene {
+  folder: string;
+  base: string;
+  target: string;
+  outside: string;
+  repository: Repository;
+}
+
+async function inScene(run: (scene: Scene) => void | Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const [base, target, outside] = ["base", "target", "outside"].map((name) => join(folder, name));
+    for (const path of [base!, target!, outside!]) Deno.mkdirSync(path);
+    Deno.mkdirSync(join(base!, "sub"));
+    Deno.writeTextFileSync(join(base!, "sub/file"), "content");
+    Deno.writeTextFileSync(join(base!, "top"), "top");
+    Deno.writeTextFileSync(join(outside!, "file"), "precious");
+    const repository = await makeRepository(join(folder, "repo"));
+    await run({ folder, base: base!, target: target!, outside: outside!, repository });
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+const restore = async ({ repository, base, target }: Scene, options?: Partial<TargetOptions>) => {
+  const { snapshot, problems } = await backupOurs(repository, { base });
+  assert.deepEqual(problems, []);
+  return await restoreOurs(repository, snapshot.tree, target, options);
+};
+
+Deno.test("restore target: a link that stands where a folder or file must be is replaced, never followed", async () => {
+  await inScene(async (scene) => {
+    Deno.symlinkSync(scene.outside, join(scene.target, "sub"));
+    Deno.symlinkSync(join(scene.outside, "file"), join(scene.target, "top"));
+    assert.deepEqual(await restore(scene), []);
+    assert.equal(Deno.readTextFileSync(join(scene.outside, "file")), "precious");
+    assert.deepEqual([...Deno.readDirSync(scene.outside)].map(({ name }) => name), ["file"]);
+    assert.ok(!Deno.lstatSync(join(scene.target, "sub")).isSymlink);
+    assert.equal(Deno.readTextFileSync(join(scene.target, "sub/file")), "content");
+    assert.equal(Deno.readTextFileSync(join(scene.target, "top")), "top");
+  });
+});
+
+Deno.test("restore target: a link made by the tree itself is not written through by what comes after it", async () => {
+  await inScene(({ target, outside }) => {
+    const folder = openRestoreTarget(target, {
+      posix,
+      onProblem: (path) => assert.fail(path),
+    });
+    const common = { atime: "", mtime: "", ctime: "", uid: Deno.uid()!, gid: Deno.gid()! };
+    const node = (name: string, type: TreeNode["type"]): TreeNode => ({
+      name,
+      type,
+      mode: toGoMode(type, 0o755),
+      ...common,
+    });
+    folder.other({ ...node("evil", "symlink"), linkTarget: outside });
+    // What a restorer that did not look for names listed twice would do.
+    const below = folder.folder(node("evil", "dir"));
+    const file = below.file(node("file", "file"))!;
+    file.write(new TextEncoder().encode("overwritten"));
+    file.finish();
+    below.close();
+    folder.close();
+    assert.equal(Deno.readTextFileSync(join(outside, "file")), "precious");
+    assert.equal(Deno.readTextFileSync(join(target, "evil/file")), "overwritten");
+  });
+});
+
+Deno.test("restore target: what stands there is kept or replaced as was asked", async () => {
+  await inScene(async (scene) => {
+    const top = join(scene.target, "top");
+    const set = (text: string, sec: number) => {
+      Deno.writeTextFileSync(top, text);
+      Deno.utimeSync(top, sec, sec);
+    };
+    Deno.utimeSync(join(scene.base, "top"), 1e9, 1e9);
+    for (
+      const [overwrite, text, sec, expected] of [
+        ["never", "own", 1e9, "own"],
+        ["always", "own", 1e9, "top"],
+        ["if-newer", "own", 2e9, "own"],
+        ["if-newer", "own", 5e8, "top"],
+        ["if-changed", "xxx", 1e9, "xxx"],
+        ["if-changed", "longer", 1e9, "top"],
+        ["if-changed", "own", 5e8, "top"],
+      ] as const
+    ) {
+      set(text, sec);
+      assert.deepEqual(await restore(scene, { overwrite }), []);
+      assert.equal(Deno.readTextFileSync(top), expected, `${overwrite} ${text} ${sec}`);
+    }
+  });
+});
+
+Deno.test("restore target: with delete what the snapshot does not have goes, without it stays", async () => {
+  await inScene(async (scene) => {
+    Deno.mkdirSync(join(scene.target, "other/deep"), { recursive: true });
+    Deno.symlinkSync(scene.outside, join(scene.target, "other/link"));
+    Deno.mkdirSync(join(scene.target, "top"));
+    Deno.writeTextFileSync(join(scene.target, "top/in-the-way"), "x");
+    const [problem, ...others] = await restore(scene);
+    assert.match(problem!, /top.*not empty/);
+    assert.deepEqual(others, []);
+    assert.ok(Deno.lstatSync(join(scene.target, "other/deep")).isDirectory);
+    assert.deepEqual(await restore(scene, { delete: true }), []);
+    const names = [...Deno.readDirSync(scene.target)].map(({ name }) => name).sort();
+    assert.deepEqual(names, ["sub", "top"]);
+    assert.equal(Deno.readTextFileSync(join(scene.outside, "file")), "precious");
+  });
+});
+
+Deno.test("restore target: zeros become holes when asked, and the content is the same", async () => {
+  await inScene(async (scene) => {
+    const bytes = new Uint8Array(3_000_001);
+    bytes[1_500_000] = 1;
+    Deno.writeFileSync(join(scene.base, "holes"), bytes);
+    assert.deepEqual(await restore(scene, { sparse: true }), []);
+    const path = join(scene.target, "holes");
+    assert.deepEqual(Deno.readFileSync(path), bytes);
+    assert.ok(Deno.statSync(path).blocks! * 512 < 100_000);
+  });
+});
+
+Deno.test("restore target: a target that is not there is refused", () => {
+  assert.throws(
+    () => openRestoreTarget("/nonexistent/target", { posix, onProblem() {} }),
+    BackupError,
+  );
+});
+
+Deno.test("archive: a source that is missing is told, and the rest is backed up", async () => {
+  await inScene(async ({ repository, base }) => {
+    const missing = join(base, "missing");
+    const { problems, builder } = await backupOurs(repository, {
+      paths: [join(base, "sub"), missing],
+    });
+    assert.deepEqual(problems.map(([path, { code }]) => [path, code]), [[missing, "not_found"]]);
+    assert.equal(builder.counts.files, 1);
+  });
+});
+
+Deno.test("archive: sources within sources are one, and unclean paths are refused", () => {
+  const tree = makeTargetTree(["/a/b", "/a", "/c/ü"]);
+  assert.ok(tree.children.get("a")!.isSource);
+  assert.deepEqual([...tree.children.get("c")!.children.keys()], ["\xc3\xbc"]);
+  for (const wrong of ["a", "/a/../b", "/./a"]) assert.throws(() => makeTargetTree([wrong]));
+  assert.ok(makeTargetTree(["/"]).isSource);
+});
+
+Deno.test("devices: numbers are Linux's dev_t both ways", () => {
+  assert.equal(rawDevice(1 * 2 ** 32 + 3), 259n);
+  for (const [major, minor] of [[0, 0], [8, 1], [259, 1_048_575], [4095, 255], [70_000, 300]]) {
+    const joined = major! * 2 ** 32 + minor!;
+    assert.equal(splitDevice(rawDevice(joined)), joined);
+  }
+});
