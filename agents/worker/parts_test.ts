@@ -11,6 +11,7 @@ import {
   writeFirstVersion,
   writeSecondVersion,
 } from "../../tests/support/small_tree.ts";
+import { partsOfSource } from "../../tests/support/source_parts.ts";
 import { assertComplete, NOTHING } from "../../tests/support/small_tree_checks.ts";
 import {
   inTime,
@@ -21,10 +22,6 @@ import {
 import { treeState } from "../../tests/support/tree_state.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import type { Posix } from "../platform/posix.ts";
-import { EntryTable } from "../source/entry_table.ts";
-import { scanSource } from "../source/scan.ts";
-import { partsOf } from "../strategies/mirror/source_parts.ts";
-import { threadCells } from "../threads/thread_rpc.ts";
 
 const posix = openPosix();
 
@@ -76,18 +73,6 @@ function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
       for (const one of agents) await one.close();
     }
   });
-}
-
-/** In as many parts as there can be, up to `partsMax`, however small the source is. */
-function partsOfSource(path: string, partsMax: number): PartSpec[] {
-  const scanned = scanSource(posix, {
-    path,
-    name: "copy",
-    options: { excludes: [], ignoreFiles: false, excludeCaches: false, oneFileSystem: false },
-    counters: new SharedArrayBuffer(48),
-  }, threadCells(new SharedArrayBuffer(24)));
-  const table = EntryTable.fromShare(scanned.table);
-  return partsOf(table, undefined, { partsMax, weightMin: 1 }).map(({ part }) => part);
 }
 
 /** One round: everybody takes the parts in turn, all at the same time. */

@@ -8,6 +8,7 @@ import { THREAD_ROLES } from "../../agents/threads/entry.ts";
 import type { Roots } from "../../agents/worker/roots.ts";
 import { createWorker, type Worker } from "../../agents/worker/worker_agent.ts";
 import { silentLog } from "../../protocol/base/log.ts";
+import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { DestinationSpec, MirrorOptions, SourceSpec } from "../../protocol/mesh/job.ts";
 import type { TaskProgress } from "../../protocol/mesh/progress.ts";
 import type {
@@ -36,6 +37,8 @@ export interface TestAgentOptions {
   posixAt?: (path: string) => Posix | undefined;
   hostId?: string;
   roots?: Roots;
+  /** By the names that jobs use. */
+  secrets?: ReadonlyMap<string, SecretSource>;
   /** Asked before each call into a thread of that destination (undefined: of a reader); the call waits for the answer. */
   gate?: (method: string, path: string | undefined) => Promise<void> | undefined;
 }
@@ -43,14 +46,17 @@ export interface TestAgentOptions {
 /** Longer than any retry: whoever is not done by then waits for something that never comes. */
 const HOURS_MAX = 10;
 const STEP_MS = 250;
+const STEPS_A_TURN = 10;
 
 /** Moves time on until `work` is done. */
 export async function inTime<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
   let isOver = false;
   work.catch(() => {}).finally(() => isOver = true);
   const startMs = clock.monotonicMs();
-  while (!isOver) {
+  for (let step = 1; !isOver; step++) {
     await clock.advance(STEP_MS);
+    // What is read in other ways than by a thread of ours takes a turn of the real loop.
+    if (step % STEPS_A_TURN === 0) await new Promise((resolve) => setTimeout(resolve, 0));
     if (clock.monotonicMs() - startMs > HOURS_MAX * 3_600_000) {
       throw new Error("It waits for something that never comes");
     }
@@ -63,7 +69,9 @@ export class TestAgent {
   readonly worker: Worker;
   readonly #clock: ManualClock;
 
-  constructor({ name, folder, clock, posix, posixAt, hostId, roots, gate }: TestAgentOptions) {
+  constructor(
+    { name, folder, clock, posix, posixAt, hostId, roots, secrets, gate }: TestAgentOptions,
+  ) {
     this.name = name;
     this.#clock = clock;
     this.worker = createWorker({
@@ -72,6 +80,7 @@ export class TestAgent {
       stateDir: join(folder, `state-${name}`),
       hostId: hostId ?? "host-of-tests",
       ...(roots !== undefined && { roots }),
+      ...(secrets !== undefined && { secrets }),
       spawn: (role) => {
         let path: string | undefined;
         const thread = inThreadWorker((argument, cells) => {
