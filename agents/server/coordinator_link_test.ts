@@ -38,6 +38,7 @@ function fakeAgent(): LinkedAgent & { said: unknown[] } {
     },
     totals: () => ({ bytes: 1, files: 2, tasks: 3 }),
     setDraining: (isDraining) => void said.push(["drain", isDraining]),
+    beginEnding: () => void said.push(["ending"]),
     offer: () => ({ accepted: true }),
   };
 }

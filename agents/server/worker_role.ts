@@ -167,7 +167,7 @@ function startWorker(
     facts: { role: "worker", name, url: origin, agent_id: agentId },
     metrics: () => workerMetrics(),
     async drain(signal) {
-      agent.setDraining(true);
+      agent.beginEnding();
       await link.report();
       // Its coordinator gives what it has to others; what nobody takes is given up at the deadline.
       while (agent.heldTasks().length > 0 && !signal.aborted) await clock.sleep(POLL_MS);

@@ -28,7 +28,10 @@ export interface LinkedAgent {
   /** They are somebody else's: nothing of them is published any more. */
   revoke(tasks: readonly HeldTask[]): void;
   totals(): WorkTotals;
+  /** What the coordinator wants. */
   setDraining(isDraining: boolean): void;
+  /** It takes nothing more, whatever the coordinator wants: its process is about to end. */
+  beginEnding(): void;
   /** Whether it would take the task now; promises nothing. */
   offer(task: OfferedTask): Acceptance;
 }

@@ -49,7 +49,9 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
   const leases = new LeaseKeeper();
   const attempts = new Map<string, Attempt>();
   const totals: WorkTotals = { bytes: 0, files: 0, tasks: 0 };
-  let isDraining = false;
+  /** Because the coordinator wants it; and for good, because the process is about to end. */
+  let isDrained = false;
+  let isEnding = false;
   let latest: { facts: AgentFacts; atMs: number } | undefined;
 
   const stopChecking = clock.every(CHECK_MS, () => {
@@ -139,7 +141,7 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
         ...identity,
         limits: { slots },
         load: { score: Math.round(score * 1_000) / 1_000, observedAtMs: Math.round(clock.nowMs()) },
-        state: isDraining ? "draining" : "ready",
+        state: isDrained || isEnding ? "draining" : "ready",
       };
       latest = { facts, atMs: nowMs };
       return facts;
@@ -155,15 +157,19 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
     revoke: (tasks) => stop(tasks, "Another agent has this task now"),
     totals: () => ({ ...totals }),
     setDraining(draining) {
-      if (draining !== isDraining) latest = undefined;
-      isDraining = draining;
+      if (draining !== isDrained) latest = undefined;
+      isDrained = draining;
+    },
+    beginEnding() {
+      isEnding = true;
+      latest = undefined;
     },
     offer: (task) => offer(task),
     close: stopChecking,
   };
 
   function offer({ source, requires }: OfferedTask): Acceptance {
-    if (isDraining) return refused("It is draining and takes nothing more");
+    if (isDrained || isEnding) return refused("It is draining and takes nothing more");
     if (slotsHeld() >= slots) return refused(`All of its ${slots} slots are in use`);
     const missing = missingCapabilities(requires, identity.capabilities);
     if (missing.length > 0) return refused(`It does not offer ${missing.join(", ")}`);

@@ -145,6 +145,16 @@ Deno.test("bytes and files are counted once, whatever is said twice", async () =
   assert.equal(said.length, 3);
 });
 
+Deno.test("a worker that is about to end takes nothing more, whatever its coordinator wants", () => {
+  const { worker } = start();
+  worker.setDraining(true);
+  worker.setDraining(false);
+  assert.equal(worker.facts().state, "ready");
+  worker.beginEnding();
+  worker.setDraining(false);
+  assert.equal(worker.facts().state, "draining");
+});
+
 Deno.test("an offer is refused with a reason while draining, busy, unable or too far away", () => {
   const { worker, context } = start();
   const offer = (facts: { requires?: string[]; hostId?: string; root?: string } = {}) =>
