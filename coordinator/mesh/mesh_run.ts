@@ -1001,13 +1001,18 @@ function isFinal(state: StoredTask["state"]): boolean {
 }
 
 /** What the parts of a source could not read, together. */
-function addUnreadable(source: SourceState, { unreadable, unreadableCount }: MirrorResult): void {
+function addUnreadable(
+  source: SourceState,
+  { unreadable, unreadableCount, walked }: MirrorResult,
+): void {
   const before = source.mirrored;
+  // What the agent itself could not list; the report counts what the scan has named too only once.
+  const unlisted = walked?.unreadable ?? [];
   source.mirrored = {
     op: "mirror",
     lanes: [],
-    unreadable: [...before?.unreadable ?? [], ...unreadable],
-    unreadableCount: (before?.unreadableCount ?? 0) + unreadableCount,
+    unreadable: [...before?.unreadable ?? [], ...unreadable, ...unlisted],
+    unreadableCount: (before?.unreadableCount ?? 0) + unreadableCount + unlisted.length,
   };
 }
 

@@ -318,3 +318,42 @@ Deno.test("a directory that fails everywhere fails alone, visibly", async () => 
   assert.deepEqual(states, [["poison", "failed", 3], ["fine", "succeeded", 1]]);
   assert.equal(m.outcome.report?.destinations[0]?.state, "failed");
 });
+
+Deno.test("S1-21: a source that comes after another is begun when that has ended, and not before", async () => {
+  const mesh = new Mesh();
+  const agents = ["a", "b"].map((id) => mesh.add(id));
+  const job = jobOf(["Documents", ".ssh"], ["/d"]);
+  const sources = job.sources.map((s) => s.name === ".ssh" ? { ...s, after: ["Documents"] } : s);
+  await mesh.start({ ...job, sources });
+  const begun = () => agents.flatMap((a) => a.calls("mirror").map((c) => c.spec.source.name));
+  await mesh.wait(LEASE_MS);
+  assert.deepEqual(begun(), ["Documents"]);
+  const waiting = mesh.store.tasks(RUN).find((t) => t.source.name === ".ssh")!;
+  assert.deepEqual([waiting.state, waiting.reason], ["queued", "Waits for Documents"]);
+  await mesh.verifyAll();
+  assert.deepEqual(begun(), ["Documents", ".ssh"]);
+  assert.equal(mesh.outcome.report?.state, "completed");
+});
+
+Deno.test("what only the copying agent could not list is reported, and what the scan has named too counts once", async () => {
+  const known = { path: "src/x", code: "permission", message: "Denied", attempts: 1 };
+  const mesh = new Mesh();
+  const agent = mesh.add("a", {
+    scan: () => ({
+      ...scanOf(1, 1),
+      counters: { ...ZERO_SCAN, files: 1, unreadable: 1 },
+      unreadable: [known],
+    }),
+  });
+  await mesh.start(jobOf(["src"], ["/d"]));
+  const [call] = agent.calls("mirror");
+  await call!.succeed({
+    ...mirrorResult(laneReport("/d", "verified")),
+    walked: { counters: ZERO_SCAN, unreadable: [known, { ...known, path: "src/y" }] },
+  });
+  await mesh.verifyAll();
+  const [source] = mesh.outcome.report!.sources;
+  assert.deepEqual(source!.unreadable.map(({ path }) => path), ["src/x", "src/y"]);
+  assert.equal(source!.unreadableCount, 2);
+  assert.equal(mesh.outcome.report!.exitCode, 3);
+});

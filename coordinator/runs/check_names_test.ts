@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { BackupError } from "../../protocol/base/errors.ts";
+import { checkNames } from "./check_names.ts";
+import { jobOf } from "./testing/harness_suite.ts";
+
+function jobAfter(after: Record<string, string[]>) {
+  const job = jobOf(["a", "b", "c"], ["/d"]);
+  const sources = job.sources.map((s) => ({
+    ...s,
+    ...(after[s.name] && { after: after[s.name]! }),
+  }));
+  return { ...job, sources };
+}
+
+Deno.test("an order of sources that can never come to an end is refused, one that can is taken", () => {
+  checkNames(jobAfter({ b: ["a"], c: ["a", "b"] }));
+  const isUsage = (pattern: RegExp) => (e: unknown) =>
+    e instanceof BackupError && e.code === "usage" && pattern.test(e.message);
+  assert.throws(() => checkNames(jobAfter({ a: ["a"] })), isUsage(/a, after a/));
+  assert.throws(() => checkNames(jobAfter({ a: ["b"], b: ["c"], c: ["a"] })), isUsage(/circle/));
+  assert.throws(() => checkNames(jobAfter({ a: ["x"] })), isUsage(/a waits for x/));
+});
