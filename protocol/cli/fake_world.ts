@@ -12,7 +12,9 @@ export interface FakeTerminal extends Terminal {
   rows: number;
 }
 
-export function fakeTerminal(options: { isLive?: boolean; columns?: number } = {}): FakeTerminal {
+export function fakeTerminal(
+  options: { isLive?: boolean; columns?: number; answers?: string[] } = {},
+): FakeTerminal {
   const style = createStyle({ colours: false, unicode: true });
   const written = { out: "", err: "" };
   const exits = new Set<() => void>();
@@ -26,6 +28,11 @@ export function fakeTerminal(options: { isLive?: boolean; columns?: number } = {
     columns: options.columns ?? 80,
     rows: 24,
     size: () => ({ columns: terminal.columns, rows: terminal.rows }),
+    askSecret(prompt) {
+      const answer = options.answers?.shift();
+      if (answer !== undefined) written.err += prompt;
+      return Promise.resolve(answer);
+    },
     onExit(restore) {
       exits.add(restore);
       return () => exits.delete(restore);

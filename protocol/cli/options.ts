@@ -19,6 +19,7 @@ import {
 import type { RateLimit } from "./quantity.ts";
 import * as v from "valibot";
 import { CLIENT_OPTIONS } from "./client_options.ts";
+import { REPOSITORY_OPTIONS } from "./repository_options.ts";
 import { ROLE_OPTIONS } from "./role_options.ts";
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -369,6 +370,7 @@ export const OPTIONS = {
     defaultText: "$XDG_STATE_HOME/backup-agent",
     help: "Where runs and known destinations are remembered",
   }),
+  ...REPOSITORY_OPTIONS,
   ...CLIENT_OPTIONS,
   ...ROLE_OPTIONS,
 } as const satisfies Record<string, Option>;

@@ -1,5 +1,5 @@
 /**
- * Where a secret is. Rule: options, files and jobs hold only this, never the secret; it is read where it is used, by
+ * Where a secret is. Rule: options, files and jobs hold only a place, never the secret; it is read where it is used, by
  * the process whose own configuration it is.
  */
 import { BackupError } from "../base/errors.ts";
@@ -12,7 +12,9 @@ export type SecretSource =
   /** For `sh -c`; what it prints is the secret. */
   | { command: string }
   /** Name of an environment variable. */
-  | { env: string };
+  | { env: string }
+  /** What a person typed when asked: it lives as long as the process and is in no job, file or message. */
+  | { typed: string };
 
 /** It has no flag of its own: what is typed there is in the list of processes for all to see. */
 export const PASSPHRASE_VARIABLE = "BACKUP_AGENT_PASSPHRASE";

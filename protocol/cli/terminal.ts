@@ -1,4 +1,5 @@
 /** The terminal as a port. Rule: results go to `out`, everything else to `err`, and a reader that has gone away never stops a backup. */
+import { askOnTerminal } from "./ask_on_terminal.ts";
 import { createStyle, type Style } from "./colours.ts";
 
 /** How long a full pipe may hold the program up before what cannot be written is dropped. */
@@ -16,6 +17,11 @@ export interface Terminal {
   readonly outStyle: Style;
   readonly errStyle: Style;
   size(): { columns: number; rows: number };
+  /**
+   * Asks a person for one line that is not shown while it is typed. Undefined when nobody can be asked.
+   * @throws {BackupError} `cancelled` for Ctrl-C
+   */
+  askSecret(prompt: string): Promise<string | undefined>;
   /** Calls `restore` when the process ends in whatever way it can notice, until the returned function is called. */
   onExit(restore: () => void): () => void;
 }
@@ -32,6 +38,10 @@ export function processTerminal(env: (name: string) => string | undefined): Term
     outStyle: createStyle({ colours: colours && Deno.stdout.isTerminal(), unicode }),
     errStyle: createStyle({ colours: colours && Deno.stderr.isTerminal(), unicode }),
     size: consoleSize,
+    askSecret(prompt) {
+      if (!Deno.stdin.isTerminal() || !Deno.stderr.isTerminal()) return Promise.resolve(undefined);
+      return askOnTerminal(prompt, Deno.stdin, streamWriter(Deno.stderr));
+    },
     onExit(restore) {
       globalThis.addEventListener("unload", restore);
       return () => globalThis.removeEventListener("unload", restore);

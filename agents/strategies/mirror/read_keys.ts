@@ -45,6 +45,9 @@ async function readPassphrase(
   if ("command" in source) {
     return { text: passphraseIn(await outputOf(source.command), COMMAND), warnings: [] };
   }
+  if ("typed" in source) {
+    return { text: passphraseIn(Buffer.from(source.typed), "what was typed"), warnings: [] };
+  }
   const bytes = Buffer.from(Deno.env.get(source.env) ?? "");
   return { text: passphraseIn(bytes, `the variable ${source.env}`), warnings: [] };
 }

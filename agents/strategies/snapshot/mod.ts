@@ -1,6 +1,7 @@
 /** The door to snapshots of this machine's files. Rule: others import this file only. */
 export { type AccountNames, readAccountNames } from "./account_names.ts";
 export { type ArchiveOptions, archivePaths } from "./archive_paths.ts";
+export { lockContextOfThisProcess } from "./lock_context.ts";
 export {
   openRestoreTarget,
   type Overwrite,
