@@ -1,4 +1,10 @@
 /** The job store over any engine's tables. Rule: the one place where stored states move. */
+import * as v from "valibot";
+import {
+  DOCUMENT_KINDS,
+  type DocumentKind,
+  type DocumentOf,
+} from "../../protocol/mesh/console_documents.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { moveRun, moveTask, NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
@@ -24,6 +30,11 @@ export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): Job
     scans: (runId) => tables.listScans(runId),
     destinations: (runId) => tables.listDestinations(runId),
     agents: () => tables.listAgents(),
+    document(kind, id) {
+      const body = tables.getDocument(kind, id);
+      return body === undefined ? undefined : parseDocument(kind, body);
+    },
+    documents: (kind) => tables.listDocuments(kind).map((body) => parseDocument(kind, body)),
     eventsAfter: (seq, limit, runId) => tables.eventsAfter(seq, limit, runId),
   };
   const changes = changesOver(tables, reader, clock);
@@ -196,5 +207,14 @@ function changesOver(
     },
     putAgent: (agent) => tables.putAgent(agent),
     dropAgent: (agentId) => tables.dropAgent(agentId),
+    putDocument: (kind, id, body) => tables.putDocument(kind, id, body),
+    dropDocument: (kind, id) => tables.dropDocument(kind, id),
   };
+}
+
+/** @throws {BackupError} `damaged` when it is not what its kind must be. */
+function parseDocument<K extends DocumentKind>(kind: K, body: unknown): DocumentOf<K> {
+  const parsed = v.safeParse(DOCUMENT_KINDS[kind], body);
+  if (parsed.success) return parsed.output as DocumentOf<K>;
+  throw new BackupError("damaged", `Cannot read a stored ${kind}: ${parsed.issues[0].message}`);
 }

@@ -2,6 +2,7 @@
  * The port to what a coordinator must not forget. Rule: a state changes only inside `transact`, over the tables of
  * `moveRun` and `moveTask`, and each change leaves a numbered event in the same transaction.
  */
+import type { DocumentKind, DocumentOf } from "../../protocol/mesh/console_documents.ts";
 import type { JobSpec, RunState, SourceSpec, TaskState } from "../../protocol/mesh/job.ts";
 import type { RunReport } from "../../protocol/mesh/run.ts";
 import type { MirrorResult, PartSpec } from "../../protocol/mesh/task.ts";
@@ -58,6 +59,10 @@ export interface StoreReader {
   destinations(runId: string): StoredDestination[];
   /** In the order of their first registration. */
   agents(): StoredAgent[];
+  /** What a person keeps beside runs; see `DOCUMENT_KINDS`. */
+  document<K extends DocumentKind>(kind: K, id: string): DocumentOf<K> | undefined;
+  /** In the order in which they were made. */
+  documents<K extends DocumentKind>(kind: K): DocumentOf<K>[];
   /** Events with a number above `seq`, in order; of all runs unless one is named. */
   eventsAfter(seq: number, limit: number, runId?: string): StoredEvent[];
 }
@@ -99,6 +104,10 @@ export interface StoreChanges extends StoreReader {
   /** A first registration is the last in the order. */
   putAgent(agent: StoredAgent): void;
   dropAgent(agentId: string): void;
+  /** Makes it, or puts it in the place of the one with this id. */
+  putDocument<K extends DocumentKind>(kind: K, id: string, body: DocumentOf<K>): void;
+  /** Whether it was there. */
+  dropDocument(kind: DocumentKind, id: string): boolean;
   /** Records a fact that changes no state. */
   note(
     event: Extract<JobEvent, { kind: "source_failed" | "destination_ended" | "run_error" }>,

@@ -298,6 +298,35 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.deepEqual(store.destinations("run-2"), []);
   });
 
+  test("documents come back as they were put, by kind, and can be replaced and dropped", (store) => {
+    const profile = (name: string, changedAtMs = 1) => ({ name, job: {}, changedAtMs });
+    store.transact((tx) => {
+      tx.putDocument("profile", "b", profile("b"));
+      tx.putDocument("profile", "a", profile("a"));
+      tx.putDocument("settings", "a", { options: {}, discoverFrom: "/home" });
+      tx.putDocument("profile", "b", profile("b", 2));
+    });
+    assert.deepEqual(store.documents("profile"), [profile("b", 2), profile("a")]);
+    assert.deepEqual(store.document("settings", "a"), { options: {}, discoverFrom: "/home" });
+    assert.equal(store.document("settings", "b"), undefined);
+    assert.throws(() =>
+      store.transact((tx) => {
+        tx.dropDocument("profile", "b");
+        throw new Error("undone");
+      }), /undone/);
+    assert.equal(store.documents("profile").length, 2);
+    assert.deepEqual(
+      store.transact((tx) => [tx.dropDocument("profile", "b"), tx.dropDocument("profile", "b")]),
+      [true, false],
+    );
+    assert.deepEqual(store.documents("profile"), [profile("a")]);
+  });
+
+  test("a document that is not what its kind must be is reported as damaged", (store) => {
+    store.transact((tx) => tx.putDocument("profile", "a", { name: "a" } as never));
+    assert.throws(() => store.document("profile", "a"), { code: "damaged" });
+  });
+
   test("agents keep the order of their first registration", (store) => {
     for (const name of ["b", "a", "c"]) store.transact((tx) => tx.putAgent(agent(name)));
     store.transact((tx) => tx.putAgent({ ...agent("b"), isDraining: true }));

@@ -2,6 +2,7 @@
  * What a storage engine must offer to hold the job store: rows in, rows out, one transaction. Rule: engines know
  * nothing of states; `createJobStore` is the only caller.
  */
+import type { DocumentKind } from "../../protocol/mesh/console_documents.ts";
 import type { MirrorResult } from "../../protocol/mesh/task.ts";
 import type {
   JobEvent,
@@ -41,6 +42,12 @@ export interface Tables {
   listAgents(): StoredAgent[];
   putAgent(agent: StoredAgent): void;
   dropAgent(agentId: string): void;
+  getDocument(kind: DocumentKind, id: string): unknown;
+  /** In the order in which they were made. */
+  listDocuments(kind: DocumentKind): unknown[];
+  putDocument(kind: DocumentKind, id: string, body: unknown): void;
+  /** Whether it was there. */
+  dropDocument(kind: DocumentKind, id: string): boolean;
   appendEvent(event: JobEvent, atMs: number): void;
   eventsAfter(seq: number, limit: number, runId: string | undefined): StoredEvent[];
   close(): void;

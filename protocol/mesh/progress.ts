@@ -55,14 +55,26 @@ export const LaneGauges = v.object({
   stalledForMs: count,
   /** At most 8, cleared when idle. */
   currentFiles: v.array(v.string()),
+  /** Of the destination's file system, when it was looked at lately. */
+  freeBytes: v.exactOptional(count),
 });
 export type LaneGauges = v.InferOutput<typeof LaneGauges>;
+
+/** A file that ended a step since the last word of its lane; the latest of them only. */
+export const LaneFile = v.object({
+  path: v.string(),
+  sizeBytes: count,
+  mark: v.picklist(["copied", "verified", "failed"]),
+});
+export type LaneFile = v.InferOutput<typeof LaneFile>;
 
 export const LaneProgress = v.object({
   destination: v.string(),
   state: LaneState,
   counters: LaneCounters,
   gauges: LaneGauges,
+  /** At most 15, the oldest first. */
+  recentFiles: v.exactOptional(v.array(LaneFile)),
 });
 export type LaneProgress = v.InferOutput<typeof LaneProgress>;
 

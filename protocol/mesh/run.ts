@@ -9,6 +9,20 @@ const count = v.pipe(v.number(), v.minValue(0));
 export const PillState = v.picklist(["pending", "active", "done", "failed"]);
 export type PillState = v.InferOutput<typeof PillState>;
 
+/** Where one file is at one destination. */
+export const FileMark = v.picklist(["copied", "verified", "failed"]);
+export type FileMark = v.InferOutput<typeof FileMark>;
+
+/** A file that was handled a moment ago, with what is known of it at each destination. */
+export const RecentFile = v.object({
+  path: v.string(),
+  sizeBytes: count,
+  atMs: v.number(),
+  /** By the destination's key; one that is missing has not had it yet, or not lately. */
+  marks: v.record(v.string(), FileMark),
+});
+export type RecentFile = v.InferOutput<typeof RecentFile>;
+
 export const DestinationProgress = v.object({
   destination: v.string(),
   state: LaneState,
@@ -18,6 +32,10 @@ export const DestinationProgress = v.object({
   gauges: LaneGauges,
   /** Time left for the current phase of this destination; null while unknown or stalled. */
   etaMs: v.nullable(count),
+  /** The same as a range, as wide as the rate varies; absent from older coordinators. */
+  etaRangeMs: v.exactOptional(v.nullable(v.object({ low: count, high: count }))),
+  /** Free there, as its agents said last. */
+  freeBytes: v.exactOptional(v.nullable(count)),
   /** True for at most one destination: the first verified, else the one with the highest rate. */
   fastest: v.boolean(),
   /** From the start of the run to this destination's end, or to now. */
@@ -33,6 +51,8 @@ export const RunProgress = v.object({
   destinations: v.array(DestinationProgress),
   /** S2-24: "X copying, Y verifying", or "Verifying: NAME" when just one is and none copies. */
   statusLine: v.string(),
+  /** The newest first, at most 15. */
+  recentFiles: v.exactOptional(v.array(RecentFile)),
 });
 export type RunProgress = v.InferOutput<typeof RunProgress>;
 

@@ -27,6 +27,7 @@ export function createMemoryTables(): Tables {
   const scans = new UndoMap<OfRun<ScanOutcome>>(log);
   const destinations = new UndoMap<OfRun<StoredDestination>>(log);
   const agents = new UndoMap<StoredAgent>(log);
+  const documents = new UndoMap<{ kind: string; body: unknown }>(log);
   let events: StoredEvent[] = [];
   let lastSeq = 0;
   let closed = false;
@@ -97,6 +98,16 @@ export function createMemoryTables(): Tables {
     listAgents: () => read(() => agents.filter(() => true)),
     putAgent: (agent) => agents.set(agent.agentId, agent),
     dropAgent: (agentId) => agents.deleteWhere((a) => a.agentId === agentId),
+    getDocument: (kind, id) => read(() => documents.get(keyOf(kind, id))?.body),
+    listDocuments: (kind) =>
+      read(() => documents.filter((d) => d.kind === kind).map(({ body }) => body)),
+    putDocument: (kind, id, body) => documents.set(keyOf(kind, id), { kind, body }),
+    dropDocument(kind, id) {
+      const key = keyOf(kind, id);
+      const isThere = documents.has(key);
+      if (isThere) documents.delete(key);
+      return isThere;
+    },
     appendEvent(event, atMs) {
       events.push({ seq: ++lastSeq, atMs, event: structuredClone(event) });
       log.note(() => {

@@ -53,11 +53,21 @@ export class UndoMap<V> {
     this.#log.note(() => isNew ? this.#rows.delete(key) : this.#rows.set(key, before!));
   }
 
+  delete(key: string): void {
+    const before = [...this.#rows];
+    if (this.#rows.delete(key)) this.#restore(before);
+  }
+
   deleteWhere(isGone: (value: V) => boolean): void {
     const before = [...this.#rows];
     const gone = before.filter(([, value]) => isGone(value));
     if (gone.length === 0) return;
     for (const [key] of gone) this.#rows.delete(key);
+    this.#restore(before);
+  }
+
+  /** In the order that was. */
+  #restore(before: readonly [string, V][]): void {
     this.#log.note(() => {
       this.#rows.clear();
       for (const [key, value] of before) this.#rows.set(key, value);

@@ -80,6 +80,11 @@ export function agentOf(row: Row): StoredAgent {
   return checked(StoredAgent, "agent", row["agent_id"], () => json(row["agent"]));
 }
 
+/** Of a document; what it must be is its kind's business. */
+export function bodyOf(row: Row): unknown {
+  return checked(v.unknown(), "document", row["id"], () => json(row["body"]));
+}
+
 function jsonOrNull(text: SQLOutputValue | undefined): unknown {
   return text === null ? null : json(text);
 }

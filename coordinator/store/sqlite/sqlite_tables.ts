@@ -9,6 +9,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { openDatabase } from "./open_database.ts";
 import {
   agentOf,
+  bodyOf,
   destinationOf,
   eventOf,
   resultOf,
@@ -65,6 +66,11 @@ const SQL = {
     ON CONFLICT (agent_id) DO UPDATE SET agent = excluded.agent`,
   dropAgent: "DELETE FROM agents WHERE agent_id = ?",
   listAgents: "SELECT * FROM agents ORDER BY registered_no",
+  getDocument: "SELECT body FROM documents WHERE kind = ? AND id = ?",
+  listDocuments: "SELECT body FROM documents WHERE kind = ? ORDER BY created_no",
+  putDocument: `INSERT INTO documents (kind, id, body) VALUES (?, ?, ?)
+    ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body`,
+  dropDocument: "DELETE FROM documents WHERE kind = ? AND id = ?",
   appendEvent: "INSERT INTO events (run_id, at_ms, event) VALUES (?, ?, ?)",
   events: "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
   eventsOfRun: "SELECT * FROM events WHERE seq > ? AND run_id = ? ORDER BY seq LIMIT ?",
@@ -148,6 +154,11 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
     listAgents: () => use(SQL.listAgents, (s) => s.all().map(agentOf)),
     putAgent: (agent) => use(SQL.putAgent, (s) => void s.run(agent.agentId, JSON.stringify(agent))),
     dropAgent: (agentId) => use(SQL.dropAgent, (s) => void s.run(agentId)),
+    getDocument: (kind, id) => use(SQL.getDocument, (s) => mapped(s.get(kind, id), bodyOf)),
+    listDocuments: (kind) => use(SQL.listDocuments, (s) => s.all(kind).map(bodyOf)),
+    putDocument: (kind, id, body) =>
+      use(SQL.putDocument, (s) => void s.run(kind, id, JSON.stringify(body))),
+    dropDocument: (kind, id) => use(SQL.dropDocument, (s) => Number(s.run(kind, id).changes) > 0),
     appendEvent: (event, atMs) =>
       use(SQL.appendEvent, (s) => void s.run(event.runId, atMs, JSON.stringify(event))),
     eventsAfter: (seq, limit, runId) =>
