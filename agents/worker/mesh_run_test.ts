@@ -17,6 +17,7 @@ import {
   treeState,
 } from "../../tests/support/tree_state.ts";
 import { openPosix } from "../platform/open_posix.ts";
+import { PART_WEIGHT_MIN } from "../source/division.ts";
 import { openStoredLists } from "../strategies/mirror/restore/stored_lists.ts";
 
 const posix = openPosix();
@@ -226,4 +227,38 @@ Deno.test("a source of another machine is not taken for what has the same path h
       marker.bindings.map((b: { name: string; hostId: string }) => [b.name, b.hostId]),
       [["one", "host-of-tests"], ["two", "host-there"]],
     );
+  }));
+
+Deno.test("a source is divided by the agent that has joined near it, and the home's finish makes one copy of its parts", () =>
+  inScene(async (scene) => {
+    const [here, there] = [scene.agent("here"), scene.agent("there", "host-there")];
+    const near = scene.agent("near", "host-there");
+    for (const name of ["big", "large"]) {
+      const path = join(scene.sources[1]!.path, name);
+      fs.writeFileSync(path, "");
+      fs.truncateSync(path, PART_WEIGHT_MIN + 1);
+    }
+    const sources = [
+      { ...scene.sources[0]!, hostId: "host-of-tests" },
+      { ...scene.sources[1]!, hostId: "host-there" },
+    ];
+    for (const runId of ["run-1", "run-2"]) {
+      if (runId === "run-2") writeSecondVersion(sources[1]!.path);
+      const run = new TestRun({ runId, sources, destinations: [scene.destination] });
+      await run.prepare(here);
+      await run.join(there);
+      await run.join(near);
+      await run.scan(here, sources[0]);
+      const { parts = [] } = await run.scan(there, sources[1], 3);
+      assert.ok(parts.length > 1, String(parts.length));
+      for (const [at, { part }] of parts.entries()) {
+        const agent = at % 2 === 0 ? there : near;
+        const { lanes } = await run.mirror(agent, sources[1]!, { part });
+        assert.equal(lanes[0]!.state, "verified");
+      }
+      await run.mirror(here, sources[0]!);
+      assert.deepEqual(await run.finish(here), [{ op: "finish" }]);
+      await run.release(here, there, near);
+      assertWhole(scene, runId === "run-1" ? 0 : 1);
+    }
   }));

@@ -1,7 +1,10 @@
-/** Which agent prepares a run. Rule: pure; near all sources, able and idle, and the coordinator's own only when it must. */
-import { match, readinessOf } from "../scheduler/match.ts";
-import type { AgentView } from "../scheduler/view.ts";
+/**
+ * Which agent prepares a run, and which one reads a source that its home cannot. Rule: pure; every source has somebody
+ * near it before anything begins, and the coordinator's own agent is used only where it must be.
+ */
 import type { SourceSpec } from "../../protocol/mesh/job.ts";
+import { match } from "../scheduler/match.ts";
+import type { AgentView } from "../scheduler/view.ts";
 
 export interface HomeChoice {
   agent?: AgentView;
@@ -9,45 +12,60 @@ export interface HomeChoice {
   reason?: string;
 }
 
+export interface HomeFacts {
+  /** Agents that are out of the run, and why. */
+  excluded: ReadonlyMap<string, string>;
+  heldBy(agentId: string): number;
+  /** Destinations that the agent was found not to reach; 0 while nobody has tried. */
+  unreached?(agentId: string): number;
+}
+
+/** The one that reaches the most destinations, then the one near the most sources, then the least busy. */
 export function chooseHome(
   sources: readonly SourceSpec[],
   agents: readonly AgentView[],
-  excluded: ReadonlyMap<string, string>,
-  heldBy: (agentId: string) => number,
+  { excluded, heldBy, unreached = () => 0 }: HomeFacts,
 ): HomeChoice {
-  const places = sources.map(({ hostId, root }) => ({ hostId, root }));
-  const find = (among: readonly AgentView[]) => {
-    let left = among;
-    let reason: string | undefined;
-    for (const place of places) {
-      const found = match({ requires: ["mirror"], onlyAgents: null, place }, left, excluded);
-      reason ??= found.reason;
-      left = found.candidates;
-    }
-    return { left, reason };
-  };
-  const regular = agents.filter((a) => a.isFallback !== true);
-  const { left, reason } = find(regular);
-  const best =
-    left.toSorted((a, b) => loadOf(a) - loadOf(b) || heldBy(a.agentId) - heldBy(b.agentId))[0];
-  if (best !== undefined) return { agent: best };
-  // One that is only silent, or that cannot do it, may be back or is a reason to wait; nobody at all is not.
-  const isDeserted = regular.every((a) =>
-    excluded.has(a.agentId) || !["ready", "suspect"].includes(readinessOf(a)) ||
-    !places.every((place) => isNear(place, a))
-  );
-  const own = isDeserted ? find(agents.filter((a) => a.isFallback === true)).left[0] : undefined;
-  return own === undefined
-    ? { reason: reason ?? "No agent can reach all of its sources" }
-    : { agent: own };
+  const nearTo = new Map<AgentView, number>();
+  for (const source of sources) {
+    const { candidates, reason } = nearSource(source, agents, excluded);
+    if (candidates.length === 0) return { reason: reason ?? "No agent can reach its sources" };
+    for (const agent of candidates) nearTo.set(agent, (nearTo.get(agent) ?? 0) + 1);
+  }
+  const order = (a: AgentView, b: AgentView): number =>
+    Number(a.isFallback === true) - Number(b.isFallback === true) ||
+    unreached(a.agentId) - unreached(b.agentId) ||
+    nearTo.get(b)! - nearTo.get(a)! ||
+    loadOf(a) - loadOf(b) ||
+    heldBy(a.agentId) - heldBy(b.agentId);
+  const [agent] = agents.filter((a) => nearTo.has(a)).toSorted(order);
+  return agent === undefined ? { reason: "No agent is known" } : { agent };
 }
 
-function isNear(
-  place: { hostId?: string | undefined; root?: string | undefined },
-  agent: AgentView,
-) {
-  return match({ requires: [], onlyAgents: null, place }, [{ ...agent, readiness: "ready" }])
-    .candidates.length > 0;
+/** An agent near one source; the least busy. */
+export function chooseScanner(
+  source: SourceSpec,
+  agents: readonly AgentView[],
+  { excluded, heldBy }: HomeFacts,
+): HomeChoice {
+  const { candidates, reason } = nearSource(source, agents, excluded);
+  const [agent] = candidates.toSorted((a, b) =>
+    loadOf(a) - loadOf(b) || heldBy(a.agentId) - heldBy(b.agentId)
+  );
+  return agent === undefined ? { reason: reason ?? "No agent is near it" } : { agent };
+}
+
+/** One that is only silent, or that cannot do it, may be back or is a reason to wait; nobody at all is not. */
+function nearSource(
+  { hostId, root }: SourceSpec,
+  agents: readonly AgentView[],
+  excluded: ReadonlyMap<string, string>,
+): { candidates: readonly AgentView[]; reason: string | undefined } {
+  const task = { requires: ["mirror"], onlyAgents: null, place: { hostId, root } };
+  const regular = match(task, agents.filter((a) => a.isFallback !== true), excluded);
+  if (regular.candidates.length > 0 || !regular.isDeserted) return regular;
+  const own = match(task, agents.filter((a) => a.isFallback === true), excluded);
+  return own.candidates.length > 0 ? own : regular;
 }
 
 function loadOf({ load }: AgentView): number {

@@ -15,6 +15,7 @@ import type {
   MirrorResult,
   MirrorTask,
   PartSpec,
+  PrepareResult,
   TaskSpec,
   WireError,
 } from "../../protocol/mesh/task.ts";
@@ -32,16 +33,17 @@ import {
   type DestinationState,
   endDestination,
   openDestinations,
+  type ScanElsewhere,
   type SourceState,
   type StageContext,
 } from "../runs/run_context.ts";
 import { scanStage } from "../runs/scan_stage.ts";
 import { wireError, wireErrorOf } from "../runs/wire_error.ts";
-import { match } from "../scheduler/match.ts";
+import { isNear, match, type MatchTask, readinessOf } from "../scheduler/match.ts";
 import type { JobStore } from "../store/job_store.ts";
 import type { StoredTask } from "../store/records.ts";
 import type { AgentPool } from "./agent_pool.ts";
-import { chooseHome } from "./choose_home.ts";
+import { chooseHome, chooseScanner, type HomeFacts } from "./choose_home.ts";
 import type { AttemptEnd, MeshDispatcher, MeshTask } from "./mesh_dispatcher.ts";
 
 /** Faults of one task, over all agents; a task that fails so often fails alone. */
@@ -58,6 +60,13 @@ const LOOK_AGAIN_MS = 200;
 const REACH_AGAIN_MS = 500;
 /** Leases that pass before an agent that is heard and cannot be reached loses its attempt. */
 const UNREACHABLE_LEASES_MAX = 2;
+/** A destination that another agent may reach. */
+const NOT_HERE: ReadonlySet<string> = new Set([
+  "destination_missing",
+  "destination_changed",
+  "not_found",
+  "not_a_directory",
+]);
 const FALLBACK_NOTE =
   "No worker can be reached: the coordinator does the work itself, one directory at a time";
 
@@ -131,6 +140,8 @@ class RunInMesh {
   /** Homes that failed without refusing: others are preferred. */
   readonly #poorHomes = new Map<string, string>();
   readonly #homeFaults = new Map<string, number>();
+  /** How many destinations each home that was tried could not reach. */
+  readonly #unreached = new Map<string, number>();
   /** What the home said last that made it unfit, as a stage throws it. */
   #homeFailure: unknown;
   /** No destination is left to work for. */
@@ -306,19 +317,22 @@ class RunInMesh {
       isOver.throwIfAborted();
       const sources = this.#job.sources;
       const views = pool.views();
-      const held = (id: string) => pool.heldBy(id);
       const poor = this.#poorHomes;
-      let choice = chooseHome(sources, views, new Map([...this.#excluded, ...poor]), held);
+      const facts = this.#homeFacts();
+      let choice = chooseHome(sources, views, {
+        ...facts,
+        excluded: new Map([...this.#excluded, ...poor]),
+      });
       // A poor one is better than none, and than the coordinator itself.
       if ((choice.agent === undefined || choice.agent.isFallback === true) && poor.size > 0) {
         poor.clear();
-        choice = chooseHome(sources, views, this.#excluded, held);
+        choice = chooseHome(sources, views, facts);
       }
       // All that could are out: what kept them out may have passed.
       if (choice.agent === undefined && this.#excluded.size > 0) {
         const [refusal] = this.#excluded.values();
         this.#excluded.clear();
-        choice = chooseHome(sources, views, this.#excluded, held);
+        choice = chooseHome(sources, views, facts);
         if (choice.agent !== undefined && this.#countFault("refused") >= HOME_FAULTS_MAX) {
           throw new BackupError("rejected", `No agent can carry out the run: ${refusal}`);
         }
@@ -336,6 +350,85 @@ class RunInMesh {
       if (reason !== undefined) note(`The run waits: ${reason}`);
       await clock.sleep(LOOK_AGAIN_MS, isOver);
     }
+  }
+
+  #homeFacts(): HomeFacts {
+    return {
+      excluded: this.#excluded,
+      heldBy: (id) => this.#deps.pool.heldBy(id),
+      unreached: (id) => this.#unreached.get(id) ?? 0,
+    };
+  }
+
+  /** A destination that lies somewhere else may be within reach of another agent: each is asked once. */
+  #afterPrepare(home: Agent, { destinations }: PrepareResult): void {
+    const away = destinations.filter(({ error }) =>
+      error !== undefined && NOT_HERE.has(error.code)
+    );
+    const isNews = !this.#unreached.has(home.id);
+    this.#unreached.set(home.id, away.length);
+    const [first] = away;
+    if (!isNews || first === undefined) return;
+    const { agent } = chooseHome(this.#job.sources, this.#deps.pool.views(), this.#homeFacts());
+    if (agent === undefined || agent.agentId === home.id || agent.isFallback === true) return;
+    if ((this.#unreached.get(agent.agentId) ?? 0) >= away.length) return;
+    const why = first.error!.message;
+    throw new HomeLost(`${home.id} cannot reach ${first.destination}: ${why}; another is asked`);
+  }
+
+  /** Undefined: the home is near it. */
+  #scanElsewhere(context: StageContext, source: SourceSpec): ScanElsewhere | undefined {
+    const { pool, clock, leaseMs } = this.#deps;
+    const { note } = this.#options;
+    const { signal } = context;
+    const home = pool.views().find((a) => a.agentId === context.home.id);
+    if (home === undefined || isNear(placed(source), home)) return undefined;
+    return async (spec, options) => {
+      const failed = new Map<string, string>();
+      let giveUpMs: number | undefined;
+      for (let faults = 0;;) {
+        signal.throwIfAborted();
+        const facts = this.#homeFacts();
+        const views = pool.views();
+        const { agent } = chooseScanner(source, views, {
+          ...facts,
+          excluded: new Map([...facts.excluded, ...failed]),
+        });
+        if (agent === undefined) {
+          const { reason } = chooseScanner(source, views, facts);
+          // Those near it that live cannot take part: that does not pass by waiting.
+          const near = views.filter((a) => isNear(placed(source), a) && readinessOf(a) !== "dead");
+          if (near.length > 0 && near.every((a) => facts.excluded.has(a.agentId))) {
+            throw new BackupError("rejected", `${source.name} cannot be copied: ${reason}`);
+          }
+          if (reason !== undefined) {
+            note(`${source.name} waits: ${reason}`);
+            giveUpMs = undefined;
+          }
+          failed.clear();
+          await clock.sleep(LOOK_AGAIN_MS, signal);
+          continue;
+        }
+        const { agentId } = agent;
+        if (agent.isFallback) note(FALLBACK_NOTE);
+        try {
+          await this.#join(context, agentId);
+          return await pool.client(agentId).run(spec, options);
+        } catch (thrown) {
+          signal.throwIfAborted();
+          if (!isAgentsFault(thrown)) throw thrown;
+          if (this.#excluded.has(agentId)) continue;
+          failed.set(agentId, asBackupError(thrown).message);
+          this.#participants.delete(agentId);
+          if (isAgentLost(thrown)) {
+            // It says nothing about the source, and is soon known to be dead; not for ever, where only calls fail.
+            giveUpMs ??= clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
+            if (clock.monotonicMs() >= giveUpMs) throw thrown;
+          } else if (++faults >= HOME_FAULTS_MAX) throw thrown;
+          await clock.sleep(backoffMs(Math.max(1, faults)), signal);
+        }
+      }
+    };
   }
 
   #countFault(what: string): number {
@@ -889,7 +982,7 @@ class RunInMesh {
         ? d
         : { ...d, limitBytesPerSecond: Math.max(1, d.limitBytesPerSecond / share) }
     );
-    return {
+    const context: StageContext = {
       runId,
       job: { ...this.#job, destinations, options: this.#optionsFor(share) },
       home: at?.home ?? NOBODY,
@@ -909,7 +1002,12 @@ class RunInMesh {
           ? at.agents * PARTS_PER_AGENT
           : undefined,
       isHomeLost: (thrown, what) => this.#isHomeLost(thrown, what),
+      prepared: (result) => {
+        if (at !== undefined) this.#afterPrepare(at.home, result);
+      },
+      scanElsewhere: (source) => this.#scanElsewhere(context, source),
     };
+    return context;
   }
 
   /** Everybody gives back what they hold; who does not answer is not waited for long. */
@@ -987,6 +1085,10 @@ function rejection(signal: AbortSignal): Promise<never> {
 /** Nobody answers for the task: that says something about the agent, and nothing about the task. */
 function isAgentLost(thrown: unknown): boolean {
   return thrown instanceof UnreachableError || thrown instanceof AgentLostError;
+}
+
+function placed({ hostId, root }: SourceSpec): MatchTask {
+  return { requires: [], onlyAgents: null, place: { hostId, root } };
 }
 
 /** Whether another agent, or the same one after a while, could do better. */

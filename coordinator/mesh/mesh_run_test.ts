@@ -4,6 +4,7 @@ import type { JobSpec } from "../../protocol/mesh/job.ts";
 import type { RunReport } from "../../protocol/mesh/run.ts";
 import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
 import type { TaskResult } from "../../protocol/mesh/task.ts";
+import { UnreachableError } from "../../protocol/rpc/client.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { createAggregator } from "../progress/aggregator.ts";
 import {
@@ -356,4 +357,106 @@ Deno.test("what only the copying agent could not list is reported, and what the 
   assert.deepEqual(source!.unreadable.map(({ path }) => path), ["src/x", "src/y"]);
   assert.equal(source!.unreadableCount, 2);
   assert.equal(mesh.outcome.report!.exitCode, 3);
+});
+
+/** Sources `one` and `two` on hosts of those names. */
+function onTwoHosts(destinations: string[]): JobSpec {
+  const job = jobOf(["one", "two"], destinations);
+  return { ...job, sources: job.sources.map((s) => ({ ...s, hostId: s.name })) };
+}
+
+const reaches = (...keys: string[]): Pick<Answers, "prepare" | "join"> => ({
+  prepare: (spec) => ({
+    op: "prepare",
+    destinations: spec.destinations.map(({ key }) =>
+      keys.includes(key) ? { destination: key, destinationId: `id of ${key}`, warnings: [] } : {
+        destination: key,
+        warnings: [],
+        error: { code: "destination_missing", message: `${key} is not mounted`, retry: "no" },
+      }
+    ),
+  }),
+  join: (spec) => ({
+    op: "join",
+    destinations: spec.destinations.map(({ spec: { key } }) =>
+      keys.includes(key) ? { destination: key, warnings: [] } : {
+        destination: key,
+        warnings: [],
+        error: { code: "rejected", message: `${key} is not mounted`, retry: "elsewhere" },
+      }
+    ),
+  }),
+});
+
+Deno.test("sources on two hosts: each is scanned and copied where it lies, and one agent prepares and finishes for both", async () => {
+  const m = new Mesh();
+  const one = m.add("a", {}, { hostId: "one" });
+  const two = m.add("b", {}, { hostId: "two", load: 0.5 });
+  await m.start(onTwoHosts(["/d"]));
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  const scanned = (agent: FakeAgent) => agent.calls("scan").map((c) => c.spec.source.name);
+  assert.deepEqual([scanned(one), scanned(two)], [["one"], ["two"]]);
+  const copied = (agent: FakeAgent) => agent.calls("mirror").map((c) => c.spec.source.name);
+  assert.deepEqual([copied(one), copied(two)], [["one"], ["two"]]);
+  const counts = [one, two].map((a) => [a.calls("prepare").length, a.calls("finish").length]);
+  assert.deepEqual(counts, [[1, 1], [0, 0]]);
+});
+
+Deno.test("sources on two hosts: nothing begins before both have an agent, and who is missing is said", async () => {
+  const m = new Mesh();
+  const one = m.add("a", {}, { hostId: "one" });
+  await m.start(onTwoHosts(["/d"]));
+  assert.equal(one.calls("prepare").length, 0);
+  assert.ok(m.notes.some((n) => /^The run waits: No agent is known on the host/.test(n)));
+  m.add("b", {}, { hostId: "two" });
+  await m.wait(1_000);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+});
+
+Deno.test("sources on two hosts: an agent that dies while it scans is replaced, and the home stays", async () => {
+  const m = new Mesh();
+  const home = m.add("a", {}, { hostId: "one" });
+  m.add("b", { scan: "by hand" }, { hostId: "two" });
+  await m.start(onTwoHosts(["/d"]));
+  const other = m.add("c", {}, { hostId: "two", load: 0.5 });
+  const [open] = m.agents.get("b")!.fake.calls("scan");
+  m.kill("b");
+  await open!.fail(new UnreachableError("io", "gone"));
+  await m.wait(5_000);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  assert.equal(other.calls("scan").length, 1);
+  assert.equal(home.calls("prepare").length, 1);
+});
+
+Deno.test("the home is whoever reaches the destinations, whichever agent is asked first", async () => {
+  const m = new Mesh();
+  const away = m.add("a", reaches(), { hostId: "one" });
+  const near = m.add("b", reaches("/d"), { hostId: "one", load: 0.5 });
+  await m.start({ ...jobOf(["x"], ["/d"]), sources: [{ name: "x", path: "/x", hostId: "one" }] });
+  await m.wait(1_000);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  assert.equal(away.calls("prepare").length, 1);
+  assert.ok(away.calls("release").length > 0);
+  assert.deepEqual([near.calls("prepare").length, near.calls("finish").length], [1, 1]);
+  assert.ok(m.notes.some((n) => n.includes("/d is not mounted")));
+});
+
+Deno.test("a source whose agents cannot reach the destination fails with that reason, and the other source is copied", async () => {
+  const m = new Mesh();
+  m.add("a", reaches("/d"), { hostId: "one" });
+  m.add("b", reaches(), { hostId: "two" });
+  await m.start(onTwoHosts(["/d"]));
+  await m.wait(5_000);
+  await m.verifyAll();
+  const { report } = m.outcome;
+  assert.deepEqual(report?.sources.map((s) => s.error?.message), [
+    undefined,
+    "two cannot be copied: Agent b cannot take part: /d: /d is not mounted",
+  ]);
+  assert.equal(report?.destinations[0]?.lanes[0]?.report.state, "verified");
+  assert.notEqual(report?.exitCode, 0);
 });

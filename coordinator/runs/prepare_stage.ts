@@ -29,6 +29,7 @@ export async function prepareStage(context: StageContext): Promise<void> {
     return;
   }
   signal.throwIfAborted();
+  context.prepared?.(result);
   for (const destination of openDestinations(context)) {
     const prepared = result.destinations.find((p) => p.destination === destination.key);
     if (prepared === undefined) {

@@ -3,7 +3,14 @@ import type { Clock } from "../../protocol/base/clock.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
 import type { DestinationReport } from "../../protocol/mesh/run.ts";
-import type { MirrorResult, ScanResult, WireError } from "../../protocol/mesh/task.ts";
+import type { TaskProgress } from "../../protocol/mesh/progress.ts";
+import type {
+  MirrorResult,
+  PrepareResult,
+  ScanResult,
+  ScanTask,
+  WireError,
+} from "../../protocol/mesh/task.ts";
 import type { TaskClient } from "../../protocol/mesh/task_port.ts";
 import type { Aggregator } from "../progress/aggregator.ts";
 import type { JobStore } from "../store/job_store.ts";
@@ -69,7 +76,16 @@ export interface StageContext extends Omit<RunContext, "dispatcher"> {
   readonly partsMax?: ((source: SourceSpec) => number | undefined) | undefined;
   /** Whether an error of `what` says that the home agent cannot go on, and not what is wrong with the job. */
   readonly isHomeLost?: (thrown: unknown, what: string) => boolean;
+  /** How a source is scanned that lies where the home does not reach; absent: at the home. */
+  readonly scanElsewhere?: (source: SourceSpec) => ScanElsewhere | undefined;
+  /** What the home says of its destinations, before any of them is out. @throws when another home is to be asked first */
+  readonly prepared?: (result: PrepareResult) => void;
 }
+
+export type ScanElsewhere = (
+  spec: ScanTask,
+  options: { signal: AbortSignal; onProgress: (progress: TaskProgress) => void },
+) => Promise<ScanResult>;
 
 export function endDestination(
   context: StageContext,

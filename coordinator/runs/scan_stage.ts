@@ -1,5 +1,5 @@
 /** Second stage: walk every source, so that all totals are known before copying. Rule: an unreadable source stops no other. */
-import type { SourceState, StageContext } from "./run_context.ts";
+import type { ScanElsewhere, SourceState, StageContext } from "./run_context.ts";
 import { wireErrorOf } from "./wire_error.ts";
 
 /** Walks at once: more only make one disk seek between them. */
@@ -20,6 +20,7 @@ async function scan(context: StageContext, state: SourceState): Promise<void> {
   const { home, runId, job, progress, signal } = context;
   const source = state.source.name;
   signal.throwIfAborted();
+  let isAtHome = true;
   try {
     const partsMax = context.partsMax?.(state.source);
     const spec = {
@@ -29,7 +30,10 @@ async function scan(context: StageContext, state: SourceState): Promise<void> {
       options: job.options,
       ...(partsMax === undefined ? {} : { partsMax }),
     } as const;
-    const scan = await home.client.run(spec, {
+    const at = context.scanElsewhere?.(state.source);
+    const run: ScanElsewhere = at ?? ((spec, options) => home.client.run(spec, options));
+    isAtHome = at === undefined;
+    const scan = await run(spec, {
       signal,
       onProgress: (p) => {
         if (p.scan !== undefined) {
@@ -42,7 +46,7 @@ async function scan(context: StageContext, state: SourceState): Promise<void> {
     progress.apply({ kind: "scan", source, seq: Infinity, counters: scan.counters });
   } catch (thrown) {
     signal.throwIfAborted();
-    if (context.isHomeLost?.(thrown, `scan ${source}`)) throw thrown;
+    if (isAtHome && context.isHomeLost?.(thrown, `scan ${source}`)) throw thrown;
     const error = wireErrorOf(thrown);
     state.error = error;
     context.store.transact((tx) =>
