@@ -1,6 +1,8 @@
 /** The door to the kernels. Rule: others import this file only. */
-export { createKernels, createTwinKernels } from "./create_kernels.ts";
+export { addToCounter } from "./counter.ts";
+export { createKernels, createPortableKernels, createTwinKernels } from "./create_kernels.ts";
 export {
+  AES_BLOCK_BYTES,
   type BoundaryScanner,
   type Kernels,
   POLY1305_KEY_BYTES,

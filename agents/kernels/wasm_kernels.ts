@@ -2,7 +2,7 @@
  * The kernels in WASM, for one thread. Rule: a scanner has a memory of its own, since its tables lie there; what is
  * given is copied into it piece by piece, which costs less than a tenth of the work.
  */
-import { type BoundaryScanner, type Kernels, POLY1305_TAG_BYTES, WINDOW_BYTES } from "./kernels.ts";
+import { type BoundaryScanner, type Loops, POLY1305_TAG_BYTES, WINDOW_BYTES } from "./kernels.ts";
 import { kernelsWasm } from "./kernels_wasm.ts";
 import { makeRabinTables, outAfterShift } from "./rabin_tables.ts";
 import { DATA_BYTES_MAX, MEMORY_LAYOUT } from "./wasm_memory.ts";
@@ -22,7 +22,7 @@ interface Exports {
 }
 
 /** @throws {WebAssembly.CompileError} where WASM or its SIMD is missing */
-export function createWasmKernels(): Kernels {
+export function createWasmLoops(): Loops {
   const module = new WebAssembly.Module(kernelsWasm());
   const instantiate = () => {
     const exports = new WebAssembly.Instance(module, {}).exports as unknown as Exports;

@@ -5,7 +5,6 @@
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import { type BlobIndex, NO_ROW } from "./blob_index.ts";
-import { decompress } from "./compression.ts";
 import { objectName } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
 import type { BlobType } from "./pack_header.ts";
@@ -32,7 +31,7 @@ export function openBlob(key: SealingKey, sealed: Uint8Array, blob: SealedBlob):
   if (plainBytes > PLAIN_MAX_BYTES[type]) {
     throw new IntegrityError(`${type} blob ${id} is too large`);
   }
-  const plain = plainBytes > 0 ? decompress(opened, plainBytes) : opened;
+  const plain = plainBytes > 0 ? key.kernels.decompress(opened, plainBytes) : opened;
   if (plain === undefined || (plainBytes > 0 && plain.length !== plainBytes)) {
     throw new IntegrityError(`${type} blob ${id} does not decompress to its size`);
   }

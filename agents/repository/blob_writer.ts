@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { BlobIndex } from "./blob_index.ts";
-import { compress, type Compression, COMPRESSION_LEVELS } from "./compression.ts";
+import { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
 import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 import { objectName } from "./layout.ts";
 import { idOf } from "./object_id.ts";
@@ -113,7 +113,9 @@ export class BlobWriter {
 
   #add(type: BlobType, id: string, plain: Uint8Array): void {
     const level = this.#levels[type];
-    const packed = level > 0 && plain.length > 0 ? compress(plain, level) : undefined;
+    const packed = level > 0 && plain.length > 0
+      ? this.#repository.kernels.compress(plain, level)
+      : undefined;
     // Trees are always compressed: in version 2 a prune would write them again otherwise.
     const isSmaller = packed !== undefined && (type === "tree" || packed.length < plain.length);
     const sealed = this.#repository.key.seal(isSmaller ? packed : plain);

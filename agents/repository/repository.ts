@@ -5,7 +5,7 @@
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { Kernels } from "../kernels/mod.ts";
-import { compress, COMPRESSION_LEVELS, decompress } from "./compression.ts";
+import { COMPRESSION_LEVELS } from "./compression.ts";
 import { type FileType, folderOf, idOfObject, objectName } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
 import type { RepositoryConfig } from "./repository_config.ts";
@@ -82,7 +82,7 @@ export class Repository {
     }
     if (plain[0] === BRACE || plain[0] === BRACKET) return plain;
     const json = plain[0] === VERSION_BYTE
-      ? decompress(plain.subarray(1), PLAIN_MAX_BYTES)
+      ? this.kernels.decompress(plain.subarray(1), PLAIN_MAX_BYTES)
       : undefined;
     if (json === undefined) {
       throw new IntegrityError(`${path} holds nothing that can be read`, { path });
@@ -101,7 +101,7 @@ export class Repository {
   sealFile(json: Uint8Array): { id: string; bytes: Uint8Array } {
     let plain = json;
     if (this.config.version > 1) {
-      const packed = compress(json, COMPRESSION_LEVELS.auto);
+      const packed = this.kernels.compress(json, COMPRESSION_LEVELS.auto);
       plain = new Uint8Array(packed.length + 1);
       plain[0] = VERSION_BYTE;
       plain.set(packed, 1);

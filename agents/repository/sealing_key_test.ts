@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createKernels } from "../kernels/mod.ts";
-import { addToCounter, SealingKey } from "./sealing_key.ts";
+import { addToCounter, createKernels } from "../kernels/mod.ts";
+import { SealingKey } from "./sealing_key.ts";
 import { newMasterKey } from "./key_file.ts";
 
 const kernels = createKernels();
