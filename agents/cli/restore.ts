@@ -113,7 +113,7 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
       sources: [...new Set(sources)],
       target: typedPath(typedTarget, surroundings.folder),
       paths: call.positionals,
-      overwrite: settings.get("overwrite").value,
+      overwrite: settings.get("overwrite").value === "always",
       withGone: settings.get("withGone").value,
       dryRun,
       keys: keySources(call),

@@ -31,7 +31,9 @@ export function parseArguments(
     strict: false,
     tokens: true,
   });
-  for (const token of tokens) {
+  let taken: unknown;
+  for (const [i, token] of tokens.entries()) {
+    if (token === taken) continue;
     if (token.kind === "positional") parsed.positionals.push(token.value);
     if (token.kind !== "option") continue;
     const { name, rawName, value } = token;
@@ -49,7 +51,16 @@ export function parseArguments(
     if (key === undefined || (negated && !isSwitch(optionOf(key)))) {
       throw unknownFlag(rawName, keys);
     }
-    if (isSwitch(optionOf(key))) {
+    const { words } = optionOf(key);
+    if (words !== undefined) {
+      const next = tokens[i + 1];
+      if (
+        value === undefined && next?.kind === "positional" && words.choices.includes(next.value)
+      ) {
+        taken = next;
+        parsed.flags.set(key, [next.value]);
+      } else parsed.flags.set(key, [value ?? words.bare]);
+    } else if (isSwitch(optionOf(key))) {
       refuseValue(rawName, value);
       parsed.flags.set(key, [!negated]);
     } else {
@@ -70,7 +81,7 @@ function parserOptions(keys: readonly OptionKey[]): ParserOptions {
   };
   for (const row of keys.map(optionOf)) {
     options[row.flag] = {
-      type: isSwitch(row) ? "boolean" : "string",
+      type: isSwitch(row) || row.words !== undefined ? "boolean" : "string",
       ...(row.short === undefined ? {} : { short: row.short }),
     };
   }

@@ -65,3 +65,13 @@ Deno.test("arguments pass through with spaces, newlines, quotes and emptiness in
   assert.deepEqual(parsed.positionals, odd);
   assert.deepEqual(parsed.flags.get("exclude"), odd);
 });
+
+Deno.test("an option that may stand alone takes the next word only when it is one of its own", () => {
+  const parsed = parseArguments(["--overwrite", "--verify", "a", "--"], OPTION_KEYS);
+  assert.deepEqual([...parsed.flags], [["overwrite", ["always"]], ["verify", ["all"]]]);
+  assert.deepEqual(parsed.positionals, ["a"]);
+  const named = parseArguments(["--overwrite", "if-newer", "never", "--verify=new"], OPTION_KEYS);
+  assert.deepEqual([...named.flags], [["overwrite", ["if-newer"]], ["verify", ["new"]]]);
+  assert.deepEqual(named.positionals, ["never"]);
+  fails(["--no-overwrite"], /Unknown option --no-overwrite/, /--overwrite/);
+});

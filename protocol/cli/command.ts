@@ -16,6 +16,8 @@ export interface Command {
   /** Further paragraphs of the help. */
   readonly about: readonly string[];
   readonly options: readonly OptionKey[];
+  /** Where an option does something narrower here than in the table of all. */
+  readonly optionHelp?: Partial<Record<OptionKey, string>>;
   readonly examples: readonly { says: string; words: string }[];
   readonly exitCodes: readonly ExitCode[];
   /** Where a code means something else here than in the table of all. */

@@ -15,7 +15,7 @@ export function commandHelp(command: Command): string {
     section("Usage", command.synopsis.map((words) => `  ${PROGRAM} ${words}`)),
     ...command.about.map((paragraph) => wrap(paragraph, WIDTH).join("\n")),
     section("Options", [
-      ...command.options.flatMap((key) => optionLines(optionOf(key))),
+      ...command.options.flatMap((key) => optionLines(optionOf(key), command.optionHelp?.[key])),
       ...common(),
     ]),
     section(
@@ -70,16 +70,20 @@ function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? "" : [`${title}:`, ...lines].join("\n");
 }
 
-function optionLines(row: Option): string[] {
+function optionLines(row: Option, helpHere = row.help): string[] {
   const short = row.short === undefined ? "" : `-${row.short}, `;
   const flag = `--${row.shownNegated ? "no-" : ""}${row.flag}`;
-  const value = isSwitch(row) ? "" : ` ${row.placeholder}`;
+  const value = isSwitch(row)
+    ? ""
+    : row.words === undefined
+    ? ` ${row.placeholder}`
+    : `[=${row.placeholder}]`;
   const notes = [
     ...(row.repeatable ? ["repeatable"] : []),
     ...(row.defaultText === undefined ? [] : [`default ${row.defaultText}`]),
     ...(row.lasting ? [environmentNote(row)] : []),
   ];
-  const help = notes.length === 0 ? row.help : `${row.help} [${notes.join("; ")}]`;
+  const help = notes.length === 0 ? helpHere : `${helpHere} [${notes.join("; ")}]`;
   return labelled(`${short}${flag}${value}`, help, LONGEST_LABEL);
 }
 

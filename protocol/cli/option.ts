@@ -7,6 +7,8 @@ export interface Option<T = unknown> {
   readonly short?: string;
   /** What stands for the value in the help; absent for a switch. */
   readonly placeholder?: string;
+  /** It may stand alone, which means `bare`; a word is its value only when it is one of the choices. */
+  readonly words?: { readonly bare: string; readonly choices: readonly string[] };
   /** Given once per value; its setting is a list. */
   readonly repeatable: boolean;
   /** Also read from the environment and the configuration file; false for what belongs to one call only. */

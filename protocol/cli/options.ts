@@ -26,6 +26,10 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_BUFFER_BYTES = 32 << 20;
 const MIN_BUFFER_BYTES = 16 << 20;
 
+/** When a restore replaces what stands in its way; restic's words. */
+export const OVERWRITE_RULES = ["always", "if-changed", "if-newer", "never"] as const;
+export type OverwriteRule = (typeof OVERWRITE_RULES)[number];
+
 const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(textValue);
 
 export const OPTIONS = {
@@ -56,12 +60,14 @@ export const OPTIONS = {
     help:
       "Folder to restore into, as DIR/NAME for each copy; for one version also a new file's name",
   }),
-  overwrite: option<boolean>({
+  overwrite: option<OverwriteRule | undefined>({
     flag: "overwrite",
+    placeholder: "WHEN",
+    words: { bare: "always", choices: OVERWRITE_RULES },
     lasting: false,
-    schema: switchValue,
-    defaultValue: false,
-    help: "Replace what stands there and differs",
+    schema: v.optional(choiceValue(OVERWRITE_RULES)),
+    defaultValue: undefined,
+    help: "Replace what stands there and differs: always, if-changed, if-newer or never",
   }),
   withGone: option<boolean>({
     flag: "with-gone",
@@ -173,6 +179,7 @@ export const OPTIONS = {
   verify: option<"new" | "all">({
     flag: "verify",
     placeholder: "WHAT",
+    words: { bare: "all", choices: ["new", "all"] },
     schema: choiceValue(["new", "all"]),
     defaultValue: "new",
     defaultText: "new",

@@ -59,6 +59,15 @@ Deno.test("every lasting option is read from its variable and from its key in th
     heartbeat: "1s",
     deadAfter: "3s",
     secret: "home=env:HOME_KEY",
+    groupBy: "host,tags",
+    maxUnused: "unlimited",
+    ...Object.fromEntries(
+      ["Last", "Hourly", "Daily", "Weekly", "Monthly", "Yearly"].flatMap((what) => [
+        [`keep${what}`, "unlimited"],
+        [`keepWithin${what}`, "1y2m3d4h"],
+      ]),
+    ),
+    keepWithin: "7d",
   };
   for (const key of OPTION_KEYS) {
     const row = optionOf(key);

@@ -120,7 +120,8 @@ export function listOf<T>(item: v.GenericSchema<unknown, T>): v.GenericSchema<un
   );
 }
 
-function parsed<T>(
+/** `message` completes the sentence; `read` gives undefined for what is refused. */
+export function parsed<T>(
   message: string,
   read: (raw: unknown) => T | undefined,
 ): v.GenericSchema<unknown, T> {
