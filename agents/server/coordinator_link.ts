@@ -94,11 +94,13 @@ export function startCoordinatorLink(deps: CoordinatorLinkDeps): CoordinatorLink
         load,
         state,
         tasks,
+        runs: agent.heldRuns(),
         totals: agent.totals(),
       }, { signal })
     );
     agent.revoke(answer.revoked);
     agent.renew(answer.renewed, sentAtMs, answer.leaseMs);
+    void agent.endRuns(answer.ended ?? []);
     if (!answer.known) {
       isRegistered = false;
       return;

@@ -24,6 +24,7 @@ const FACTS: AgentFacts = {
   load: { score: 0.5, observedAtMs: 1 },
   state: "ready",
 };
+const HELD_RUN = { runId: "run-1", runEpoch: 3 };
 const HELD = { taskId: "task-1", epoch: 2 };
 
 function fakeAgent(): LinkedAgent & { said: unknown[] } {
@@ -35,6 +36,11 @@ function fakeAgent(): LinkedAgent & { said: unknown[] } {
     renew: (tasks, sentAtMs, leaseMs) => void said.push(["renew", ...tasks, sentAtMs, leaseMs]),
     revoke: (tasks) => {
       if (tasks.length > 0) said.push(["revoke", ...tasks]);
+    },
+    heldRuns: () => [HELD_RUN],
+    endRuns: (runs) => {
+      if (runs.length > 0) said.push(["end", ...runs]);
+      return Promise.resolve();
     },
     totals: () => ({ bytes: 1, files: 2, tasks: 3 }),
     setDraining: (isDraining) => void said.push(["drain", isDraining]),
@@ -63,17 +69,18 @@ function clientOf(bindings: Binding[], isDown: () => boolean = () => false) {
 
 function coordinator() {
   const calls: { method: string; seq?: number }[] = [];
-  const state = { known: true, drain: false, revoked: [] as mesh.HeldTask[] };
+  const state = { known: true, drain: false, revoked: [] as mesh.HeldTask[], isRunOver: false };
   const bindings = [
     onCall(mesh.RegisterAgent, ({ facts }) => {
       calls.push({ method: `register ${facts.agentId}` });
       state.known = true;
       return { heartbeatMs: 500, deadAfterMs: 2_000, leaseMs: 2_000 };
     }),
-    onCall(mesh.Heartbeat, ({ seq, tasks }) => {
+    onCall(mesh.Heartbeat, ({ seq, tasks, runs }) => {
       calls.push({ method: "heartbeat", seq });
       const { known, drain, revoked } = state;
-      return { known, renewed: known ? tasks : [], leaseMs: 2_000, revoked, drain };
+      const ended = state.isRunOver ? runs! : [];
+      return { known, renewed: known ? tasks : [], leaseMs: 2_000, revoked, drain, ended };
     }),
   ];
   return { calls, state, bindings };
@@ -126,6 +133,17 @@ Deno.test("a coordinator that forgot it is registered with again, and what it re
   peer.state.revoked = [];
   await clock.advance(200);
   await settle(clock, () => peer.calls.filter((c) => c.method.startsWith("register")).length === 2);
+  link.close();
+});
+
+Deno.test("a worker says which runs it holds something for, and gives back those that are over", async () => {
+  const peer = coordinator();
+  const { clock, agent, link } = start(peer);
+  await settle(clock, () => agent.said.length >= 2);
+  peer.state.isRunOver = true;
+  await clock.advance(500);
+  await settle(clock, () => agent.said.some((s) => (s as unknown[])[0] === "end"));
+  assert.deepEqual(agent.said.find((s) => (s as unknown[])[0] === "end"), ["end", HELD_RUN]);
   link.close();
 });
 

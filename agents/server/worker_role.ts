@@ -131,6 +131,7 @@ function startWorker(
     clock,
     bootClock,
     onLease: (task, endsAtMs) => worker.setLease(task, endsAtMs),
+    runs: worker.runs,
   });
   const fetch = createMeshFetch({ token, clock, ...peerTls(settings, surroundings) });
   const connect = (peer: string) => createMeshClient({ fetch, url: peer });

@@ -1,6 +1,6 @@
 /** What the serving of a worker needs of its engine. Rule: leases are counted by the engine, on its own clock. */
 import type { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
-import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { Acceptance, HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { SourceSpec } from "../../protocol/mesh/job.ts";
 
 export interface WorkTotals {
@@ -27,6 +27,10 @@ export interface LinkedAgent {
   renew(tasks: readonly HeldTask[], sentAtMs: number, leaseMs: number): void;
   /** They are somebody else's: nothing of them is published any more. */
   revoke(tasks: readonly HeldTask[]): void;
+  /** The runs it takes part in. */
+  heldRuns(): HeldRun[];
+  /** They are over, or go on without it: what is held of these epochs is given back. Never rejects. */
+  endRuns(runs: readonly HeldRun[]): Promise<void>;
   totals(): WorkTotals;
   /** What the coordinator wants. */
   setDraining(isDraining: boolean): void;

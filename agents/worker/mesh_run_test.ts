@@ -242,23 +242,54 @@ Deno.test("a source is divided by the agent that has joined near it, and the hom
       { ...scene.sources[0]!, hostId: "host-of-tests" },
       { ...scene.sources[1]!, hostId: "host-there" },
     ];
-    for (const runId of ["run-1", "run-2"]) {
-      if (runId === "run-2") writeSecondVersion(sources[1]!.path);
-      const run = new TestRun({ runId, sources, destinations: [scene.destination] });
-      await run.prepare(here);
-      await run.join(there);
-      await run.join(near);
-      await run.scan(here, sources[0]);
-      const { parts = [] } = await run.scan(there, sources[1], 3);
-      assert.ok(parts.length > 1, String(parts.length));
-      for (const [at, { part }] of parts.entries()) {
-        const agent = at % 2 === 0 ? there : near;
-        const { lanes } = await run.mirror(agent, sources[1]!, { part });
-        assert.equal(lanes[0]!.state, "verified");
-      }
-      await run.mirror(here, sources[0]!);
-      assert.deepEqual(await run.finish(here), [{ op: "finish" }]);
-      await run.release(here, there, near);
-      assertWhole(scene, runId === "run-1" ? 0 : 1);
+    const run = new TestRun({ runId: "run-1", sources, destinations: [scene.destination] });
+    await run.prepare(here);
+    await run.join(there);
+    await run.join(near);
+    await run.scan(here, sources[0]);
+    const { parts = [] } = await run.scan(there, sources[1], 3);
+    assert.ok(parts.length > 1, String(parts.length));
+    for (const [at, { part }] of parts.entries()) {
+      const agent = at % 2 === 0 ? there : near;
+      const { lanes } = await run.mirror(agent, sources[1]!, { part });
+      assert.equal(lanes[0]!.state, "verified");
     }
+    await run.mirror(here, sources[0]!);
+    assert.deepEqual(await run.finish(here), [{ op: "finish" }]);
+    await run.release(here, there, near);
+    assertWhole(scene);
+  }));
+
+Deno.test("an agent gives back what it holds of a run that is over, and keeps what it has joined since", () =>
+  inScene(async (scene) => {
+    const [home, other] = [scene.agent("home"), scene.agent("other")];
+    const run = scene.run("run-1");
+    await run.prepare(home);
+    await run.join(other);
+    assert.deepEqual(other.worker.runs.held(), [{ runId: "run-1", runEpoch: 1 }]);
+    await run.prepare(home, 2);
+    await run.join(other, 2);
+    const give = (agent: TestAgent, runEpoch: number) =>
+      inTime(scene.clock, agent.worker.runs.release({ runId: "run-1", runEpoch }));
+    await give(other, 1);
+    assert.equal(other.worker.runs.held().length, 1, "a late word about the first epoch");
+    assert.equal((await run.mirror(other, scene.sources[1]!)).lanes[0]!.state, "verified");
+    await give(other, 2);
+    await give(home, 2);
+    assert.deepEqual([home, other].map(({ worker }) => worker.runs.held()), [[], []]);
+    // Nobody holds the lock any more.
+    openStoredLists(posix, scene.destination, true).close();
+  }));
+
+Deno.test("who prepares a run again while it is given back gets in when that is done", () =>
+  inScene(async (scene) => {
+    const home = scene.agent("home");
+    const run = scene.run("run-1");
+    await run.prepare(home);
+    const released = home.worker.runs.release({ runId: "run-1", runEpoch: 1 });
+    const { destinations } = await run.prepare(home, 2);
+    assert.deepEqual(destinations.map(({ error }) => error), [undefined]);
+    await released;
+    assert.equal((await run.mirror(home, scene.sources[0]!)).lanes[0]!.state, "verified");
+    await run.release(home);
   }));

@@ -8,7 +8,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
 import { missingCapabilities } from "../../protocol/mesh/capability.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
-import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { Acceptance, HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { LaneProgress } from "../../protocol/mesh/progress.ts";
 import type { MirrorTask, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
@@ -31,6 +31,8 @@ export interface MeshWorkerDeps {
   bootClock: BootClock;
   /** Told when the lease of an attempt has changed; 0: nothing of it may be published any more. */
   onLease?: (task: HeldTask, endsAtMs: number) => void;
+  /** What the engine holds of runs. */
+  runs?: { held(): HeldRun[]; release(run: HeldRun): Promise<void> };
 }
 
 /** How often leases are looked at. */
@@ -155,6 +157,10 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
       }
     },
     revoke: (tasks) => stop(tasks, "Another agent has this task now"),
+    heldRuns: () => deps.runs?.held() ?? [],
+    async endRuns(runs) {
+      await Promise.allSettled(runs.map((run) => deps.runs?.release(run)));
+    },
     totals: () => ({ ...totals }),
     setDraining(draining) {
       if (draining !== isDrained) latest = undefined;

@@ -3,6 +3,7 @@
  * again gives the same answer, one of a later run epoch replaces what was there, and an earlier one changes nothing.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
+import type { HeldRun } from "../../protocol/mesh/methods.ts";
 import type { JoinResult, JoinTask, PrepareResult, PrepareTask } from "../../protocol/mesh/task.ts";
 import type { RunContext } from "./run_context.ts";
 
@@ -19,6 +20,8 @@ type Context = Parameters<RunContext["prepare"]>[1];
 export class RunTable {
   readonly #create: () => RunContext;
   readonly #runs = new Map<string, Entry>();
+  /** Runs that are being given back. */
+  readonly #releasing = new Map<string, Promise<void>>();
 
   constructor(create: () => RunContext) {
     this.#create = create;
@@ -52,10 +55,21 @@ export class RunTable {
     return this.#runs.get(runId)?.context;
   }
 
-  async release(runId: string): Promise<void> {
+  held(): HeldRun[] {
+    return [...this.#runs].map(([runId, { epoch }]) => ({ runId, runEpoch: epoch }));
+  }
+
+  /** `upTo`: a later epoch stays. */
+  async release(runId: string, upTo = Infinity): Promise<void> {
     const entry = this.#runs.get(runId);
+    if (entry === undefined || entry.epoch > upTo) return await this.#releasing.get(runId);
     this.#runs.delete(runId);
-    await entry?.context.release();
+    const releasing = Promise.all([this.#releasing.get(runId), entry.context.release()])
+      .then(() => {}).finally(() => {
+        if (this.#releasing.get(runId) === releasing) this.#releasing.delete(runId);
+      });
+    this.#releasing.set(runId, releasing);
+    await releasing;
   }
 
   async releaseAll(): Promise<void> {
@@ -79,8 +93,10 @@ export class RunTable {
   ): Entry {
     const replaced = before ?? this.#runs.get(runId);
     const context = this.#create();
+    const releasing = this.#releasing.get(runId);
     const entered = (async () => {
       // Two contexts of one run would be in each other's way.
+      await releasing?.catch(() => {});
       await replaced?.context.release();
       return await begin(context);
     })();

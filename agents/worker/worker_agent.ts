@@ -4,7 +4,7 @@ import { assertNever } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { Capability } from "../../protocol/mesh/capability.ts";
-import type { HeldTask } from "../../protocol/mesh/methods.ts";
+import type { HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
@@ -31,6 +31,8 @@ export interface Worker {
    * also those of a process that was stopped and wakes up later.
    */
   setLease(task: HeldTask, endsAtMs: number): void;
+  /** What it holds of runs, and how to give that back; a later epoch of the run stays. */
+  runs: { held(): HeldRun[]; release(run: HeldRun): Promise<void> };
   /** Releases every run. */
   close(): Promise<void>;
 }
@@ -98,6 +100,10 @@ export function createWorker(
     setLease(task, endsAtMs) {
       if (endsAtMs > 0) guardOf(task).endAt(endsAtMs);
       else guards.get(keyOf(task))?.stop();
+    },
+    runs: {
+      held: () => runs.held(),
+      release: ({ runId, runEpoch }) => runs.release(runId, runEpoch),
     },
     async close(): Promise<void> {
       await runs.releaseAll();

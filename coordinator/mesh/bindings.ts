@@ -19,12 +19,14 @@ export function meshBindings(service: MeshService): Binding[] {
       const known = service.heard(beat);
       const renewed = known ? service.renew(beat.agentId, beat.tasks) : [];
       const own = new Set(renewed.map(keyOf));
+      const ended = known ? service.overFor(beat.runs ?? []) : [];
       return {
         known,
         renewed,
         leaseMs: deadAfterMs,
         // Of somebody who is not known nothing is taken away: it registers, and is told then.
         revoked: known ? beat.tasks.filter((task) => !own.has(keyOf(task))) : [],
+        ...(ended.length === 0 ? {} : { ended }),
         drain: service.isDraining(beat.agentId),
       };
     }),

@@ -12,6 +12,7 @@ import { NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
 import {
   type Acceptance,
   HandoffTask,
+  type HeldRun,
   type RunDetail,
   type RunInfo,
   type TaskInfo,
@@ -355,6 +356,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     heard: (beat) => registry.heard(beat),
     isDraining: (agentId) => registry.isDraining(agentId),
     renew: (agentId, tasks) => dispatcher.renew(agentId, tasks),
+    overFor: (runs) => runs.filter(isOverFor),
     submit(job, idempotencyKey) {
       if (isClosed) {
         throw new BackupError("rejected", "The coordinator is ending", { retry: "later" });
@@ -455,6 +457,19 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       return typeof moved === "string" ? refused(moved) : { accepted: true, epoch: moved.epoch };
     },
   };
+
+  /** A run that nobody here knows is somebody else's to end. */
+  function isOverFor({ runId, runEpoch }: HeldRun): boolean {
+    const running = live.get(runId);
+    // Prepared anew since: whoever takes part joins again.
+    if (running !== undefined) return runEpoch < running.run.epoch();
+    try {
+      const stored = store.run(runId);
+      return stored !== undefined && isFinal(stored.state);
+    } catch {
+      return false;
+    }
+  }
 
   /** Why a run that has no report has failed, as far as the store knows. */
   function failureOf(runId: string): { code: string; message: string; hint?: string } | undefined {

@@ -93,6 +93,8 @@ export interface MeshRun {
   readonly done: Promise<RunReport>;
   /** Ends one destination as cancelled. */
   cancelDestination(key: string): void;
+  /** Of its present home; 0 before the first. */
+  epoch(): number;
   /** Goes no further and changes nothing any more: whoever opens the store next goes on. `done` rejects. */
   leave(): void;
 }
@@ -102,6 +104,7 @@ export function startMeshRun(deps: MeshRunDeps, options: MeshRunOptions): MeshRu
   return {
     done: run.carryOut(),
     cancelDestination: (key) => run.cancelDestination(key),
+    epoch: () => run.epoch,
     leave: () => run.leave(),
   };
 }
@@ -130,6 +133,7 @@ class RunInMesh {
   readonly #job: JobSpec;
   readonly #sources: SourceState[];
   readonly #destinations: DestinationState[];
+  epoch: number;
   #tasks: PlannedTask[] = [];
   #ledger: LaneLedger | undefined;
   /** Agents that hold something for the run, with the run epoch they have joined. */
@@ -157,6 +161,7 @@ class RunInMesh {
       throw new BackupError("not_found", `No run ${options.runId} is stored`);
     }
     this.#job = stored.spec;
+    this.epoch = stored.runEpoch;
     const scans = store.scans(options.runId);
     this.#sources = this.#job.sources.map((source) => {
       const known = scans.get(source.name);
@@ -467,6 +472,7 @@ class RunInMesh {
     };
     try {
       const { runEpoch } = store.transact((tx) => tx.rehomeRun(runId, home.id));
+      this.epoch = runEpoch;
       const agents = this.#agentsFor();
       const context = this.#context({ home, runEpoch, agents, signal: both });
       this.#participants.set(home.id, Promise.resolve());

@@ -3,6 +3,7 @@ import type { JobSpec } from "../../protocol/mesh/job.ts";
 import type {
   Acceptance,
   AgentInfo,
+  HeldRun,
   HeldTask,
   RunDetail,
   RunEvent,
@@ -18,6 +19,8 @@ export interface MeshService {
   isDraining(agentId: string): boolean;
   /** Of the attempts it says it has, those that it does have; their lease runs anew. */
   renew(agentId: string, tasks: readonly HeldTask[]): HeldTask[];
+  /** Of the runs it holds something for, those that have ended or gone on without it. */
+  overFor(runs: readonly HeldRun[]): HeldRun[];
   readonly times: RegistryTimes;
   submit(job: JobSpec, idempotencyKey: string | undefined): string;
   runs(limit: number): RunInfo[];

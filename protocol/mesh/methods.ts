@@ -35,6 +35,10 @@ export const RegisterAgent = defineMethod({
 export const HeldTask = v.object({ taskId: id, epoch });
 export type HeldTask = v.InferOutput<typeof HeldTask>;
 
+/** A run that an agent takes part in, with the run epoch in which it was prepared or joined there. */
+export const HeldRun = v.object({ runId: id, runEpoch: epoch });
+export type HeldRun = v.InferOutput<typeof HeldRun>;
+
 /** Agent → coordinator, every `heartbeatMs`. An older `seq` of the same boot changes nothing. */
 export const Heartbeat = defineMethod({
   name: "mesh.Heartbeat",
@@ -47,6 +51,8 @@ export const Heartbeat = defineMethod({
     state: v.picklist(["ready", "draining"]),
     /** The attempts it works on. */
     tasks: v.pipe(v.array(HeldTask), v.maxLength(10_000)),
+    /** What it holds locks and threads for. */
+    runs: v.exactOptional(v.pipe(v.array(HeldRun), v.maxLength(10_000))),
     /** Bytes written and files verified since its boot, and tasks ended. */
     totals: v.object({ bytes: count, files: count, tasks: count }),
   }),
@@ -58,6 +64,8 @@ export const Heartbeat = defineMethod({
     leaseMs: durationMs,
     /** Attempts that are somebody else's by now: stop at once. */
     revoked: v.array(HeldTask),
+    /** Runs that have ended, or gone on without it: it gives back what it holds of these epochs. */
+    ended: v.exactOptional(v.array(HeldRun)),
     /** The coordinator wants it to take nothing more. */
     drain: v.boolean(),
   }),

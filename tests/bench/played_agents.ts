@@ -4,9 +4,8 @@ import { silentLog } from "../../protocol/base/log.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
 import { Heartbeat, RegisterAgent } from "../../protocol/mesh/methods.ts";
-import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
-import type { LaneReport, TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { Mesh } from "../support/mesh_processes.ts";
+import { playedAnswer } from "../support/played_answer.ts";
 import { sampleAgentFacts } from "../support/sample_agent_facts.ts";
 import { SPEC } from "../../coordinator/store/job_store_suite.ts";
 
@@ -67,7 +66,7 @@ async function start(
   const url = `http://127.0.0.1:${server.addr.port}/rpc`;
   const agent = createTaskAgentApp({
     card: { name, version: "1", url, facts },
-    handler: (spec) => Promise.resolve(answer(spec, parts)),
+    handler: (spec) => Promise.resolve(playedAnswer(spec, parts)),
     clock: systemClock,
     log: silentLog,
     token: mesh.token,
@@ -110,67 +109,5 @@ async function start(
     (await started)();
     await agent.close();
     await server.shutdown();
-  };
-}
-
-function answer(spec: TaskSpec, parts: number): TaskResult {
-  switch (spec.op) {
-    case "prepare":
-      return {
-        op: "prepare",
-        destinations: spec.destinations.map((d) => ({
-          destination: d.key,
-          destinationId: `dest-of-${d.key}`,
-          warnings: [],
-        })),
-      };
-    case "join":
-      return {
-        op: "join",
-        destinations: spec.destinations.map((d) => ({ destination: d.spec.key, warnings: [] })),
-      };
-    case "scan":
-      return {
-        op: "scan",
-        counters: { ...ZERO_SCAN, files: parts, bytes: parts * 10 },
-        excluded: [],
-        unreadable: [],
-        warnings: [],
-        parts: Array.from({ length: parts }, (_, i) => ({
-          part: { key: `p${i}`, label: `part ${i}` },
-          counters: { ...ZERO_SCAN, files: 1, bytes: 10 },
-        })),
-      };
-    case "mirror":
-      return {
-        op: "mirror",
-        lanes: spec.destinations.map(verified),
-        unreadable: [],
-        unreadableCount: 0,
-      };
-    case "finish":
-      return { op: "finish" };
-    case "release":
-      return { op: "release" };
-    default:
-      throw new Error(`A played agent is not asked to ${spec.op}`);
-  }
-}
-
-function verified(destination: string): LaneReport {
-  return {
-    destination,
-    state: "verified",
-    filesTotal: 1,
-    filesCopied: 1,
-    bytesCopied: 10,
-    filesUnchanged: 0,
-    filesVerified: 1,
-    bytesVerified: 10,
-    verification: "disk",
-    failures: [],
-    failureCount: 0,
-    rewritten: [],
-    warnings: [],
   };
 }

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { DrainAgent } from "../../protocol/mesh/methods.ts";
+import { MeshInProcess } from "../../tests/support/mesh_in_process.ts";
+import { playedAnswer } from "../../tests/support/played_answer.ts";
+
+Deno.test("an agent that comes back is told which of its runs are over, and nothing of runs that are not known here", async () => {
+  await using mesh = new MeshInProcess();
+  const open = Promise.withResolvers<void>();
+  const agent = await mesh.add("agent-1", async (spec) => {
+    if (spec.op === "mirror") await open.promise;
+    return playedAnswer(spec);
+  });
+  const runId = await mesh.submit(mesh.job("photos"));
+  await mesh.until(() => mesh.store.tasks(runId)[0]?.agentId === "agent-1");
+  const runs = [{ runId, runEpoch: 1 }, { runId: "run-of-others", runEpoch: 1 }];
+  const during = await mesh.heartbeat(agent, { seq: 1, runs });
+  assert.equal(during.ended, undefined, "it takes part");
+  open.resolve();
+  await mesh.until(() => mesh.store.run(runId)!.state === "completed");
+  const after = await mesh.heartbeat(agent, { seq: 2, runs });
+  assert.deepEqual(after.ended, [{ runId, runEpoch: 1 }]);
+});
+
+Deno.test("what an agent holds of a run that was prepared anew since is over, and what it holds of its present epoch is not", async () => {
+  await using mesh = new MeshInProcess();
+  const homes: string[] = [];
+  const handler = (id: string): Parameters<MeshInProcess["add"]>[1] => (spec, { signal }) => {
+    if (spec.op === "prepare") homes.push(id);
+    if (spec.op !== "mirror") return Promise.resolve(playedAnswer(spec));
+    return new Promise((_, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true })
+    );
+  };
+  const first = await mesh.add("agent-1", handler("agent-1"));
+  const runId = await mesh.submit(mesh.job("photos"));
+  await mesh.until(() => mesh.store.tasks(runId)[0]?.agentId === "agent-1");
+  await mesh.add("agent-2", handler("agent-2"));
+  await mesh.client.call(DrainAgent, { agentId: "agent-1" });
+  await mesh.until(() => homes.length === 2);
+  const { ended } = await mesh.heartbeat(first, {
+    seq: 1,
+    runs: [{ runId, runEpoch: 1 }, { runId, runEpoch: 2 }],
+  });
+  assert.deepEqual([homes, ended], [["agent-1", "agent-2"], [{ runId, runEpoch: 1 }]]);
+});
