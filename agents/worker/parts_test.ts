@@ -19,8 +19,11 @@ import {
   type TestAgentOptions,
   TestRun,
 } from "../../tests/support/test_agents.ts";
-import { treeState } from "../../tests/support/tree_state.ts";
+import { restore } from "../../tests/support/restoring.ts";
+import { sameCopy, treeState } from "../../tests/support/tree_state.ts";
 import { openPosix } from "../platform/open_posix.ts";
+import { createListing } from "../strategies/mirror/restore/listing.ts";
+import { openStoredLists } from "../strategies/mirror/restore/stored_lists.ts";
 import type { Posix } from "../platform/posix.ts";
 
 const posix = openPosix();
@@ -284,4 +287,64 @@ function everything(destination: string): unknown {
     mtimeNs,
     inode,
   ]);
+}
+
+Deno.test("what the finished parts of an interrupted run have copied is listed and restored at once, as it will be when they are put together", () =>
+  inScene(async (scene) => {
+    const { source, destination, folder } = scene;
+    const [agent] = [scene.agent("a")];
+    let isFirst = true;
+    for (const [runId, write] of [["run-1", undefined], ["run-2", writeSecondVersion]] as const) {
+      write?.(source.path);
+      const parts = partsOfSource(source.path, 6);
+      const run = scene.run(runId);
+      await run.prepare(agent!);
+      const lanes = await mirrorParts(scene, run, [agent!], parts.slice(0, -1));
+      // Nobody finishes: the process is gone.
+      await run.release(agent!);
+      assert.ok(scene.lists().some((name) => /\.p\d+\.jsonl$/.test(name)), String(scene.lists()));
+      const found = listed(destination);
+      const target = join(folder, `restored-${runId}`);
+      const outcome = await restore(posix, { sources: [destination], target });
+      const whole = treeState(source.path);
+      const restored = treeState(join(target, "copy"));
+      for (const [path, entry] of restored) {
+        if (entry.kind !== "file" || !isFirst) continue;
+        assert.ok(sameCopy(entry, whole.get(path)!), path);
+      }
+      if (isFirst) assert.equal(filesOf(restored), sumOf(lanes, (l) => l.filesTotal));
+      else assert.equal(restored.get("dir/inner.txt")?.text, "inner, second version");
+      assert.equal(outcome.failures.length, 0);
+      // The next run puts the lists together first: what is listed is what was.
+      const next = scene.run(`${runId}-next`);
+      await next.prepare(agent!);
+      await next.release(agent!);
+      assert.deepEqual(scene.lists(), ["s1.jsonl"]);
+      assert.deepEqual(listed(destination), found);
+      await next.prepare(agent!, 2);
+      await next.scan(agent!);
+      await next.mirror(agent!, source);
+      await next.finish(agent!);
+      await next.release(agent!);
+      isFirst = false;
+    }
+  }));
+
+function sumOf<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + of(item), 0);
+}
+
+/** What `ls` says of the destination. */
+function listed(destination: string): unknown[] {
+  const lists = openStoredLists(posix, destination, false);
+  const next = createListing(posix, lists, { kind: "ls", path: "copy", recursive: true }, () => {});
+  const entries: unknown[] = [];
+  for (;;) {
+    const part = next();
+    entries.push(...part.entries);
+    assert.deepEqual(part.problems, []);
+    if (!part.ended) continue;
+    lists.close();
+    return entries;
+  }
 }

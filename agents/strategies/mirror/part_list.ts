@@ -5,9 +5,9 @@
 import { Buffer } from "node:buffer";
 import { FLAG_ABOVE, latin1OfUtf8 } from "../../source/entry_table.ts";
 import { isBefore, isBehind, type Stretch } from "../../source/stretch.ts";
-import type { Posix } from "../../platform/posix.ts";
+import type { DirectoryHandle, Posix } from "../../platform/posix.ts";
 import type { LaneTask, LaneTaskShare } from "./lane_task.ts";
-import type { CopyDestination } from "./list_keys.ts";
+import { type CopyDestination, listName } from "./list_keys.ts";
 import { type ManifestLine, openManifest, type PartHeader } from "./manifest_file.ts";
 import { entryPathLatin1, lineOfRow } from "./manifest_line.ts";
 import type { SourcePart } from "./source_parts.ts";
@@ -25,6 +25,19 @@ export function partListName(bindingKey: string, partKey: string): string {
 /** The list that a task writes. */
 export function taskListName({ bindingKey, part }: LaneTaskShare): string {
   return part === undefined ? manifestName(bindingKey) : partListName(bindingKey, part.key);
+}
+
+/** Names that begin with the key and a dot: of lists of parts, or of their stages. */
+export function partNames(posix: Posix, at: DirectoryHandle, key: string): string[] {
+  const names = posix.list(at);
+  const pattern = new RegExp(`^${key}\\.p[0-9]{1,6}(\\.jsonl(\\.age)?)?$`);
+  return typeof names === "number" ? [] : names.filter((name) => pattern.test(name)).sort();
+}
+
+/** The lists of parts that wait to be put together, each once, whether encrypted or not. */
+export function partListNames(posix: Posix, manifests: DirectoryHandle, key: string): string[] {
+  const names = partNames(posix, manifests, key).map(listName);
+  return [...new Set(names.filter((name) => name.endsWith(".jsonl")))].sort();
 }
 
 export function listDisplay({ display }: { display: string }, name: string): string {

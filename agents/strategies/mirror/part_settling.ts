@@ -11,18 +11,20 @@ import { foldersAbove } from "../../source/stretch.ts";
 import { attemptOf } from "./attempt_names.ts";
 import { isConfined } from "./confined_path.ts";
 import { setXattrsOfDirectory } from "./keep_xattrs.ts";
-import {
-  type CopyDestination,
-  dropShadowed,
-  keysAsBefore,
-  listName,
-  removeList,
-} from "./list_keys.ts";
+import { type CopyDestination, dropShadowed, keysAsBefore, removeList } from "./list_keys.ts";
 import { NewList } from "./list_writer.ts";
 import { ManifestLine } from "./manifest_file.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
 import { xattrsOfEntry } from "./manifest_xattrs.ts";
-import { listDisplay, manifestName, type OpenedList, openList, stretchOf } from "./part_list.ts";
+import {
+  listDisplay,
+  manifestName,
+  type OpenedList,
+  openList,
+  partListNames,
+  partNames,
+  stretchOf,
+} from "./part_list.ts";
 import { mergeParts } from "./part_merge.ts";
 import { addToJournal, DONE_PREFIX, recover } from "./recovery.ts";
 import { openPath, removeTree } from "./tree_removal.ts";
@@ -97,11 +99,7 @@ function openPartLists(context: Settling, source: SettledSource, whose: Whose): 
   const { posix, destination } = context;
   const opened: PartList[] = [];
   try {
-    const names = new Set(
-      partNames(posix, destination.manifests, source.key).map(listName)
-        .filter((name) => name.endsWith(".jsonl")),
-    );
-    for (const name of [...names].sort()) {
+    for (const name of partListNames(posix, destination.manifests, source.key)) {
       context.tick();
       const list = openList(posix, destination, name);
       if (list === undefined) continue;
@@ -121,13 +119,6 @@ function openPartLists(context: Settling, source: SettledSource, whose: Whose): 
 
 function isOf(whose: Whose, runId: string): boolean {
   return "all" in whose || whose.butRun !== runId;
-}
-
-/** Names that begin with the key and a dot: of lists of parts, or of their stages. */
-function partNames(posix: Posix, at: DirectoryHandle, key: string): string[] {
-  const names = posix.list(at);
-  const pattern = new RegExp(`^${key}\\.p[0-9]{1,6}(\\.jsonl(\\.age)?)?$`);
-  return typeof names === "number" ? [] : names.filter((name) => pattern.test(name)).sort();
 }
 
 function stagedParts({ posix, destination }: Settling, { key }: SettledSource): string[] {

@@ -11,10 +11,12 @@ import { cName, type DirectoryHandle, newStat, type Posix } from "../../../platf
 import { latin1OfUtf8 } from "../../../source/entry_table.ts";
 import type { Identity } from "../codec/age_keys.ts";
 import { type ListKeys, standingName } from "../list_keys.ts";
-import { openManifest } from "../manifest_file.ts";
+import { ManifestLine, type OpenList, openManifest } from "../manifest_file.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
 import { entryPathLatin1 } from "../manifest_line.ts";
 import { manifestName } from "../manifest_update.ts";
+import { listDisplay, partListNames } from "../part_list.ts";
+import { mergeParts } from "../part_merge.ts";
 import { compareWalkOrder } from "../../../source/walk_order.ts";
 import { hostile, isConfined, isTopName } from "./confined_path.ts";
 import { isWhole, metadataOf } from "./entry_metadata.ts";
@@ -107,7 +109,7 @@ function takeSharedLock(posix: Posix, own: DirectoryHandle, path: string): numbe
 }
 
 /**
- * The list of one copy.
+ * The list of one copy; where an interrupted run has left lists of parts, as it will be when they are put together.
  * @throws {BackupError} `not_found` when there is none, `damaged`, `newer_version`; `io` when it is not `expected`
  */
 export function openStoredManifest(
@@ -119,14 +121,20 @@ export function openStoredManifest(
   const file = manifestName(binding.key);
   const display = `${at.display}/${OWN_DIRECTORY}/${MANIFESTS_DIRECTORY}/${file}`;
   const stat = newStat();
-  const identify = (): ManifestIdentity => {
-    const standing = standingName(posix, at.manifests, file);
+  const identify = (name: string): ManifestIdentity => {
+    const standing = standingName(posix, at.manifests, name);
     if (posix.statAt(at.manifests, cName(standing), stat) < 0) return "";
     const { inodeHigh, inodeLow, sizeBytes, mtimeSec, mtimeNsec } = stat;
     return [inodeHigh, inodeLow, sizeBytes, mtimeSec, mtimeNsec].join(":");
   };
-  const identity = identify();
-  const manifest = openManifest(posix, at.manifests, file, display, at.keys);
+  const identifyAll = (): ManifestIdentity =>
+    [file, ...partListNames(posix, at.manifests, binding.key)].map(identify).join(" ");
+  const identity = identifyAll();
+  const manifest = withParts(
+    openManifest(posix, at.manifests, file, display, at.keys),
+    openParts(posix, at, binding.key),
+    display,
+  );
   if (manifest === undefined) {
     throw new BackupError(
       "not_found",
@@ -134,7 +142,7 @@ export function openStoredManifest(
       { path: display, hint: `Copy what is in ${at.display}/${binding.name} by hand` },
     );
   }
-  if (identify() === identity && (expected === undefined || expected === identity)) {
+  if (identifyAll() === identity && (expected === undefined || expected === identity)) {
     return { ...manifest, display, identity };
   }
   manifest.close();
@@ -143,6 +151,50 @@ export function openStoredManifest(
     hint: "Restore again when it has ended",
     retry: "later",
   });
+}
+
+function openParts(posix: Posix, at: StoredLists, key: string): OpenList[] {
+  const opened: OpenList[] = [];
+  try {
+    for (const name of partListNames(posix, at.manifests, key)) {
+      const list = openManifest(posix, at.manifests, name, listDisplay(at, name), at.keys);
+      if (list?.header.part === undefined) list?.close();
+      else opened.push(list);
+    }
+    return opened;
+  } catch (thrown) {
+    for (const list of opened) list.close();
+    throw thrown;
+  }
+}
+
+function withParts(
+  base: OpenList | undefined,
+  parts: readonly OpenList[],
+  display: string,
+): OpenList | undefined {
+  const [first] = parts;
+  if (first === undefined) return base;
+  const all = base === undefined ? parts : [base, ...parts];
+  const close = () => {
+    for (const list of all) list.close();
+  };
+  const { part: _, ...header } = first.header;
+  const isSealed = all.some((list) => list.isSealed);
+  return { header, isSealed, lines: mergedLines(base, parts, display, close), close };
+}
+
+function* mergedLines(
+  base: OpenList | undefined,
+  parts: readonly OpenList[],
+  display: string,
+  close: () => void,
+): Generator<ManifestLine> {
+  try {
+    for (const { text } of mergeParts(base?.lines, parts)) yield new ManifestLine(text, display);
+  } finally {
+    close();
+  }
 }
 
 export interface CheckedLine {
