@@ -1,6 +1,7 @@
 /**
  * Storing blobs: hash, look up, compress, seal, pack. Rule: packs are durable before an index file lists them, and the index is
- * before `flush` returns; after a failure nothing more is stored.
+ * before `flush` returns; after a failure nothing more is stored. Blobs may be sealed elsewhere, on other threads: what is
+ * known and what is not is decided here alone, by `claim`.
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { BlobIndex } from "./blob_index.ts";
@@ -8,7 +9,13 @@ import { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
 import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 import { objectName } from "./layout.ts";
 import { idOf } from "./object_id.ts";
-import { type FinishedPack, PACK_TARGET_BYTES, PackBuilder } from "./pack_builder.ts";
+import {
+  type FinishedPack,
+  type LooseBlobs,
+  PACK_TARGET_BYTES,
+  PackBuilder,
+  ROOM_FIRST_BYTES,
+} from "./pack_builder.ts";
 import type { BlobType } from "./pack_header.ts";
 import type { Repository } from "./repository.ts";
 
@@ -16,10 +23,12 @@ import type { Repository } from "./repository.ts";
 export const INDEX_EVERY_MS = 5 * 60_000;
 /** Packs on their way to the store, beside the two that are being filled. */
 const PACKS_UNDERWAY_MAX = 2;
+/** Memory of stored packs that is kept for the next ones. */
+const ROOMS_KEPT = 2;
 
 /** Where packs and index files go: one repository, or several replicas. */
 export interface PackSink {
-  /** Durable when this resolves. */
+  /** Durable when this resolves. Its memory stays as it is until `release` is called. */
   storePack(pack: FinishedPack): Promise<void>;
   /** Durable when this resolves; all packs in it are. */
   storeIndex(id: string, bytes: Uint8Array): Promise<void>;
@@ -53,6 +62,9 @@ export class BlobWriter {
     addedBytes: 0,
     addedStoredBytes: 0,
   };
+  /** Of data, for whoever compresses it elsewhere; 0: not at all. */
+  readonly dataLevel: number;
+  readonly packTargetBytes: number;
   readonly #repository: Repository;
   readonly #index: BlobIndex;
   readonly #clock: Clock;
@@ -62,6 +74,7 @@ export class BlobWriter {
   /** Blobs of packs that are not durable yet. */
   readonly #pending: Readonly<Record<BlobType, Set<string>>> = { data: new Set(), tree: new Set() };
   readonly #underway = new Set<Promise<void>>();
+  readonly #rooms: SharedArrayBuffer[] = [];
   #unlisted: IndexedPack[] = [];
   #unlistedBlobs = 0;
   #listedAtMs: number;
@@ -76,8 +89,11 @@ export class BlobWriter {
     const treeLevel = level === 0 ? COMPRESSION_LEVELS.auto : level;
     const isOld = repository.config.version === 1;
     this.#levels = isOld ? { data: 0, tree: 0 } : { data: level, tree: treeLevel };
-    const target = options.packTargetBytes ?? PACK_TARGET_BYTES;
-    this.#builders = { data: new PackBuilder(target), tree: new PackBuilder(target) };
+    this.dataLevel = this.#levels.data;
+    this.packTargetBytes = options.packTargetBytes ?? PACK_TARGET_BYTES;
+    const make = () =>
+      new PackBuilder({ targetBytes: this.packTargetBytes, takeRoom: () => this.#takeRoom() });
+    this.#builders = { data: make(), tree: make() };
     this.#listedAtMs = options.clock.monotonicMs();
   }
 
@@ -104,6 +120,40 @@ export class BlobWriter {
     if (this.#builders[type].isFull) await this.#closePack(type);
   }
 
+  /**
+   * Whether the caller has to seal this blob elsewhere. From then on it counts as known, so whoever gets true must bring it:
+   * within a pack to `storePack`, or by `addLoose`.
+   */
+  claim(type: BlobType, id: string): boolean {
+    this.#requireHealthy();
+    if (this.has(type, id)) return false;
+    this.#pending[type].add(id);
+    return true;
+  }
+
+  /** Counts blobs that were claimed and are sealed now. */
+  countSealed(type: BlobType, blobs: number, plainBytes: number, storedBytes: number): void {
+    this.counts[type === "tree" ? "treeBlobs" : "dataBlobs"] += blobs;
+    this.counts.addedBytes += plainBytes;
+    this.counts.addedStoredBytes += storedBytes;
+  }
+
+  /** Stores a pack of claimed blobs; resolves when there is room for another. */
+  async storePack(pack: FinishedPack): Promise<void> {
+    this.#requireHealthy();
+    await this.#begin(pack);
+  }
+
+  /** Takes over claimed and sealed blobs that fill no pack of their own. Their bytes are copied. */
+  async addLoose({ blobs, bytes }: LooseBlobs): Promise<void> {
+    for (const { type, id, offset, lengthBytes, plainBytes } of blobs) {
+      this.#requireHealthy();
+      const builder = this.#builders[type];
+      builder.add(type, id, bytes.subarray(offset, offset + lengthBytes), plainBytes);
+      if (builder.isFull) await this.#closePack(type);
+    }
+  }
+
   /** Everything saved is durable and listed when this resolves. */
   async flush(): Promise<void> {
     for (const type of ["data", "tree"] as const) await this.#closePack(type);
@@ -118,17 +168,35 @@ export class BlobWriter {
       : undefined;
     // Trees are always compressed: in version 2 a prune would write them again otherwise.
     const isSmaller = packed !== undefined && (type === "tree" || packed.length < plain.length);
-    const sealed = this.#repository.key.seal(isSmaller ? packed : plain);
-    this.#builders[type].add(type, id, sealed, isSmaller ? plain.length : 0);
+    const storedBytes = this.#builders[type].seal(
+      this.#repository.key,
+      type,
+      id,
+      isSmaller ? packed : plain,
+      isSmaller ? plain.length : 0,
+    );
     this.#pending[type].add(id);
-    this.counts[type === "tree" ? "treeBlobs" : "dataBlobs"]++;
-    this.counts.addedBytes += plain.length;
-    this.counts.addedStoredBytes += sealed.length;
+    this.countSealed(type, 1, plain.length, storedBytes);
+  }
+
+  #takeRoom(): SharedArrayBuffer {
+    return this.#rooms.pop() ?? new SharedArrayBuffer(ROOM_FIRST_BYTES);
+  }
+
+  #keepRoom(pack: FinishedPack): void {
+    const { buffer } = pack.parts[0]!;
+    if (this.#rooms.length < ROOMS_KEPT && buffer instanceof SharedArrayBuffer) {
+      this.#rooms.push(buffer);
+    }
   }
 
   async #closePack(type: BlobType): Promise<void> {
     const pack = this.#builders[type].finish(this.#repository.key);
     if (pack === undefined) return;
+    await this.#begin({ ...pack, release: once(() => this.#keepRoom(pack)) });
+  }
+
+  async #begin(pack: FinishedPack): Promise<void> {
     const storing = this.#store(pack).catch((error) => {
       this.#failure ??= { error };
     }).finally(() => this.#underway.delete(storing));
@@ -176,7 +244,18 @@ export class BlobWriter {
 
 export function sinkOf({ store }: Repository): PackSink {
   return {
-    storePack: ({ id, parts }) => store.put(objectName("pack", id), parts),
+    async storePack(pack) {
+      await store.put(objectName("pack", pack.id), pack.parts);
+      pack.release?.();
+    },
     storeIndex: (id, bytes) => store.put(objectName("index", id), [bytes]),
+  };
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) act();
+    isDone = true;
   };
 }

@@ -82,6 +82,19 @@ export class Chunker {
   }
 }
 
+/** The ends of all chunks of a whole file that is in memory. */
+export function cutsOf(scanner: BoundaryScanner, bytes: Uint8Array): number[] {
+  const cuts: number[] = [];
+  let start = 0;
+  while (bytes.length - start >= CHUNK_MIN_BYTES) {
+    const limit = Math.min(bytes.length, start + CHUNK_MAX_BYTES);
+    const found = scanner.findFirst(bytes, start + CHUNK_MIN_BYTES - 1, limit);
+    cuts.push(start = found > 0 ? found : limit);
+  }
+  if (start < bytes.length) cuts.push(bytes.length);
+  return cuts;
+}
+
 /** A run of places that follow each other, every one fit: positions in the file. */
 export interface FitRun {
   first: number;

@@ -1,4 +1,5 @@
 /** The door to repositories in restic's format. Rule: others import this file only. */
+export { BlobEncoder, type BlobEncoderOptions } from "./blob_encoder.ts";
 export { BlobIndex } from "./blob_index.ts";
 export { BlobReader, type BlobReaderOptions } from "./blob_reader.ts";
 export { BlobWriter, type BlobWriterOptions, type PackSink, sinkOf } from "./blob_writer.ts";
@@ -10,7 +11,14 @@ export {
   type Problem,
   type ReadData,
 } from "./check.ts";
-export { Chunker, CutSelector, findFitRuns, type FitRun } from "./chunker.ts";
+export {
+  CHUNK_MAX_BYTES,
+  Chunker,
+  CutSelector,
+  cutsOf,
+  findFitRuns,
+  type FitRun,
+} from "./chunker.ts";
 export { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
 export { findParent } from "./find_parent.ts";
 export {
@@ -42,7 +50,7 @@ export type { KeyOwner } from "./key_file.ts";
 export { type FileType, objectName } from "./layout.ts";
 export { type LoadedIndex, loadIndex } from "./load_index.ts";
 export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";
-export { shortId } from "./object_id.ts";
+export { idOf, shortId } from "./object_id.ts";
 export {
   addReplicas,
   areReplicas,
@@ -52,11 +60,17 @@ export {
   type NewRepository,
   openRepository,
 } from "./open_repository.ts";
-export { type FinishedPack, PACK_TARGET_BYTES } from "./pack_builder.ts";
+export {
+  type FinishedPack,
+  type LooseBlobs,
+  PACK_ROOM_BYTES,
+  PACK_TARGET_BYTES,
+} from "./pack_builder.ts";
 export { pruneRepository, type PruneRun } from "./prune.ts";
 export type { MaxUnused, PruneCounts, PruneOptions, PrunePlan } from "./prune_plan.ts";
 export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
+export type { BlobType, PackedBlob } from "./pack_header.ts";
 export { Repository } from "./repository.ts";
 export type { RepositoryConfig } from "./repository_config.ts";
 export {
@@ -73,6 +87,7 @@ export {
   type TargetFile,
   type TargetFolder,
 } from "./restorer.ts";
+export { type KeyMaterial, SealingKey } from "./sealing_key.ts";
 export { sealSnapshot, type SnapshotFacts, storeSnapshot } from "./save_snapshot.ts";
 export {
   type BuilderCounts,

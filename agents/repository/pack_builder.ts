@@ -1,4 +1,7 @@
-/** Collects sealed blobs to a pack. Rule: a finished pack has read its own header back before anyone stores it. */
+/**
+ * Collects sealed blobs to a pack, in one piece of shared memory. Rule: a finished pack has read its own header back before
+ * anyone stores it.
+ */
 import { createHash, type Hash } from "node:crypto";
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import {
@@ -10,29 +13,50 @@ import {
   HEADER_MAX_BYTES,
   type PackedBlob,
 } from "./pack_header.ts";
-import type { SealingKey } from "./sealing_key.ts";
+import { SEAL_OVERHEAD_BYTES, type SealingKey } from "./sealing_key.ts";
 
 export const PACK_TARGET_BYTES = 16 << 20;
 const HEADER_ROOM_BYTES = 1024;
+/** Of whoever may make small packs only. */
+export const ROOM_FIRST_BYTES = 64 << 10;
+/** Holds most packs: one blob of 8 MiB more than the target, and the header. */
+export const PACK_ROOM_BYTES = PACK_TARGET_BYTES + (8 << 20) + (256 << 10);
 
 export interface FinishedPack {
   id: string;
   blobs: readonly PackedBlob[];
-  /** One after the other they are the pack. */
+  /** One after the other they are the pack; the first is all of it, in shared memory. */
   parts: readonly Uint8Array[];
   sizeBytes: number;
+  /** Nobody looks at the parts any more: their memory may be used again. Whoever never calls it does no harm. */
+  release?(): void;
+}
+
+/** Blobs on their way to a pack. */
+export interface LooseBlobs {
+  blobs: readonly PackedBlob[];
+  /** In the order of the blobs, without gaps. */
+  bytes: Uint8Array;
+}
+
+export interface PackBuilderOptions {
+  targetBytes?: number;
+  /** Where the next pack is made; by default memory that grows with it. */
+  takeRoom?: () => SharedArrayBuffer;
 }
 
 export class PackBuilder {
   readonly #targetBytes: number;
+  readonly #takeRoom: () => SharedArrayBuffer;
   #blobs: PackedBlob[] = [];
-  #parts: Uint8Array[] = [];
+  #room: Uint8Array<SharedArrayBuffer> | undefined;
   #hash: Hash = createHash("sha256");
   #sizeBytes = 0;
   #headerBytes = 0;
 
-  constructor(targetBytes = PACK_TARGET_BYTES) {
+  constructor({ targetBytes = PACK_TARGET_BYTES, takeRoom }: PackBuilderOptions = {}) {
     this.#targetBytes = targetBytes;
+    this.#takeRoom = takeRoom ?? (() => new SharedArrayBuffer(ROOM_FIRST_BYTES));
   }
 
   get blobCount(): number {
@@ -49,39 +73,88 @@ export class PackBuilder {
       this.#headerBytes + HEADER_ROOM_BYTES > HEADER_MAX_BYTES;
   }
 
-  /** The bytes are kept, not copied. */
+  /** Adds a blob that is sealed already. */
   add(type: BlobType, id: string, sealed: Uint8Array, plainBytes: number): void {
-    const lengthBytes = sealed.length;
-    this.#blobs.push({ type, id, offset: this.#sizeBytes, lengthBytes, plainBytes });
-    this.#headerBytes += entryBytes(plainBytes);
-    this.#append(sealed);
+    this.#reserve(sealed.length).set(sealed);
+    this.#added(type, id, sealed.length, plainBytes);
+  }
+
+  /** Seals and adds; the stored size. `plainBytes` is 0 when `payload` is not compressed. */
+  seal(
+    key: SealingKey,
+    type: BlobType,
+    id: string,
+    payload: Uint8Array,
+    plainBytes: number,
+  ): number {
+    const lengthBytes = payload.length + SEAL_OVERHEAD_BYTES;
+    key.sealInto(payload, this.#reserve(lengthBytes));
+    this.#added(type, id, lengthBytes, plainBytes);
+    return lengthBytes;
   }
 
   /** The pack, or undefined when there is nothing in it; the builder is empty afterwards. */
   finish(key: SealingKey): FinishedPack | undefined {
     if (this.#blobs.length === 0) return undefined;
-    const header = key.seal(encodeHeader(this.#blobs));
+    const plain = encodeHeader(this.#blobs);
+    const header = this.#reserve(plain.length + SEAL_OVERHEAD_BYTES);
+    key.sealInto(plain, header);
     requireSame(key.open(header), this.#blobs);
-    this.#append(header);
-    this.#append(encodeLength(header.length));
+    this.#advance(header.length);
+    const length = encodeLength(header.length);
+    this.#reserve(length.length).set(length);
+    this.#advance(length.length);
     const pack = {
       id: this.#hash.digest("hex"),
       blobs: this.#blobs,
-      parts: this.#parts,
+      parts: [this.#room!.subarray(0, this.#sizeBytes)],
       sizeBytes: this.#sizeBytes,
     };
-    this.#blobs = [];
-    this.#parts = [];
-    this.#hash = createHash("sha256");
-    this.#sizeBytes = 0;
-    this.#headerBytes = 0;
+    this.#clear();
     return pack;
   }
 
-  #append(part: Uint8Array): void {
-    this.#hash.update(part);
-    this.#parts.push(part);
-    this.#sizeBytes += part.length;
+  /** What there is, for another builder; undefined when there is nothing. The builder is empty afterwards. */
+  takeLoose(): LooseBlobs | undefined {
+    if (this.#blobs.length === 0) return undefined;
+    const loose = { blobs: this.#blobs, bytes: this.#room!.subarray(0, this.#sizeBytes) };
+    this.#clear();
+    return loose;
+  }
+
+  #clear(): void {
+    this.#blobs = [];
+    this.#room = undefined;
+    this.#hash = createHash("sha256");
+    this.#sizeBytes = 0;
+    this.#headerBytes = 0;
+  }
+
+  /** Room for the next bytes. */
+  #reserve(bytes: number): Uint8Array {
+    const end = this.#sizeBytes + bytes;
+    this.#room ??= new Uint8Array(this.#takeRoom());
+    if (end > this.#room.length) {
+      // By four, but not far beyond what most packs take.
+      const roomy = Math.min(this.#room.length * 4, Math.max(PACK_ROOM_BYTES, end * 1.5));
+      const larger = new Uint8Array(new SharedArrayBuffer(Math.ceil(Math.max(end, roomy))));
+      larger.set(this.#room.subarray(0, this.#sizeBytes));
+      this.#room = larger;
+    }
+    return this.#room.subarray(this.#sizeBytes, end);
+  }
+
+  #added(type: BlobType, id: string, lengthBytes: number, plainBytes: number): void {
+    this.#blobs.push({ type, id, offset: this.#sizeBytes, lengthBytes, plainBytes });
+    this.#headerBytes += entryBytes(plainBytes);
+    this.#advance(lengthBytes);
+  }
+
+  /** Hashes what was written where `#reserve` said. */
+  #advance(bytes: number): void {
+    const end = this.#sizeBytes + bytes;
+    this.#hash.update(this.#room!.subarray(this.#sizeBytes, end));
+    this.#sizeBytes = end;
   }
 }
 

@@ -37,7 +37,7 @@ Deno.test("packs: any header is read as it was written, and any bytes are read o
 });
 
 Deno.test("packs: a pack is named by its hash, says where its blobs are, and ends with its header", () => {
-  const builder = new PackBuilder(1000);
+  const builder = new PackBuilder({ targetBytes: 1000 });
   assert.equal(builder.finish(key), undefined);
   const plain = [randomBytes(300), randomBytes(500), randomBytes(400)].map((b) =>
     new Uint8Array(b)

@@ -3,7 +3,8 @@
  * after everything; a file counts as unchanged only as restic says, and only when all its blobs are there.
  *
  * `enter` and `leave` bracket a folder; entries come in any order within it. The root has no entry of its own: what is
- * entered first is what the snapshot's root tree lists.
+ * entered first is what the snapshot's root tree lists. A file may be promised and its content come later, also after its
+ * folder was left: the folder's tree is stored when the last of them is there.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { BlobReader } from "./blob_reader.ts";
@@ -46,10 +47,22 @@ export interface BuilderCounts {
   bytes: number;
 }
 
+/** A file whose content is being read elsewhere. Exactly one of the two is called. */
+export interface PromisedFile {
+  addContent(content: readonly string[], sizeBytes: number): void;
+  /** It could not be read and is left out. */
+  leaveOut(): void;
+}
+
 interface Folder {
   /** Undefined for the root. */
   node: TreeNode | undefined;
+  above: Folder | undefined;
   nodes: TreeNode[];
+  /** Promised files, and folders within that are not stored yet. */
+  promised: number;
+  /** Called when nothing is promised any more, once it was left. */
+  complete: (() => void) | undefined;
   previous: ReadonlyMap<ByteString, TreeNode> | undefined;
   previousTree: string | undefined;
 }
@@ -69,6 +82,9 @@ export class SnapshotBuilder {
   readonly #chunker: Chunker;
   readonly #options: BuilderOptions;
   readonly #stack: Folder[] = [];
+  /** Trees of folders that were left before all was there. */
+  readonly #late = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
 
   constructor(writer: BlobWriter, chunker: Chunker, options: BuilderOptions = {}) {
     this.#writer = writer;
@@ -77,20 +93,25 @@ export class SnapshotBuilder {
   }
 
   async enter(node: TreeNode): Promise<void> {
+    this.#requireHealthy();
     const parent = await this.#top();
     const previousTree = parent.previous?.get(node.name)?.subtree;
-    this.#stack.push(await this.#open(node, previousTree));
+    this.#stack.push(await this.#open(node, parent, previousTree));
   }
 
   /** Ends the folder entered last. */
   async leave(): Promise<void> {
+    this.#requireHealthy();
     const folder = this.#stack.pop();
     if (folder?.node === undefined) throw new RangeError("No folder to leave");
-    const tree = await this.#saveTree(folder);
-    if (folder.previousTree === undefined) this.counts.dirsNew++;
-    else if (folder.previousTree === tree) this.counts.dirsUnmodified++;
-    else this.counts.dirsChanged++;
-    this.#stack.at(-1)!.nodes.push({ ...folder.node, subtree: tree });
+    if (folder.promised === 0) return await this.#store(folder);
+    folder.above!.promised++;
+    const late = new Promise<void>((resolve) => folder.complete = resolve)
+      .then(() => this.#store(folder))
+      .then(() => this.#kept(folder.above!))
+      .catch((error) => void (this.#failure ??= { error }))
+      .finally(() => this.#late.delete(late));
+    this.#late.add(late);
   }
 
   /** The content of an unchanged file as it was; undefined when the file has to be read. */
@@ -140,7 +161,17 @@ export class SnapshotBuilder {
     sizeBytes: number,
     state: "new" | "changed" | "unmodified",
   ): void {
-    this.#current().nodes.push({ ...node, sizeBytes, content });
+    this.#addFile(this.#current(), node, content, sizeBytes, state);
+  }
+
+  #addFile(
+    folder: Folder,
+    node: FileNode,
+    content: readonly string[],
+    sizeBytes: number,
+    state: "new" | "changed" | "unmodified",
+  ): void {
+    folder.nodes.push({ ...node, sizeBytes, content });
     this.counts.files++;
     this.counts.bytes += sizeBytes;
     if (state === "new") this.counts.filesNew++;
@@ -148,17 +179,52 @@ export class SnapshotBuilder {
     else this.counts.filesUnmodified++;
   }
 
+  /** Keeps a place in the folder at hand for a file that has to be read. */
+  async promise(node: FileNode): Promise<PromisedFile> {
+    const folder = await this.#top();
+    const state = folder.previous?.has(node.name) === true ? "changed" : "new";
+    folder.promised++;
+    return {
+      addContent: (content, sizeBytes) => {
+        this.#addFile(folder, node, content, sizeBytes, state);
+        this.#kept(folder);
+      },
+      leaveOut: () => this.#kept(folder),
+    };
+  }
+
   /** Adds what has no content: links, FIFOs, devices. */
   async other(node: TreeNode): Promise<void> {
     (await this.#top()).nodes.push(node);
   }
 
-  /** Stores the root tree; its id. All folders must have been left. */
+  /** Stores the root tree; its id. All folders must have been left, and all that was promised must be there. */
   async finish(): Promise<string> {
     const root = await this.#top();
     if (this.#stack.length !== 1) throw new RangeError("A folder has not been left");
+    while (this.#late.size > 0 && this.#failure === undefined) await Promise.race(this.#late);
+    this.#requireHealthy();
+    if (root.promised > 0) throw new RangeError("A file that was promised did not come");
     this.#stack.pop();
     return await this.#saveTree(root);
+  }
+
+  /** Stores a folder that is complete, and puts it into the one above. */
+  async #store(folder: Folder): Promise<void> {
+    const tree = await this.#saveTree(folder);
+    if (folder.previousTree === undefined) this.counts.dirsNew++;
+    else if (folder.previousTree === tree) this.counts.dirsUnmodified++;
+    else this.counts.dirsChanged++;
+    folder.above!.nodes.push({ ...folder.node!, subtree: tree });
+  }
+
+  /** Something that was promised to a folder is there. */
+  #kept(folder: Folder): void {
+    if (--folder.promised === 0) folder.complete?.();
+  }
+
+  #requireHealthy(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   async #saveTree({ nodes }: Folder): Promise<string> {
@@ -179,13 +245,18 @@ export class SnapshotBuilder {
 
   async #top(): Promise<Folder> {
     if (this.#stack.length === 0) {
-      this.#stack.push(await this.#open(undefined, this.#options.parent?.tree));
+      this.#stack.push(await this.#open(undefined, undefined, this.#options.parent?.tree));
     }
     return this.#stack.at(-1)!;
   }
 
-  async #open(node: TreeNode | undefined, previousTree: string | undefined): Promise<Folder> {
-    return { node, nodes: [], previous: await this.#previous(previousTree), previousTree };
+  async #open(
+    node: TreeNode | undefined,
+    above: Folder | undefined,
+    previousTree: string | undefined,
+  ): Promise<Folder> {
+    const previous = await this.#previous(previousTree);
+    return { node, above, nodes: [], promised: 0, complete: undefined, previous, previousTree };
   }
 
   async #previous(

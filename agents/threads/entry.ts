@@ -14,6 +14,10 @@ import {
   openRestoreThread,
   type RestoreThreadStart,
 } from "../strategies/mirror/restore/restore_thread.ts";
+import {
+  type EncoderThreadStart,
+  openEncoderThread,
+} from "../strategies/snapshot/encoder_thread.ts";
 import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
 
 export interface ReaderThreadStart {
@@ -55,6 +59,8 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
         gid: Deno.gid() ?? -1,
       },
     ),
+  encoder: (posix, argument, cells) =>
+    openEncoderThread(posix, argument as EncoderThreadStart, cells),
   restore: (posix, argument, cells) =>
     openRestoreThread(posix, argument as RestoreThreadStart, cells, {
       uid: Deno.uid() ?? -1,

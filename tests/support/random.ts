@@ -8,3 +8,16 @@ export function createRandom(seed: number): () => number {
     return state / 2 ** 32;
   };
 }
+
+/** Bytes that depend on length and seed alone and that nothing can compress. */
+export function noise(length: number, seed: number): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  let state = (Math.imul(seed, 2654435761) ^ length) | 1;
+  for (let i = 0; i < words.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = state;
+  }
+  return new Uint8Array(words.buffer, 0, length);
+}

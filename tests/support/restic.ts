@@ -30,6 +30,8 @@ import {
 } from "../../agents/repository/mod.ts";
 import {
   archivePaths,
+  Encoders,
+  type EncoderThreads,
   openRestoreTarget,
   readAccountNames,
   type TargetOptions,
@@ -149,6 +151,8 @@ export interface OurBackup {
   host?: string;
   writer?: Partial<BlobWriterOptions>;
   isForced?: boolean;
+  /** Threads that read and encode; without them it is done in this one. */
+  threads?: EncoderThreads;
 }
 
 export interface OurResult {
@@ -180,6 +184,7 @@ export async function backupOurs(repository: Repository, options: OurBackup): Pr
     posix,
     accounts: readAccountNames(),
     ...(options.base === undefined ? {} : { base: options.base }),
+    ...(options.threads === undefined ? {} : { encoders: new Encoders(options.threads, writer) }),
     onProblem: (path, error) => problems.push([path, error]),
   });
   const sealed = await sealSnapshot(builder, writer, {

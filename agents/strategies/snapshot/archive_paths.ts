@@ -27,6 +27,7 @@ import {
   type Zone,
 } from "../../repository/mod.ts";
 import type { AccountNames } from "./account_names.ts";
+import type { Encoders, FileToRead } from "./encoders.ts";
 import { nodeOfStat } from "./node_of_stat.ts";
 import { makeTargetTree, type TargetNode } from "./target_tree.ts";
 
@@ -38,6 +39,8 @@ export interface ArchiveOptions {
   zone?: Zone;
   /** `path` is absolute, one byte a character. Not asked for the sources themselves. */
   isExcluded?(path: string, isDirectory: boolean): boolean;
+  /** Read and encode files on other threads; without them it is done here, one after the other. Their base must be this one. */
+  encoders?: Encoders;
   /** What could not be read, or changed while it was. The rest goes on. */
   onProblem(path: string, error: BackupError): void;
   signal?: AbortSignal;
@@ -54,6 +57,7 @@ export async function archivePaths(
   if (root < 0) throw posixError(root, "open", base);
   try {
     await new Archive(builder, options).entries(root, "", makeTargetTree(paths));
+    await options.encoders?.settle();
   } finally {
     posix.closeDirectory(root);
   }
@@ -104,11 +108,16 @@ class Archive {
     if (named === undefined && this.#options.isExcluded?.(path, isDirectory) === true) return;
     if (this.#stat.kind === KIND_SOCKET) return;
     const node = nodeOfStat(name, this.#stat, this.#options.accounts, this.#zone);
-    const sizeBytes = this.#stat.sizeBytes;
-    const kind = this.#stat.kind;
+    const { kind, sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh } = this.#stat;
     const xattrs = this.#xattrs(folder, raw, path);
     if (xattrs.length > 0) node.xattrs = xattrs;
     if (kind === KIND_DIRECTORY) return await this.#folder(folder, raw, path, node, wanted);
+    if (kind === KIND_FILE && this.#options.encoders !== undefined) {
+      // Without the first slash, and the last one with what follows.
+      const within = path.slice(1, Math.max(1, path.length - name.length - 1));
+      const file = { folder: within, name, sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh };
+      return await this.#fileElsewhere(this.#options.encoders, path, node, file);
+    }
     if (kind === KIND_FILE) return await this.#file(folder, raw, path, node, sizeBytes);
     if (kind === KIND_SYMLINK) {
       const target = this.#posix.readLink(folder, raw);
@@ -156,6 +165,28 @@ class Archive {
     }
   }
 
+  async #fileElsewhere(
+    encoders: Encoders,
+    path: string,
+    node: TreeNode,
+    file: FileToRead,
+  ): Promise<void> {
+    const known = await this.#builder.unchanged(node, file.sizeBytes);
+    if (known !== undefined) {
+      return this.#builder.addFile(node, known, file.sizeBytes, "unmodified");
+    }
+    const promised = await this.#builder.promise(node);
+    await encoders.file(file, (outcome) => {
+      if ("failed" in outcome) {
+        promised.leaveOut();
+        const { action, result } = outcome.failed;
+        return this.#problem(path, posixError(result, action, show(path)));
+      }
+      promised.addContent(outcome.content, outcome.bytes);
+      if (outcome.isChanged) this.#changed(path);
+    });
+  }
+
   #open(
     at: DirectoryHandle,
     name: Uint8Array,
@@ -178,14 +209,14 @@ class Archive {
         const result = posix.stat(fd, after);
         posix.close(fd);
         if (result >= 0 && isSameContent(before, after)) return;
-        this.#problem(
-          path,
-          new BackupError("changed_while_read", `${show(path)} changed while it was read`, {
-            path: show(path),
-          }),
-        );
+        this.#changed(path);
       },
     };
+  }
+
+  #changed(path: string): void {
+    const message = `${show(path)} changed while it was read`;
+    this.#problem(path, new BackupError("changed_while_read", message, { path: show(path) }));
   }
 
   #xattrs(at: DirectoryHandle, name: Uint8Array, path: string): NodeXattr[] {

@@ -8,3 +8,10 @@ export {
   type Place,
   type TargetOptions,
 } from "./posix_target.ts";
+export {
+  Encoders,
+  ENCODERS_BUDGET_BYTES,
+  type EncoderThreads,
+  type EncoderThreadsOptions,
+  startEncoderThreads,
+} from "./encoders.ts";

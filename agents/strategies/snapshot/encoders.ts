@@ -1,0 +1,387 @@
+/**
+ * Reads and encodes files on several threads for one `BlobWriter`. Rule: which blobs are new is decided here alone, so a blob is
+ * stored once although two threads meet it; results come in any order, and what they say is the same for any number of threads.
+ *
+ * A batch is read and hashed first; the thread keeps its bytes until it has been told which of them to encode. A large file
+ * is searched for cuts in parts by all threads, its chunks are then read as ranges.
+ */
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import {
+  type BlobWriter,
+  CutSelector,
+  type FitRun,
+  type Repository,
+} from "../../repository/mod.ts";
+import { spawnThread } from "../../threads/spawn.ts";
+import { ThreadClient } from "../../threads/thread_rpc.ts";
+import type { ThreadWatch } from "../../threads/thread_watch.ts";
+import {
+  BATCH_BYTES,
+  type BeginRequest,
+  blobsOf,
+  BUFFERS,
+  type EncodeReply,
+  type EncodeRequest,
+  type EncoderThreadStart,
+  ID_DIGITS,
+  ITEM_NUMBERS,
+  type ItemProblem,
+  type PackMessage,
+  type ReadReply,
+  type ReadRequest,
+  SCAN_BYTES,
+  type ScanReply,
+  type ScanRequest,
+  setItem,
+  WHOLE_MAX_BYTES,
+} from "./encoder_thread.ts";
+
+/** What all threads together may take, whatever they read. */
+export const ENCODERS_BUDGET_BYTES = 512 << 20;
+/** Of one: its buffers, what it searches, the pack in hand, and one on its way to the disk. */
+const THREAD_BYTES = 80 << 20;
+const BATCH_ITEMS = 256;
+const ROOMS_KEPT = 2;
+/** A range of a file begins at the earliest where a whole window lies before it. */
+const FIRST_SCAN_OFFSET = 64;
+
+/** Threads that encode for one repository; they serve one `Encoders` after the other. */
+export interface EncoderThreads {
+  readonly clients: readonly ThreadClient[];
+  close(): void;
+}
+
+export interface EncoderThreadsOptions {
+  /** As of `ArchiveOptions`. */
+  base?: string;
+  count?: number;
+  budgetBytes?: number;
+  spawn?: (role: string) => Worker;
+  /** Gives up threads that stand still; `watchedAs` names them. */
+  watch?: ThreadWatch;
+  watchedAs?: string;
+}
+
+export function startEncoderThreads(
+  { config, master }: Pick<Repository, "config" | "master">,
+  options: EncoderThreadsOptions = {},
+): EncoderThreads {
+  const { base = "/", spawn = spawnThread, watch, watchedAs = "The source" } = options;
+  const affordable = Math.floor((options.budgetBytes ?? ENCODERS_BUDGET_BYTES) / THREAD_BYTES);
+  const count = options.count ?? Math.max(1, Math.min(navigator.hardwareConcurrency, affordable));
+  const start: EncoderThreadStart = { base, polynomial: config.polynomial, master };
+  const clients = Array.from({ length: count }, () => {
+    const client = new ThreadClient(spawn("encoder"), start);
+    watch?.add(client, watchedAs);
+    return client;
+  });
+  return {
+    clients,
+    close() {
+      for (const client of clients) {
+        watch?.remove(client);
+        // What it has open belongs to the process, so that ending it would not close it.
+        const end = () => client.close();
+        if (client.isClosed) end();
+        else client.call("close", undefined).then(end, end);
+      }
+    },
+  };
+}
+
+/** One regular file as the walk found it. */
+export interface FileToRead {
+  /** Below the base, one byte a character; no slash at either end. */
+  folder: string;
+  name: string;
+  sizeBytes: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+  inodeLow: number;
+  inodeHigh: number;
+}
+
+export type FileOutcome =
+  | { content: string[]; bytes: number; isChanged: boolean }
+  /** `result` is -errno. */
+  | { failed: { action: string; result: number } };
+
+interface Wanted {
+  file: FileToRead;
+  /** -1 for a whole file. */
+  offset: number;
+  lengthBytes: number;
+  done(outcome: FileOutcome | "long"): void | Promise<void>;
+}
+
+interface Slot {
+  thread: Thread;
+  buffer: number;
+}
+
+interface Thread {
+  client: ThreadClient;
+  /** Memory of stored packs, which the thread gets back. */
+  rooms: SharedArrayBuffer[];
+}
+
+export class Encoders {
+  readonly #writer: BlobWriter;
+  readonly #threads: readonly Thread[];
+  readonly #free: Slot[] = [];
+  readonly #underway = new Set<Promise<void>>();
+  #batch: Wanted[] = [];
+  #batchBytes = 0;
+  #failure: { error: unknown } | undefined;
+  #wake: (() => void)[] = [];
+
+  constructor({ clients }: EncoderThreads, writer: BlobWriter) {
+    this.#writer = writer;
+    this.#threads = clients.map((client) => ({ client, rooms: [] }));
+    const begin: BeginRequest = {
+      level: writer.dataLevel,
+      packTargetBytes: writer.packTargetBytes,
+    };
+    for (const thread of this.#threads) {
+      thread.client.call("begin", begin).catch((error) => this.#fail(error));
+    }
+    for (let buffer = 0; buffer < BUFFERS; buffer++) {
+      for (const thread of this.#threads) this.#free.push({ thread, buffer });
+    }
+  }
+
+  /**
+   * Resolves when there is room for the next file; `done` is called when this one was read, which may be much later. What it
+   * throws is thrown by the next call.
+   */
+  async file(file: FileToRead, done: (outcome: FileOutcome) => void): Promise<void> {
+    this.#requireHealthy();
+    if (file.sizeBytes > WHOLE_MAX_BYTES) return await this.#large(file, done);
+    await this.#want({
+      file,
+      offset: 0,
+      lengthBytes: -1,
+      done: (outcome) => outcome === "long" ? this.#large(file, done) : done(outcome),
+    });
+  }
+
+  /** Everything is read, told, and handed to the writer when this resolves. */
+  async settle(): Promise<void> {
+    for (;;) {
+      if (this.#batch.length > 0) await this.#send();
+      if (this.#underway.size === 0 && this.#batch.length === 0) break;
+      await Promise.race(this.#underway);
+      this.#requireHealthy();
+    }
+    this.#requireHealthy();
+    for (const thread of this.#threads) {
+      const loose = await thread.client.call<PackMessage | undefined>("takeLoose", undefined);
+      if (loose === undefined) continue;
+      await this.#writer.addLoose({ blobs: blobsOf(loose), bytes: loose.bytes });
+      keepRoom(thread, loose);
+    }
+  }
+
+  async #want(wanted: Wanted): Promise<void> {
+    this.#batch.push(wanted);
+    this.#batchBytes += wanted.lengthBytes < 0 ? wanted.file.sizeBytes : wanted.lengthBytes;
+    if (this.#batchBytes >= BATCH_BYTES || this.#batch.length >= BATCH_ITEMS) await this.#send();
+  }
+
+  /** Sends the batch in hand as soon as there is a buffer for it. */
+  async #send(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    this.#track(this.#run(await this.#takeSlot(), batch));
+  }
+
+  /** Keeps what is under way until it has ended; a failure ends everything. */
+  #track(work: Promise<void>): void {
+    const tracked = work.catch((error) => this.#fail(error))
+      .finally(() => this.#underway.delete(tracked));
+    this.#underway.add(tracked);
+  }
+
+  async #run(slot: Slot, batch: readonly Wanted[]): Promise<void> {
+    const { thread, buffer } = slot;
+    const reply = await thread.client.call<ReadReply>("read", requestOf(buffer, batch));
+    const wanted: number[] = [];
+    let plainBytes = 0;
+    const content = Array.from(reply.chunkBytes, (bytes, i) => {
+      const id = reply.ids.slice(i * ID_DIGITS, (i + 1) * ID_DIGITS);
+      if (this.#writer.claim("data", id)) {
+        wanted.push(i);
+        plainBytes += bytes;
+      }
+      return id;
+    });
+    const tell = this.#tell(batch, reply, content);
+    if (wanted.length > 0) {
+      const encoded = await thread.client.call<EncodeReply>(
+        "encode",
+        {
+          buffer,
+          wanted: Uint32Array.from(wanted),
+          rooms: thread.rooms.splice(0),
+        } satisfies EncodeRequest,
+      );
+      this.#writer.countSealed("data", wanted.length, plainBytes, encoded.storedBytes);
+      for (const pack of encoded.packs) {
+        await this.#writer.storePack({
+          id: pack.id,
+          blobs: blobsOf(pack),
+          parts: [pack.bytes],
+          sizeBytes: pack.bytes.length,
+          release: () => keepRoom(thread, pack),
+        });
+      }
+    }
+    this.#free.push(slot);
+    this.#wake.shift()?.();
+    await tell;
+  }
+
+  async #tell(
+    batch: readonly Wanted[],
+    { chunkCounts, chunkBytes, problems }: ReadReply,
+    content: readonly string[],
+  ): Promise<void> {
+    const problemOf = new Map<number, ItemProblem>(problems.map((one) => [one.item, one]));
+    let at = 0;
+    for (const [item, { done }] of batch.entries()) {
+      const end = at + chunkCounts[item]!;
+      const problem = problemOf.get(item);
+      if (problem?.kind === "long") {
+        if (batch.length === 1) await done("long");
+        // It was the others that left no room for it.
+        else this.#track(this.#alone(batch[item]!));
+      } else if (problem?.kind === "failed") await done({ failed: problem });
+      else {
+        let bytes = 0;
+        for (let i = at; i < end; i++) bytes += chunkBytes[i]!;
+        const isChanged = problem !== undefined;
+        await done({ content: content.slice(at, end), bytes, isChanged });
+      }
+      at = end;
+    }
+  }
+
+  async #alone(wanted: Wanted): Promise<void> {
+    await this.#run(await this.#takeSlot(), [wanted]);
+  }
+
+  async #takeSlot(): Promise<Slot> {
+    while (this.#free.length === 0) {
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+      this.#requireHealthy();
+    }
+    return this.#free.shift()!;
+  }
+
+  /** Looks for cuts a little ahead of what is read, on all threads. */
+  async #large(file: FileToRead, done: (outcome: FileOutcome) => void): Promise<void> {
+    const content: string[][] = [];
+    let bytes = 0;
+    let isChanged = false;
+    let failed: { action: string; result: number } | undefined;
+    // The search itself, and every range that is not read yet.
+    let open = 1;
+    const ended = () => {
+      if (--open === 0) {
+        done(failed !== undefined ? { failed } : { content: content.flat(), bytes, isChanged });
+      }
+    };
+    const selector = new CutSelector();
+    let start = 0;
+    const chunkTo = async (end: number): Promise<void> => {
+      const place = content.push([]) - 1;
+      const offset = start;
+      start = end;
+      open++;
+      await this.#want({
+        file,
+        offset,
+        lengthBytes: end - offset,
+        done: (outcome) => {
+          if (outcome === "long") throw new BackupError("internal", "A range fits no buffer");
+          if ("failed" in outcome) failed ??= outcome.failed;
+          else {
+            content[place] = outcome.content;
+            bytes += outcome.bytes;
+            isChanged ||= outcome.isChanged;
+          }
+          ended();
+        },
+      });
+    };
+    const ahead: { at: number; reply: Promise<ScanReply> }[] = [];
+    let next = FIRST_SCAN_OFFSET;
+    for (;;) {
+      // The end is where nothing more is read, whatever the size is said to be.
+      while (
+        ahead.length === 0 || (next <= file.sizeBytes && ahead.length <= this.#threads.length)
+      ) {
+        const reply = this.#scan(file, next);
+        reply.catch(() => {});
+        ahead.push({ at: next, reply });
+        next = scanEnd(next);
+      }
+      const { at, reply } = ahead.shift()!;
+      const { runs, bytes: known, problem } = await reply;
+      if (problem !== undefined) {
+        failed = problem;
+        break;
+      }
+      for (const cut of selector.push(runsOf(runs), at + known)) await chunkTo(cut);
+      if (at + known === scanEnd(at)) continue;
+      for (const cut of selector.end(at + known)) await chunkTo(cut);
+      break;
+    }
+    ended();
+  }
+
+  #scan({ folder, name }: FileToRead, offset: number): Promise<ScanReply> {
+    const idlest = this.#threads.reduce((a, b) =>
+      b.client.pendingCount < a.client.pendingCount ? b : a
+    );
+    const request: ScanRequest = { folder, name, offset, lengthBytes: scanEnd(offset) - offset };
+    return idlest.client.call<ScanReply>("scan", request);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
+  #requireHealthy(): void {
+    if (this.#failure !== undefined) throw asBackupError(this.#failure.error);
+  }
+}
+
+/** Where the part of a file ends that is searched from `offset` on. */
+function scanEnd(offset: number): number {
+  return (Math.floor(offset / SCAN_BYTES) + 1) * SCAN_BYTES;
+}
+
+function runsOf(places: Float64Array): FitRun[] {
+  return Array.from(
+    { length: places.length / 2 },
+    (_, i) => ({ first: places[2 * i]!, last: places[2 * i + 1]! }),
+  );
+}
+
+function requestOf(buffer: number, batch: readonly Wanted[]): ReadRequest {
+  const folders: string[] = [];
+  const numbers = new Float64Array(batch.length * ITEM_NUMBERS);
+  batch.forEach(({ file, offset, lengthBytes }, i) => {
+    // Files come folder by folder, mostly.
+    if (folders.at(-1) !== file.folder) folders.push(file.folder);
+    setItem(numbers, i, { ...file, folder: folders.length - 1, offset, lengthBytes });
+  });
+  return { buffer, folders, names: batch.map(({ file }) => file.name).join("/"), numbers };
+}
+
+function keepRoom({ rooms }: Thread, { bytes: { buffer } }: PackMessage): void {
+  if (rooms.length < ROOMS_KEPT && buffer instanceof SharedArrayBuffer) rooms.push(buffer);
+}
