@@ -19,7 +19,7 @@ import type {
   TaskSpec,
   WireError,
 } from "../../protocol/mesh/task.ts";
-import { AgentLostError } from "../../protocol/mesh/task_port.ts";
+import { AgentBusyError, AgentLostError } from "../../protocol/mesh/task_port.ts";
 import type { LaneProgress, ScanCounters, TaskProgress } from "../../protocol/mesh/progress.ts";
 import { UnreachableError } from "../../protocol/rpc/client.ts";
 import type { Aggregator } from "../progress/aggregator.ts";
@@ -1088,9 +1088,10 @@ function rejection(signal: AbortSignal): Promise<never> {
   return promise;
 }
 
-/** Nobody answers for the task: that says something about the agent, and nothing about the task. */
+/** Nobody answers for the task, or not now: that says something about the agent, and nothing about the task. */
 function isAgentLost(thrown: unknown): boolean {
-  return thrown instanceof UnreachableError || thrown instanceof AgentLostError;
+  return thrown instanceof UnreachableError || thrown instanceof AgentLostError ||
+    thrown instanceof AgentBusyError;
 }
 
 function placed({ hostId, root }: SourceSpec): MatchTask {

@@ -4,6 +4,7 @@ import type { JobSpec } from "../../protocol/mesh/job.ts";
 import type { RunReport } from "../../protocol/mesh/run.ts";
 import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
 import type { TaskResult } from "../../protocol/mesh/task.ts";
+import { AgentBusyError } from "../../protocol/mesh/task_port.ts";
 import { UnreachableError } from "../../protocol/rpc/client.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { createAggregator } from "../progress/aggregator.ts";
@@ -320,6 +321,29 @@ Deno.test("a directory that fails everywhere fails alone, visibly", async () => 
   assert.equal(m.outcome.report?.destinations[0]?.state, "failed");
 });
 
+Deno.test("an agent that takes nothing more for a while is no fault of a directory, nor of a home", async () => {
+  const m = new Mesh();
+  let busy = 10;
+  const refuse = () => {
+    if (busy-- > 0) throw new AgentBusyError("The agent refused the call: full (-32093)");
+  };
+  const agent = m.add("a", {
+    prepare: (spec) => {
+      refuse();
+      return (prepare as Exclude<typeof prepare, string>)(spec);
+    },
+  });
+  await m.start(jobOf(["x"], ["/d"]));
+  for (let turn = 0; turn < 20; turn++) await m.wait(30_000);
+  for (let refusals = 0; refusals < 5; refusals++) {
+    const call = agent.calls("mirror").find((c) => c.isOpen)!;
+    await call.fail(new AgentBusyError("The agent refused the call: full (-32093)"));
+    for (let turn = 0; turn < 3; turn++) await m.wait(30_000);
+  }
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+});
+
 Deno.test("S1-21: a source that comes after another is begun when that has ended, and not before", async () => {
   const mesh = new Mesh();
   const agents = ["a", "b"].map((id) => mesh.add(id));
@@ -423,7 +447,7 @@ Deno.test("sources on two hosts: an agent that dies while it scans is replaced, 
   const other = m.add("c", {}, { hostId: "two", load: 0.5 });
   const [open] = m.agents.get("b")!.fake.calls("scan");
   m.kill("b");
-  await open!.fail(new UnreachableError("io", "gone"));
+  await open!.fail(new UnreachableError("gone"));
   await m.wait(5_000);
   await m.verifyAll();
   assert.equal(m.outcome.report?.state, "completed");

@@ -24,7 +24,7 @@ import {
   messageOf,
   resultOf,
 } from "./task_mapping.ts";
-import { AgentLostError, type TaskClient } from "./task_port.ts";
+import { AgentBusyError, AgentLostError, type TaskClient } from "./task_port.ts";
 
 /** How long an aborted call waits for the agent to say how its task ended: its own limit and some way. */
 const CANCEL_ANSWER_MS = 15_000;
@@ -173,7 +173,9 @@ function fromRpcError({ code, message }: RpcError): BackupError {
   const text = `The agent refused the call: ${message} (${code})`;
   switch (code) {
     case RPC_CODES.unavailable:
-      return new BackupError("rejected", text, { retry: "elsewhere" });
+    case RPC_CODES.tooManyCalls:
+    case RPC_CODES.tooSlow:
+      return new AgentBusyError(text);
     case RPC_CODES.unauthenticated:
       return new BackupError("permission", text, { hint: "Give both sides the same mesh token" });
     // It was there before: the agent has been started again since.

@@ -10,7 +10,7 @@ import type { MirrorOptions } from "./job.ts";
 import type { TaskProgress } from "./progress.ts";
 import type { FinishTask, LaneReport, MirrorResult, MirrorTask, TaskResult } from "./task.ts";
 import { createTaskClient, fromWireError, toWireError } from "./task_over_a2a.ts";
-import type { TaskHandler } from "./task_port.ts";
+import { AgentBusyError, type TaskHandler } from "./task_port.ts";
 
 const URL = "http://agent.test/rpc";
 
@@ -232,7 +232,8 @@ Deno.test("closing the agent cancels what runs and refuses new tasks", async () 
   await served.close();
   assert.equal((await run).code, "cancelled");
   const late = await rejectionOf(clientOf(served).run(FINISH));
-  assert.deepEqual([late.code, late.retry], ["rejected", "elsewhere"]);
+  assert.ok(late instanceof AgentBusyError);
+  assert.deepEqual([late.code, late.retry], ["rejected", "later"]);
 });
 
 Deno.test("a broken stream is picked up again and the task runs once", async () => {

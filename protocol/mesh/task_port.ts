@@ -15,6 +15,15 @@ export class AgentLostError extends BackupError {
   }
 }
 
+/** The agent takes nothing more at the moment: says nothing about the task, which may be asked for again, or elsewhere. */
+export class AgentBusyError extends BackupError {
+  override readonly name: string = "AgentBusyError";
+
+  constructor(message: string) {
+    super("rejected", message, { retry: "later" });
+  }
+}
+
 export interface TaskClient {
   /**
    * Runs one task on one agent to its end. `onProgress` gets every event in order, the last one before the promise

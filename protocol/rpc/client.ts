@@ -9,6 +9,7 @@ import { BodyTooLargeError, readLimitedText } from "./limited_text.ts";
 import type { Method, StreamMethod } from "./method.ts";
 import { RpcError } from "./rpc_error.ts";
 import { createSseParser, SSE_MEDIA_TYPE } from "./sse.ts";
+import { type WhyUnreachable, whyUnreachable } from "./why_unreachable.ts";
 
 /** `fetch`, or the `fetch` of a Hono app in place of the network. */
 export type FetchLike = (request: Request) => Response | Promise<Response>;
@@ -169,14 +170,20 @@ function parseResult<R extends v.GenericSchema>(
 /** Nobody has answered: what was asked may have been heard, and may go on. */
 export class UnreachableError extends BackupError {
   override readonly name: string = "UnreachableError";
+  readonly why: WhyUnreachable;
+
+  constructor(message: string, cause?: unknown) {
+    const why = whyUnreachable(cause);
+    super("io", message, { retry: "later", cause, hint: why.hint });
+    this.why = why;
+  }
 }
 
 function unreachable(url: string, cause: unknown): BackupError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new UnreachableError("io", `Cannot reach the agent at ${url}: ${why}`, {
-    retry: "later",
+  return new UnreachableError(
+    `Cannot reach the agent at ${url}: ${whyUnreachable(cause).why}`,
     cause,
-  });
+  );
 }
 
 function nonsense(url: string, what: string): BackupError {

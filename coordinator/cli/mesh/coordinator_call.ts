@@ -5,10 +5,11 @@ import type { CommandCall } from "../../../protocol/cli/command.ts";
 import { chosenToken, pathOf, peerTls } from "../../../protocol/cli/serving_settings.ts";
 import { defaultStateDir } from "../../../protocol/cli/surroundings.ts";
 import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
-import type { RpcClient } from "../../../protocol/rpc/client.ts";
+import { type RpcClient, UnreachableError } from "../../../protocol/rpc/client.ts";
 import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
 import type { Method } from "../../../protocol/rpc/method.ts";
 import { RpcError } from "../../../protocol/rpc/rpc_error.ts";
+import { whyUnreachable } from "../../../protocol/rpc/why_unreachable.ts";
 import type { MeshDoor } from "./mesh_door.ts";
 
 /** A coordinator that does not answer a question within this is not there. */
@@ -87,14 +88,35 @@ export function explained(thrown: unknown, url: string): BackupError {
           hint: "Name the coordinator with --coordinator URL",
         });
       case RPC_CODES.unavailable:
-        return new BackupError("rejected", thrown.message, { retry: "later" });
+      case RPC_CODES.tooManyCalls:
+      case RPC_CODES.tooSlow:
+        return new BackupError(
+          "rejected",
+          `The coordinator at ${url} is busy: ${thrown.message}`,
+          { hint: "Ask again in a while", retry: "later" },
+        );
       default:
         return new BackupError("protocol", `The coordinator refused: ${thrown.message}`);
     }
   }
   const error = asBackupError(thrown);
   if (error.code !== "io") return error;
-  return new BackupError("io", `Cannot reach the coordinator at ${url}`, {
+  const why = error instanceof UnreachableError ? error.why : whyUnreachable(error.cause);
+  switch (why.kind) {
+    case "certificate":
+    case "scheme":
+      return new BackupError("permission", `Cannot talk to the coordinator at ${url}: ${why.why}`, {
+        hint: why.hint,
+        cause: error,
+      });
+    case "broken":
+      return new BackupError("io", `The coordinator at ${url} gave no answer: ${why.why}`, {
+        hint: "It may be busy or about to end: look at its log, and ask again",
+        retry: "later",
+        cause: error,
+      });
+  }
+  return new BackupError("io", `Cannot reach the coordinator at ${url}: ${why.why}`, {
     hint: "Start one with backup-agent --role coordinator, or name another with --coordinator URL",
     retry: "later",
     cause: error,
