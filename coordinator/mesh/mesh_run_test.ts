@@ -484,3 +484,21 @@ Deno.test("a source whose agents cannot reach the destination fails with that re
   assert.equal(report?.destinations[0]?.lanes[0]?.report.state, "verified");
   assert.notEqual(report?.exitCode, 0);
 });
+
+Deno.test("whatever is not safe at the end has a reason, also when its agent gave none", async () => {
+  const m = new Mesh();
+  const agent = m.add("a");
+  await m.start(jobOf(["x"], ["/d", "/e"]));
+  await agent.mirror("x").succeed(
+    mirrorResult(laneReport("/d", "failed"), laneReport("/e", "verified")),
+  );
+  await m.verifyAll();
+  const [bad, good] = m.outcome.report!.destinations;
+  assert.match(bad!.error!.message, /not why/);
+  assert.deepEqual(bad!.lanes[0]!.report.error, bad!.error);
+  assert.deepEqual([good!.state, good!.error, good!.lanes[0]!.report.error], [
+    "verified",
+    undefined,
+    undefined,
+  ]);
+});

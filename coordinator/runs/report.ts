@@ -60,8 +60,17 @@ function destinationReport(
     state: "cancelled" as const,
     elapsedMs: context.progress.elapsedMs(),
   };
-  const lanes = lanesOf(context, key);
-  const report: DestinationReport = { ...ended, warnings: [...warnings], lanes };
+  const lanes = lanesOf(context, key)
+    .map(({ source, report }) => ({ source, report: withReason(report, ended.state) }));
+  const reason = ended.state === "failed" && ended.error === undefined
+    ? lanes.find((l) => l.report.error !== undefined)?.report.error
+    : undefined;
+  const report: DestinationReport = {
+    ...ended,
+    ...(reason === undefined ? {} : { error: reason }),
+    warnings: [...warnings],
+    lanes,
+  };
   if (ended.state !== "verified" || lanes.every((l) => l.report.state === "verified")) {
     return report;
   }
@@ -73,6 +82,19 @@ function destinationReport(
   const error = lanes.find((l) => l.report.error !== undefined)?.report.error ??
     wireError("protocol", "The agent announced it as verified, then reported otherwise");
   return { ...report, state: "failed", error };
+}
+
+/** Whoever reads that something is not safe is told why; files that failed are named beside it. */
+function withReason(report: LaneReport, end: DestinationReport["state"]): LaneReport {
+  if (report.error !== undefined || report.failureCount > 0) return report;
+  if (report.state === "failed") {
+    return {
+      ...report,
+      error: wireError("internal", "The agent said that it failed, and not why"),
+    };
+  }
+  if (report.state !== "cancelled" || end === "cancelled") return report;
+  return { ...report, error: wireError("cancelled", "It was given up before it was done") };
 }
 
 function lanesOf(context: StageContext, key: string): DestinationReport["lanes"] {

@@ -2,7 +2,7 @@
 import { RPC_CODES } from "../rpc/error_codes.ts";
 import { RpcError } from "../rpc/rpc_error.ts";
 import { historyChars } from "./history.ts";
-import type { TaskPosition, TaskRecord, TaskStore } from "./task_store.ts";
+import type { TaskPosition, TaskQuery, TaskRecord, TaskStore } from "./task_store.ts";
 import { isTerminal } from "./task_state.ts";
 
 export interface MemoryTaskStoreLimits {
@@ -88,19 +88,41 @@ export function createMemoryTaskStore(
       trim();
     },
     list(query) {
-      const matching = [...records.values()].filter((record) =>
-        record.caller === query.caller &&
-        (query.contextId === undefined || record.task.contextId === query.contextId) &&
-        (query.state === undefined || record.task.status.state === query.state) &&
-        (query.updatedSinceMs === undefined || record.updatedAtMs >= query.updatedSinceMs)
-      ).sort((a, b) => compare(positionOf(a), positionOf(b)));
-      const { after } = query;
-      const rest = after === undefined
-        ? matching
-        : matching.filter((record) => compare(positionOf(record), after) > 0);
-      return { records: rest.slice(0, query.limit), totalSize: matching.length };
+      const { after, limit } = query;
+      const page: TaskRecord[] = [];
+      let totalSize = 0;
+      for (const record of records.values()) {
+        if (!isMeant(record, query)) continue;
+        totalSize++;
+        if (after !== undefined && compare(positionOf(record), after) <= 0) continue;
+        keepFirst(page, record, limit);
+      }
+      return { records: page, totalSize };
     },
   };
+}
+
+function isMeant(record: TaskRecord, query: TaskQuery): boolean {
+  return record.caller === query.caller &&
+    (query.contextId === undefined || record.task.contextId === query.contextId) &&
+    (query.state === undefined || record.task.status.state === query.state) &&
+    (query.updatedSinceMs === undefined || record.updatedAtMs >= query.updatedSinceMs);
+}
+
+/** Keeps the first `limit` of all that came, in order: a page costs its own length and not that of all there is. */
+function keepFirst(page: TaskRecord[], record: TaskRecord, limit: number): void {
+  const position = positionOf(record);
+  const last = page.at(-1);
+  const isBehind = last !== undefined && compare(positionOf(last), position) < 0;
+  if (page.length >= limit && (last === undefined || isBehind)) return;
+  let from = 0;
+  for (let to = page.length; from < to;) {
+    const middle = (from + to) >>> 1;
+    if (compare(positionOf(page[middle]!), position) < 0) from = middle + 1;
+    else to = middle;
+  }
+  page.splice(from, 0, record);
+  if (page.length > limit) page.pop();
 }
 
 export function positionOf(record: TaskRecord): TaskPosition {

@@ -15,7 +15,9 @@ import { type ServingSettings, servingSettings } from "./serving_settings.ts";
 import { visibleText } from "./visible_text.ts";
 
 /** From the signal to the end of the process. */
-export const DRAIN_WITHIN_MS = 10_000;
+export const END_WITHIN_MS = 10_000;
+/** How much of that is for handing on what is under way; the rest is for giving back locks and writing the log. */
+const DRAIN_WITHIN_MS = 8_000;
 
 /** What a role is made of once its address is known. */
 export interface RoleContext {
@@ -33,7 +35,7 @@ export interface RoleInstance {
   readonly says: string;
   readonly facts: Readonly<Record<string, string>>;
   metrics(): Metric[];
-  /** Takes nothing more and hands on or ends what it has; may take as long as it likes, it is cut off. */
+  /** Takes nothing more and hands on or ends what it has. `signal` is aborted when the time for that is over. */
   drain(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -59,11 +61,13 @@ export async function runRole(call: CommandCall, roles: readonly RoleFacts[]): P
     for (const { instance } of running) tell(call, instance);
     await aborted(interrupts.signal);
     const over = new AbortController();
-    const cut = call.clock.sleep(DRAIN_WITHIN_MS, over.signal).catch(() => {});
+    const cut = call.clock.sleep(END_WITHIN_MS, over.signal).catch(() => {});
+    const late = new AbortController();
+    const drained = call.clock.sleep(DRAIN_WITHIN_MS, over.signal).catch(() => {})
+      .then(() => late.abort());
     for (const { instance, context } of running) {
       context.log("info", "Asked to end");
-      const tooLate = AbortSignal.any([over.signal]);
-      await Promise.race([instance.drain(tooLate).catch(() => {}), cut]);
+      await Promise.race([instance.drain(late.signal).catch(() => {}), drained]);
     }
     await Promise.race([Promise.all(running.map(end)), cut]);
     over.abort();
