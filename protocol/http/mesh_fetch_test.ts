@@ -3,8 +3,8 @@ import { makeCertificates } from "../../tests/support/certificates.ts";
 import { inScratch } from "../../tests/support/small_tree.ts";
 import { needs } from "../../tests/support/tools.ts";
 import { BackupError } from "../base/errors.ts";
-import { createPlainFetch } from "../http/mesh_fetch.ts";
-import { whyUnreachable } from "./why_unreachable.ts";
+import { createPlainFetch } from "./mesh_fetch.ts";
+import { whyUnreachable } from "../rpc/why_unreachable.ts";
 
 async function whyNot(url: string, ca?: string) {
   try {
