@@ -81,16 +81,20 @@ async function main(words: readonly string[]): Promise<void> {
     },
   };
 
+  const repositories = agents.createRepositoryWorld(systemClock, hostId);
+  const ofRepository = agents.repositoryVerbs(repositories);
+
   const code = await program.runProgram(words, {
     version,
     commands: [
       backup.createBackupCommand(createEmbedded),
-      agents.createVerifyCommand(agents.verifyDestination),
-      agents.createRestoreCommand(agents.restoreFrom),
-      agents.createLsCommand(agents.listStored),
-      agents.createFindCommand(agents.listStored),
+      agents.createVerifyCommand(agents.verifyDestination, ofRepository.verify),
+      agents.createRestoreCommand(agents.restoreFrom, ofRepository.restore),
+      agents.createLsCommand(agents.listStored, ofRepository.ls),
+      agents.createFindCommand(agents.listStored, ofRepository.find),
       agents.createDrillCommand(agents.drill),
       agents.createVersionsCommand(agents.keptVersions),
+      ...agents.createRepositoryCommands(repositories),
       ...mesh.createMeshCommands({
         ...doors.createCommandDoor(systemClock),
         hostId,

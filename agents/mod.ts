@@ -36,6 +36,11 @@ export { createFindCommand, createLsCommand } from "./cli/ls.ts";
 export { createRestoreCommand } from "./cli/restore.ts";
 export { createVerifyCommand } from "./cli/verify.ts";
 export { createVersionsCommand } from "./cli/versions.ts";
+export {
+  createRepositoryCommands,
+  createRepositoryWorld,
+  repositoryVerbs,
+} from "./snapshots/mod.ts";
 export { createWorkerRole, WORKER_PORT, workerRole } from "./server/worker_role.ts";
 export { startThread } from "./threads/entry.ts";
 export { setEntryUrl } from "./threads/spawn.ts";

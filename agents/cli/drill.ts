@@ -14,6 +14,7 @@ import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
+import { refuseRepository } from "./repository_verbs.ts";
 
 /** What the command needs of the engine; see `DrillOptions` there. */
 export type Drill = (options: {
@@ -76,6 +77,7 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
       hint: "Name the folder that holds the copies: drill DEST",
     });
   }
+  refuseRepository(typed, "A part of a repository is read by check --read-data-subset 5%");
   const destination = typed.replace(/(?<=.)\/+$/, "");
   const scratch = settings.get("scratch");
   const json = settings.get("json").value;

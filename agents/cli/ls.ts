@@ -6,6 +6,7 @@ import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
+import { isForRepository, type RepositoryVerb, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
 import { type ListedLine, listLine } from "./list_line.ts";
 
 /** What the commands need of the engine; see `ListOptions` there. */
@@ -21,6 +22,7 @@ export type ListStored = (options: {
   clock: CommandCall["clock"];
 }) => Promise<{ problems: string[]; isThere: boolean; warnings: string[] }>;
 
+const COPY_OPTIONS = ["timeout"] as const;
 const EXIT_MEANINGS = {
   0: "listed",
   1: "failed: nothing was found there, or a list cannot be read",
@@ -29,24 +31,27 @@ const EXIT_MEANINGS = {
 /** Text is written in pieces of about this size: a call a line would be slow. */
 const PRINT_CHARACTERS = 32 << 10;
 
-export function createLsCommand(listStored: ListStored): Command {
+export function createLsCommand(listStored: ListStored, ofRepository: RepositoryVerb): Command {
   return {
     name: "ls",
-    summary: "List what is recorded at a destination",
-    synopsis: ["ls DEST [PATH] [OPTIONS]"],
+    summary: "List what is recorded at a destination, or is in a snapshot",
+    synopsis: ["ls DEST [PATH] [OPTIONS]", "ls restic:PATH [SNAPSHOT] [FOLDER] [OPTIONS]"],
     about: [
       "Without PATH the copies at DEST; with PATH, NAME or NAME/path/in/copy, what is in that folder. Each line has type and " +
       "mode, owner, size, time, path and a link's target; entries that the source has lost and those that only the list " +
       "can hold are marked. Copies are not read.",
+      "Of a repository everything in SNAPSHOT, the latest by default, or what is in FOLDER of it, which begins with a slash.",
     ],
-    options: ["recursive", ...KEY_OPTIONS, "timeout", "json"],
+    options: ["recursive", ...KEY_OPTIONS, ...SNAPSHOT_OPTIONS, "timeout", "wait", "json"],
     examples: [
       { says: "which copies there are", words: "ls /mnt/ssd" },
       { says: "everything in one folder", words: "ls /mnt/ssd Documents/letters --recursive" },
+      { says: "a folder of a snapshot", words: "ls restic:/mnt/ssd/backup latest /home/me" },
     ],
-    exitCodes: [0, 1, 2, 10, 12, 130],
+    exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
+      if (isListingOfRepository(call)) return ofRepository(call);
       const [, typed = ""] = call.positionals;
       const path = typed.replace(/\/+$/, "");
       const recursive = call.settings.get("recursive").value;
@@ -55,23 +60,29 @@ export function createLsCommand(listStored: ListStored): Command {
   };
 }
 
-export function createFindCommand(listStored: ListStored): Command {
+export function createFindCommand(
+  listStored: ListStored,
+  ofRepository: RepositoryVerb,
+): Command {
   return {
     name: "find",
-    summary: "Find recorded entries by name",
-    synopsis: ["find DEST PATTERN [OPTIONS]"],
+    summary: "Find recorded entries by name, at a destination or in snapshots",
+    synopsis: ["find DEST PATTERN [OPTIONS]", "find restic:PATH PATTERN [OPTIONS]"],
     about: [
       "PATTERN is compared with the name, or when it contains a slash with the path or its end. `*` and `?` stay within a " +
       "name, `**` goes through folders; quote it, or the shell expands it. The paths printed are those that `restore` takes.",
+      "In a repository all snapshots are searched, the newest first, or the one that --snapshot names.",
     ],
-    options: ["ignoreCase", ...KEY_OPTIONS, "timeout", "json"],
+    options: ["ignoreCase", ...KEY_OPTIONS, ...SNAPSHOT_OPTIONS, "timeout", "wait", "json"],
+    optionHelp: { snapshot: "Only in this snapshot, by the beginning of its id, or in the latest" },
     examples: [
       { says: "by name", words: "find /mnt/ssd '*.odt' -i" },
       { says: "by path", words: "find /mnt/ssd 'letters/**/2024-*'" },
     ],
-    exitCodes: [0, 1, 2, 10, 12, 130],
+    exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
+      if (isListingOfRepository(call)) return ofRepository(call);
       const [, pattern] = call.positionals;
       if (pattern === undefined || pattern === "") {
         throw new BackupError("usage", "No pattern is given", { hint: "find DEST PATTERN" });
@@ -80,6 +91,14 @@ export function createFindCommand(listStored: ListStored): Command {
       return runListing(call, listStored, 2, { kind: "find", pattern, ignoreCase });
     },
   };
+}
+
+function isListingOfRepository(call: CommandCall): boolean {
+  return isForRepository(call, {
+    places: call.positionals.slice(0, 1),
+    copies: COPY_OPTIONS,
+    repositories: SNAPSHOT_OPTIONS,
+  });
 }
 
 async function runListing(

@@ -3,8 +3,10 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
+import type { OverwriteRule } from "../../protocol/cli/options.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
+import { isForRepository, type RepositoryVerb, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
 import { showProgress } from "./progress_display.ts";
 import {
   renderPlan,
@@ -35,12 +37,23 @@ export type RestoreFrom = (options: {
   clock: CommandCall["clock"];
 }) => Promise<RestoreDoneOutcome>;
 
-/** The command over the engine's own restore. */
-export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
+const ONLY_REPOSITORIES = [
+  ...["to", "include", "exclude", "delete", "sparse", "verify"] as const,
+  ...SNAPSHOT_OPTIONS,
+] as const;
+
+/** The command over the engine's own restore, and that of snapshots. */
+export function createRestoreCommand(
+  restoreFrom: RestoreFrom,
+  ofRepository: RepositoryVerb,
+): Command {
   return {
     name: "restore",
     summary: "Bring copies back from a destination, each file checked against its SHA-256",
-    synopsis: ["restore --from DEST [--from DEST2 ...] --target DIR [PATH...] [OPTIONS]"],
+    synopsis: [
+      "restore --from DEST [--from DEST2 ...] --target DIR [PATH...] [OPTIONS]",
+      "restore restic:PATH [restic:REPLICA ...] --target DIR [PATH...] [OPTIONS]",
+    ],
     about: [
       "Writes DIR/NAME/... for each copy at DEST, or only what PATH names: NAME, or NAME/path/in/copy, a folder meaning " +
       "all below it. Every file is compared with the SHA-256 recorded when it was copied, and gets its name only when it " +
@@ -48,12 +61,30 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
       "Nothing that stands in DIR is replaced without --overwrite; what is there already as recorded is counted, so the " +
       "same command goes on after an interruption. DEST is only read. Folders that were asked for get their recorded mode, " +
       "owner and time, also those that stood there.",
+      "From repositories DIR gets what the snapshot has, or only each PATH of it with all below. As with restic, what stands " +
+      "in DIR is replaced unless --overwrite says otherwise; nothing else there is touched without --delete. Of several " +
+      "replicas the fastest is read, and for whatever is damaged or missing there the next.",
     ],
     options: [
-      ...["from", "target", "overwrite", "withGone", "dryRun"] as const,
+      ...["from", "target", "to", "overwrite", "withGone", "dryRun"] as const,
+      ...["include", "exclude", "delete", "sparse", "verify"] as const,
       ...KEY_OPTIONS,
+      ...SNAPSHOT_OPTIONS,
       ...["timeout", "wait", "json", "quiet", "verbose"] as const,
     ],
+    optionHelp: {
+      to: "The same as --target",
+      overwrite:
+        "Replace what stands there and differs; for repositories always, if-changed, if-newer or never, and always unless given",
+      dryRun: "Show what would be restored, with sizes; write nothing",
+      exclude: "Leave out what matches, in gitignore grammar",
+      delete: "Delete what the snapshot does not have, in folders that are restored",
+      verify: "Read what was restored again and compare it",
+      withGone: "Also what the source had lost and the copy kept",
+      path: "Only snapshots of this path, for latest",
+      tag: "Only snapshots that have all these tags, for latest",
+      snapshotHost: "Only snapshots of this host, for latest",
+    },
     examples: [
       { says: "everything on that disk", words: "restore --from /mnt/ssd --target /home/me/back" },
       {
@@ -64,6 +95,11 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
         says: "an encrypted copy",
         words: "restore --from /mnt/ssd --target back --identity ~/backup.key",
       },
+      {
+        says: "a folder of the latest snapshot, from two replicas",
+        words:
+          "restore restic:/mnt/ssd/backup restic:/mnt/nas/backup --target back /home/me/letters",
+      },
     ],
     exitCodes: [0, 1, 2, 4, 10, 11, 12, 130],
     exitMeanings: {
@@ -72,7 +108,14 @@ export function createRestoreCommand(restoreFrom: RestoreFrom): Command {
       4: "some was restored, some was not (named in the report)",
       12: "all files are encrypted and no key or passphrase given opens them",
     },
-    run: (call) => runRestore(call, restoreFrom),
+    run(call) {
+      const places = [...call.settings.get("from").value, ...call.positionals];
+      const copies = ["withGone", "timeout"] as const;
+      if (isForRepository(call, { places, copies, repositories: ONLY_REPOSITORIES })) {
+        return ofRepository(call);
+      }
+      return runRestore(call, restoreFrom);
+    },
   };
 }
 
@@ -113,7 +156,7 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
       sources: [...new Set(sources)],
       target: typedPath(typedTarget, surroundings.folder),
       paths: call.positionals,
-      overwrite: settings.get("overwrite").value === "always",
+      overwrite: replacesCopies(settings.get("overwrite").value),
       withGone: settings.get("withGone").value,
       dryRun,
       keys: keySources(call),
@@ -152,4 +195,12 @@ async function runRestore(call: CommandCall, restoreFrom: RestoreFrom): Promise<
     print(lines.join("\n") + "\n");
   }
   return code;
+}
+
+/** Files that are there as recorded are never written again: `if-changed` is what `always` does. */
+function replacesCopies(rule: OverwriteRule | undefined): boolean {
+  if (rule === "if-newer") {
+    throw new BackupError("usage", "--overwrite if-newer is for repositories only: restic:PATH");
+  }
+  return rule === "always" || rule === "if-changed";
 }

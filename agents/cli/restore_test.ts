@@ -38,7 +38,11 @@ async function restore(words: string[], act: RestoreFrom, signals = fakeSignals(
     signals,
     surroundings: fakeSurroundings(),
   };
-  const program = { version: "1", commands: [createRestoreCommand(act)], roles: {} };
+  const program = {
+    version: "1",
+    commands: [createRestoreCommand(act, () => Promise.resolve(77))],
+    roles: {},
+  };
   const code = await runProgram(["restore", ...words], program, world);
   return { code, ...terminal.written };
 }
@@ -160,4 +164,19 @@ Deno.test("a listed line shows every fact, and nothing of a name raw", () => {
     listLine({ ...facts, path: "far", type: "file", sizeBytes: 3, mtimeNs: "9".repeat(25) }),
     / 3 @\d+ far$/,
   );
+});
+
+Deno.test("a repository goes its own way, and options of the other use are refused", async () => {
+  const act = () => Promise.resolve(WHOLE);
+  assert.equal((await restore(["restic:/a", "--target", "back"], act)).code, 77);
+  assert.equal((await restore(["--from", "restic:/a", "--to", "back", "--sparse"], act)).code, 77);
+  for (
+    const words of [
+      ["restic:/a", "--target", "back", "--with-gone"],
+      ["restic:/a", "--target", "back", "--identity", "key"],
+      ["--from", "/a", "--target", "back", "--snapshot", "1"],
+      ["--from", "/a", "--target", "back", "--delete"],
+      ["--from", "/a", "--target", "back", "--overwrite", "if-newer"],
+    ]
+  ) assert.equal((await restore(words, act)).code, 2, words.join(" "));
 });

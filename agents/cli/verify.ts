@@ -3,10 +3,12 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import { silentLog } from "../../protocol/base/log.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { showProgress } from "./progress_display.ts";
 import { KEY_OPTIONS, keySources } from "./key_sources.ts";
+import { isForRepository, type RepositoryVerb } from "./repository_verbs.ts";
 import { isSound, type VerifyDestination, type VerifyOutcome } from "./verify_port.ts";
 import {
   renderVerifyLane,
@@ -18,26 +20,41 @@ import {
 } from "./verify_result.ts";
 
 /** The command over the engine's own check. */
-export function createVerifyCommand(verifyDestination: VerifyDestination): Command {
+export function createVerifyCommand(
+  verifyDestination: VerifyDestination,
+  ofRepository: RepositoryVerb,
+): Command {
+  const repositories = [...PASSWORD_OPTIONS, "noLock"] as const;
   return {
     name: "verify",
     summary: "Read a destination back and compare it with what was recorded",
-    synopsis: ["verify DEST [NAME...] [OPTIONS]"],
+    synopsis: ["verify DEST [NAME...] [OPTIONS]", "verify restic:PATH [OPTIONS]"],
     about: [
       "Reads every file at DEST and its earlier versions, or only those of the copies named NAME, and compares it with the SHA-256 recorded when it " +
       "was written. Nothing is changed but the dates of verification.",
       "With --repair-from OTHER everything recorded is made right again: files from OTHER, another destination of the " +
       "same backup, whose bytes are checked first; links, folders, modes and times from the list at DEST. OTHER is only " +
       "read, and what is not recorded is named and never deleted.",
+      "Of a repository every pack is read, and every blob in it checked: `check --read-data`, after `repair` when " +
+      "--repair-from names a replica.",
     ],
-    options: ["repairFrom", ...KEY_OPTIONS, "timeout", "wait", "json", "quiet", "verbose"],
+    options: [
+      "repairFrom",
+      ...KEY_OPTIONS,
+      ...repositories,
+      ...["timeout", "wait", "json", "quiet", "verbose"] as const,
+    ],
     examples: [
       { says: "everything on that disk", words: "verify /mnt/ssd" },
       { says: "one copy, for a script", words: "verify /mnt/ssd Documents --json" },
       { says: "put right what is damaged", words: "verify /mnt/ssd --repair-from /mnt/nas" },
     ],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
-    run: (call) => runVerify(call, verifyDestination),
+    run(call) {
+      const places = call.positionals.slice(0, 1);
+      const isRepository = isForRepository(call, { places, copies: ["timeout"], repositories });
+      return isRepository ? ofRepository(call) : runVerify(call, verifyDestination);
+    },
   };
 }
 

@@ -39,7 +39,11 @@ async function verify(words: string[], act: VerifyDestination, isLive = false) {
   const clock = new ManualClock();
   const signals = fakeSignals();
   const world = { terminal, clock, signals, surroundings: fakeSurroundings() };
-  const program = { version: "1", commands: [createVerifyCommand(act)], roles: {} };
+  const program = {
+    version: "1",
+    commands: [createVerifyCommand(act, () => Promise.resolve(77))],
+    roles: {},
+  };
   const code = await runProgram(["verify", ...words], program, world);
   return { code, ...terminal.written, signals };
 }
@@ -173,7 +177,7 @@ Deno.test("no destination is a usage error, a missing marker exit code 10, a sig
   const command = createVerifyCommand(({ signal }) => {
     signals.send("SIGINT");
     return Promise.reject(signal.reason);
-  });
+  }, () => Promise.resolve(77));
   const world = { terminal, signals, clock: new ManualClock(), surroundings: fakeSurroundings() };
   const program = { version: "1", commands: [command], roles: {} };
   assert.equal(await runProgram(["verify", "/d"], program, world), 130);

@@ -6,6 +6,7 @@ import { formatBytes, formatCount, formatDate, formatPlural } from "../../protoc
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { refuseRepository } from "./repository_verbs.ts";
 import { KEY_OPTIONS, keySources } from "./key_sources.ts";
 import type { FoundVersions, KeptVersion, RestoredVersion, VersionsPort } from "./versions_port.ts";
 
@@ -62,6 +63,7 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
       "--restore TIME --target PATH, TIME as listed or latest",
     );
   }
+  refuseRepository(at, "find restic:PATH PATTERN looks through all snapshots");
   const interrupts = watchInterrupts(signals, () => {});
   const where = {
     destination: typedPath(at, surroundings.folder),

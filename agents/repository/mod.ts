@@ -49,6 +49,7 @@ export { addKey, type ListedKey, listKeys, removeKey } from "./keys.ts";
 export type { KeyOwner } from "./key_file.ts";
 export { type FileType, objectName } from "./layout.ts";
 export { type LoadedIndex, loadIndex } from "./load_index.ts";
+export { describeLock } from "./lock_file.ts";
 export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";
 export { idOf, shortId } from "./object_id.ts";
 export {
@@ -69,6 +70,7 @@ export {
 export { pruneRepository, type PruneRun } from "./prune.ts";
 export type { MaxUnused, PruneCounts, PruneOptions, PrunePlan } from "./prune_plan.ts";
 export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.ts";
+export { repairConfig, restoreIndex } from "./repair_with_key.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export type { BlobType, PackedBlob } from "./pack_header.ts";
 export { Repository } from "./repository.ts";
@@ -81,6 +83,7 @@ export {
   unlockRepository,
 } from "./repository_lock.ts";
 export {
+  DEPTH_MAX,
   type RestoreCounts,
   type RestoreOptions,
   restoreTree,

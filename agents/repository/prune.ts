@@ -16,15 +16,18 @@ import { markUsed, throwProblem } from "./used_blobs.ts";
 export interface PruneRun extends PruneOptions {
   clock: Clock;
   isDryRun?: boolean;
+  /** Snapshots that count as removed already, for a dry run. */
+  without?: ReadonlySet<string>;
   signal?: AbortSignal;
 }
 
 /** @throws {BackupError} `damaged` before anything is changed, when data that is used is missing or doubtful */
 export async function pruneRepository(
   repository: Repository,
-  { clock, isDryRun = false, signal, ...options }: PruneRun,
+  { clock, isDryRun = false, signal, without, ...options }: PruneRun,
 ): Promise<PrunePlan> {
-  const snapshots = await loadSnapshots(repository);
+  const snapshots = (await loadSnapshots(repository))
+    .filter(({ id }) => without?.has(id) !== true || !isDryRun);
   const { index, files } = await loadIndex(repository);
   const reader = new BlobReader(repository.store, repository.key, index);
   const walk: Parameters<typeof markUsed>[3] = { onProblem: throwProblem };

@@ -8,8 +8,8 @@ export const EXIT_MEANINGS = {
   3: "some source files could not be read (named in the report); the rest is safe everywhere",
   4: "some destinations are verified, some are not",
   10: "a destination is missing, or is not the one known before (--init says it is new)",
-  11: "a destination is in use by another run (--wait waits for it)",
-  12: "a key or passphrase is missing or wrong",
+  11: "a destination is in use by another run, or a repository locked (--wait waits for it)",
+  12: "a key, passphrase or password is missing or wrong",
   130: "cancelled by Ctrl-C, SIGTERM or SIGHUP",
 } as const;
 export type ExitCode = keyof typeof EXIT_MEANINGS;

@@ -109,11 +109,12 @@ export const REPOSITORY_OPTIONS = {
     defaultValue: undefined,
     help: "User name to note in the new key",
   }),
-  host: option<string[]>({
+  /** The flag of a role means another host; no command takes both, and this one has no variable of its own. */
+  snapshotHost: option<string[]>({
     flag: "host",
     placeholder: "HOST",
     repeatable: true,
-    envAlias: "RESTIC_HOST",
+    lasting: false,
     schema: listOf(textValue),
     defaultValue: [],
     help: "Only snapshots of this host; for a backup the name to note instead of this machine's",

@@ -61,6 +61,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     secret: "home=env:HOME_KEY",
     groupBy: "host,tags",
     maxUnused: "unlimited",
+    maxRepackSize: "1GiB",
     ...Object.fromEntries(
       ["Last", "Hourly", "Daily", "Weekly", "Monthly", "Yearly"].flatMap((what) => [
         [`keep${what}`, "unlimited"],

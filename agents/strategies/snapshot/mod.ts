@@ -3,6 +3,7 @@ export { type AccountNames, readAccountNames } from "./account_names.ts";
 export { type ArchiveOptions, archivePaths } from "./archive_paths.ts";
 export { lockContextOfThisProcess } from "./lock_context.ts";
 export {
+  mayStay,
   openRestoreTarget,
   type Overwrite,
   type Place,
@@ -15,3 +16,4 @@ export {
   type EncoderThreadsOptions,
   startEncoderThreads,
 } from "./encoders.ts";
+export { splitDevice } from "./node_of_stat.ts";

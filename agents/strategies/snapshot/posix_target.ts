@@ -28,6 +28,7 @@ import {
   type Stat,
 } from "../../platform/posix.ts";
 import {
+  type ByteString,
   fromGoMode,
   type Instant,
   parseTime,
@@ -46,6 +47,12 @@ export interface TargetOptions {
   overwrite?: Overwrite;
   /** Removes what the snapshot does not have, in folders that it has. */
   delete?: boolean;
+  /**
+   * False for what nobody asked for, by its path in the tree: it is not deleted, and a folder that stood there keeps its
+   * metadata.
+   */
+  isAsked?(path: ByteString, isFolder: boolean): boolean;
+  onDelete?(path: string): void;
   /** Zeros become holes. */
   sparse?: boolean;
   /** Metadata that could not be set. */
@@ -74,6 +81,7 @@ class Folder implements TargetFolder<Place> {
   readonly #options: TargetOptions;
   readonly #posix: Posix;
   readonly #stat: Stat = newStat();
+  readonly #isNew: boolean;
 
   constructor(
     root: DirectoryHandle,
@@ -81,7 +89,9 @@ class Folder implements TargetFolder<Place> {
     rootPath: string,
     place: Place,
     options: TargetOptions,
+    isNew = false,
   ) {
+    this.#isNew = isNew;
     this.#root = root;
     this.#handle = handle;
     this.#rootPath = rootPath;
@@ -98,20 +108,22 @@ class Folder implements TargetFolder<Place> {
       this.#makeWay(node, name);
       handle = -ENOENT;
     }
+    let isNew = false;
     if (handle === -ENOENT) {
       const made = this.#posix.makeDirectory(this.#handle, name, FOLDER_MODE);
+      isNew = made >= 0;
       if (made < 0 && made !== -EEXIST) throw posixError(made, "make", this.#path(node));
       handle = this.#posix.openDirectory(this.#handle, name);
     }
     if (handle < 0) throw posixError(handle, "open", this.#path(node));
     const place = [...this.#place, node.name];
-    return new Folder(this.#root, handle, this.#rootPath, place, this.#options);
+    return new Folder(this.#root, handle, this.#rootPath, place, this.#options, isNew);
   }
 
   file(node: TreeNode): TargetFile<Place> | undefined {
     const name = cNameOfLatin1(node.name);
     const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
-    if (stands && this.#mayStay(node)) return undefined;
+    if (stands && mayStay(this.#options.overwrite ?? "always", this.#stat, node)) return undefined;
     const temporary = cName(`.restore-${randomBytes(8).toHex()}`);
     const fd = this.#posix.createFile(this.#handle, temporary);
     if (fd < 0) throw posixError(fd, "create", this.#path(node));
@@ -197,8 +209,17 @@ class Folder implements TargetFolder<Place> {
   }
 
   finish(node: TreeNode | undefined, names: ReadonlySet<string>): void {
-    if (this.#options.delete === true) this.#deleteOthers(this.#handle, names);
-    if (node !== undefined) this.#setMetadata(cName("."), node);
+    const { isAsked } = this.#options;
+    const path = this.#place.map((name) => `/${name}`).join("");
+    if (this.#options.delete === true) {
+      this.#deleteOthers(
+        this.#handle,
+        names,
+        (name, isFolder) => isAsked?.(`${path}/${name}`, isFolder) !== false,
+      );
+    }
+    if (node === undefined) return;
+    if (this.#isNew || isAsked?.(path, true) !== false) this.#setMetadata(cName("."), node);
   }
 
   close(): void {
@@ -213,24 +234,6 @@ class Folder implements TargetFolder<Place> {
       : KIND_CHARACTER_DEVICE;
     const rdev = node.type === "fifo" ? 0 : splitDevice(node.device ?? 0);
     return this.#posix.makeNode(this.#handle, name, kind, 0o600, rdev);
-  }
-
-  /** What stands there is in `#stat`. */
-  #mayStay(node: TreeNode): boolean {
-    const stat = this.#stat;
-    const mtime = parseTime(node.mtime);
-    const isSameTime = mtime !== undefined && stat.mtimeSec === mtime.sec &&
-      stat.mtimeNsec === mtime.nsec;
-    switch (this.#options.overwrite ?? "always") {
-      case "never":
-        return true;
-      case "always":
-        return false;
-      case "if-changed":
-        return stat.kind === KIND_FILE && isSameTime && stat.sizeBytes === (node.sizeBytes ?? 0);
-      case "if-newer":
-        return mtime === undefined || !isNewer(mtime, stat);
-    }
   }
 
   /** Removes what stands under a name; a folder only when it is empty or everything else may go too. */
@@ -260,19 +263,27 @@ class Folder implements TargetFolder<Place> {
     }
   }
 
-  #deleteOthers(at: DirectoryHandle, kept: ReadonlySet<string>): void {
+  #deleteOthers(
+    at: DirectoryHandle,
+    kept: ReadonlySet<string>,
+    mayGo: (name: ByteString, isFolder: boolean) => boolean = () => true,
+  ): void {
     const names = this.#posix.list(at);
     if (typeof names === "number") throw posixError(names, "list", this.#rootPath);
     for (const name of names) {
       if (kept.has(name)) continue;
       const bytes = cNameOfLatin1(name);
       if (this.#posix.statAt(at, bytes, this.#stat) < 0) continue;
-      if (this.#stat.kind === KIND_DIRECTORY) this.#deleteFolder(at, bytes);
-      else this.#posix.unlink(at, bytes);
+      const isFolder = this.#stat.kind === KIND_DIRECTORY;
+      if (!mayGo(name, isFolder)) continue;
+      const gone = isFolder ? this.#deleteFolder(at, bytes) : this.#posix.unlink(at, bytes);
+      const path = `${this.#rootPath}/${showBytes([...this.#place, name].join("/"))}`;
+      if (gone < 0) this.#options.onProblem(path, posixError(gone, "delete", path));
+      else if (at === this.#handle) this.#options.onDelete?.(path);
     }
   }
 
-  #deleteFolder(at: DirectoryHandle, name: Uint8Array): void {
+  #deleteFolder(at: DirectoryHandle, name: Uint8Array): number {
     const handle = this.#posix.openDirectory(at, name);
     if (handle < 0) throw posixError(handle, "open", this.#rootPath);
     try {
@@ -280,7 +291,7 @@ class Folder implements TargetFolder<Place> {
     } finally {
       this.#posix.closeDirectory(handle);
     }
-    this.#posix.removeDirectory(at, name);
+    return this.#posix.removeDirectory(at, name);
   }
 
   /** Owner first, since that takes bits of the mode away, and times last. */
@@ -326,6 +337,22 @@ class Folder implements TargetFolder<Place> {
 
   #path(node: TreeNode): string {
     return `${this.#rootPath}/${showBytes([...this.#place, node.name].join("/"))}`;
+  }
+}
+
+/** Whether what stands under a file's name stays. */
+export function mayStay(overwrite: Overwrite, stat: Stat, node: TreeNode): boolean {
+  const mtime = parseTime(node.mtime);
+  switch (overwrite) {
+    case "never":
+      return true;
+    case "always":
+      return false;
+    case "if-changed":
+      return stat.kind === KIND_FILE && mtime !== undefined && stat.mtimeSec === mtime.sec &&
+        stat.mtimeNsec === mtime.nsec && stat.sizeBytes === (node.sizeBytes ?? 0);
+    case "if-newer":
+      return mtime === undefined || !isNewer(mtime, stat);
   }
 }
 

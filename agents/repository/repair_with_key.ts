@@ -1,0 +1,94 @@
+/**
+ * What only a key can tell is damaged: the config, which has no hash for a name, and packs that no index lists any more. Rule: a
+ * config is taken only from where the same master key opens it.
+ */
+import { IntegrityError } from "../../protocol/base/errors.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
+import type { Kernels } from "../kernels/mod.ts";
+import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
+import { openWithPassword } from "./keys.ts";
+import { CONFIG_NAME, objectName } from "./layout.ts";
+import { type LoadedIndex, loadIndex } from "./load_index.ts";
+import { type Credentials, openWithKey } from "./open_repository.ts";
+import type { Repository } from "./repository.ts";
+
+const CONFIG_MAX_BYTES = 1 << 20;
+
+/** True when a damaged config was replaced. @throws {BackupError} `damaged` when no replica has a whole one */
+export async function repairConfig(
+  target: ObjectStore,
+  sources: readonly ObjectStore[],
+  kernels: Kernels,
+  { password, keyHint }: Credentials,
+): Promise<boolean> {
+  const opened = await openWithPassword(target, kernels, password, keyHint);
+  try {
+    await openWithKey(target, kernels, opened);
+    return false;
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+    for (const source of sources) {
+      try {
+        await openWithKey(source, kernels, opened);
+      } catch {
+        // Of another repository, damaged too, or away.
+        continue;
+      }
+      await target.put(CONFIG_NAME, [await source.get(CONFIG_NAME, CONFIG_MAX_BYTES)]);
+      await openWithKey(target, kernels, opened);
+      return true;
+    }
+    throw error;
+  }
+}
+
+/** Lists packs again that stand in the repository, that a replica's index knows and its own does not. */
+export async function restoreIndex(
+  repository: Repository,
+  sources: readonly ObjectStore[],
+  signal?: AbortSignal,
+): Promise<{ packs: number; names: string[] }> {
+  const { keyId, master, kernels } = repository;
+  const known = (await loadIndex(repository, () => {})).index;
+  const unlisted = new Set(
+    (await repository.list("pack")).map(({ id }) => id)
+      .filter((id) => known.packNumber(id) === undefined),
+  );
+  const restored = { packs: 0, names: [] as string[] };
+  const save = async (packs: IndexedPack[]) => {
+    if (packs.length === 0) return;
+    const id = await repository.save("index", encodeIndex(packs));
+    restored.names.push(objectName("index", id));
+    restored.packs += packs.length;
+  };
+  for (const source of sources) {
+    if (unlisted.size === 0) break;
+    signal?.throwIfAborted();
+    let loaded: LoadedIndex;
+    try {
+      const replica = await openWithKey(source, kernels, { keyId, master });
+      if (replica.config.id !== repository.config.id) continue;
+      loaded = await loadIndex(replica, () => {});
+    } catch {
+      // What is no replica, or cannot be read, lists nothing.
+      continue;
+    }
+    const { index } = loaded;
+    const { rows, starts } = index.rowsByPack();
+    let some: IndexedPack[] = [];
+    let blobs = 0;
+    for (let pack = 0; pack < index.packCount; pack++) {
+      const id = index.packId(pack);
+      if (!unlisted.delete(id)) continue;
+      const own = rows.subarray(starts[pack], starts[pack + 1]);
+      some.push({ id, blobs: Array.from(own, (row) => index.blob(row)) });
+      blobs += own.length;
+      if (blobs < INDEX_BLOBS_MAX) continue;
+      await save(some);
+      some = [];
+      blobs = 0;
+    }
+    await save(some);
+  }
+  return restored;
+}

@@ -1,0 +1,229 @@
+/**
+ * `repair`: a repository made whole from its replicas. Rule: files are compared with their names, which needs no key; with the
+ * password also what is missing, what no index lists any more, and a damaged config come back.
+ */
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { formatDuration, formatPlural } from "../../protocol/cli/format.ts";
+import {
+  parseRepositoryAddress,
+  type RepositoryAddress,
+} from "../../protocol/cli/repository_address.ts";
+import {
+  PASSWORD_OPTIONS,
+  passwordSource,
+  readPassword,
+} from "../../protocol/cli/repository_password.ts";
+import { visibleText } from "../../protocol/cli/visible_text.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
+import {
+  type Credentials,
+  isRepository,
+  loadIndex,
+  openRepository,
+  repairConfig,
+  type RepairCounts,
+  repairReplica,
+  type Repository,
+  restoreIndex,
+} from "../repository/mod.ts";
+import { showPackProgress } from "./pack_progress.ts";
+import type { RepositoryWorld } from "./repository_world.ts";
+import { tellExit, tellProblem, tellWarning } from "./telling.ts";
+import { addressOf, refuseMore, untilInterrupted } from "./use_repositories.ts";
+
+const SYNOPSIS = "repair restic:PATH --from restic:OTHER [--from restic:OTHER2 ...] [OPTIONS]";
+
+export function createRepairCommand(world: RepositoryWorld): Command {
+  return {
+    name: "repair",
+    summary: "Put a repository right from a replica of it, file by file, without a password",
+    synopsis: [SYNOPSIS],
+    about: [
+      "Reads every file and compares it with its name, which is its SHA-256; one that is damaged is taken from OTHER when it " +
+      "is whole there. Nothing is deleted, and OTHER is only read.",
+      "With the password (--password-file, --password-command or RESTIC_PASSWORD) also packs that are missing are known and " +
+      "come back, packs that are in no index any more are listed again, and a damaged config is replaced.",
+    ],
+    options: ["from", ...PASSWORD_OPTIONS, "json", "quiet"],
+    optionHelp: { from: "Replica to take from, as restic:PATH; repeat for more" },
+    examples: [
+      {
+        says: "from the second disk",
+        words: "repair restic:/mnt/ssd/backup --from restic:/mnt/nas/backup",
+      },
+    ],
+    exitCodes: [0, 1, 2, 10, 12, 130],
+    exitMeanings: { 0: "everything is whole, or whole again", 1: "some is damaged still (named)" },
+    async run(call) {
+      refuseMore(call.positionals, 1, SYNOPSIS);
+      const counts = await repairFrom(world, call, call.settings.get("from").value);
+      if (counts.lost.length === 0) return 0;
+      tellExit(call, 1, "Some files are damaged, and no replica has them whole");
+      return 1;
+    },
+  };
+}
+
+/** Repairs the repository that the command names, and says so. @throws {BackupError} */
+export async function repairFrom(
+  world: RepositoryWorld,
+  call: CommandCall,
+  others: readonly string[],
+): Promise<RepairCounts> {
+  const { surroundings, settings, clock } = call;
+  const target = addressOf(call, call.positionals[0], SYNOPSIS);
+  if (others.length === 0) {
+    throw new BackupError("usage", "No replica is given to repair from", { hint: SYNOPSIS });
+  }
+  const sources = others.map((other) => parseRepositoryAddress(other, surroundings.folder));
+  if (sources.some(({ path }) => path === target.path)) {
+    throw new BackupError("usage", `${target.key} cannot be repaired from itself`);
+  }
+  const startedAtMs = clock.monotonicMs();
+  return await untilInterrupted(call, async (signal) => {
+    const stores: ObjectStore[] = [];
+    try {
+      const store = world.openStore(target.path);
+      stores.push(store);
+      const replicas = openSources(world, call, sources, stores);
+      const source = passwordSource(settings, surroundings);
+      const password = source && await readPassword(source, surroundings.env);
+      const keyHint = settings.get("keyHint").value;
+      const credentials = password === undefined
+        ? undefined
+        : { password, ...(keyHint === undefined ? {} : { keyHint }) };
+      const counts = await repairOne(world, call, { store, target, replicas, credentials, signal });
+      report(call, target.key, counts, clock.monotonicMs() - startedAtMs);
+      return counts;
+    } finally {
+      for (const store of stores) store.close();
+    }
+  });
+}
+
+/** One that is not there is told; with none left there is nothing to do. */
+function openSources(
+  world: RepositoryWorld,
+  call: CommandCall,
+  sources: readonly RepositoryAddress[],
+  stores: ObjectStore[],
+): ObjectStore[] {
+  let failure: unknown;
+  const opened: ObjectStore[] = [];
+  for (const { path, key } of sources) {
+    try {
+      opened.push(world.openStore(path));
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+      failure ??= error;
+      tellWarning(call, `${key} is left out: ${error.message}`);
+    }
+  }
+  stores.push(...opened);
+  if (opened.length === 0) throw failure;
+  return opened;
+}
+
+interface RepairJob {
+  store: ObjectStore;
+  target: RepositoryAddress;
+  replicas: ObjectStore[];
+  credentials: Credentials | undefined;
+  signal: AbortSignal;
+}
+
+async function repairOne(
+  world: RepositoryWorld,
+  call: CommandCall,
+  { store, target, replicas, credentials, signal }: RepairJob,
+): Promise<RepairCounts> {
+  const kinds = ["keys", "snapshots", "index", "data"];
+  const isEmpty = !await isRepository(store) &&
+    (await Promise.all(kinds.map((kind) => store.list(kind)))).every((list) => list.length === 0);
+  if (isEmpty) {
+    throw new BackupError("destination_missing", `There is no repository at ${target.key}`, {
+      path: target.path,
+      hint: "A new replica is made with init --from",
+    });
+  }
+  const progress = showPackProgress(call, `Repairing: ${target.key}`);
+  const all = (await store.list("data")).length;
+  let done = 0;
+  const onFile = (name: string, outcome: "whole" | "repaired" | "lost") => {
+    if (name.startsWith("data/")) progress.set(++done, Math.max(all, done));
+    const path = `${store.display}/${name}`;
+    if (outcome === "repaired" && !call.settings.get("quiet").value) say(call, path);
+    if (outcome === "lost") tellProblem(call, `${path} is damaged, and no replica has it whole`);
+  };
+  try {
+    // Keys and files first: without a whole key file no password opens anything.
+    const counts = await repairReplica(store, replicas, { onFile, signal });
+    if (credentials === undefined) return counts;
+    const add = (more: RepairCounts) => {
+      counts.repaired.push(...more.repaired);
+      counts.lost.push(...more.lost);
+    };
+    if (await repairConfig(store, replicas, world.kernels, credentials)) {
+      counts.repaired.push("config");
+      onFile("config", "repaired");
+    }
+    const repository = await openRepository(store, world.kernels, credentials);
+    const listed = await restoreIndex(repository, replicas, signal);
+    if (listed.packs > 0 && !call.settings.get("quiet").value) {
+      say(call, `${formatPlural(listed.packs, "pack")} of ${target.key} that no index listed`);
+      counts.repaired.push(...listed.names);
+    }
+    const missing = await missingPacks(repository);
+    add(
+      await repairReplica(store, replicas, {
+        only: missing.map((id) => ({ type: "pack" as const, id })),
+        onFile,
+        signal,
+      }),
+    );
+    return counts;
+  } finally {
+    progress.close();
+  }
+}
+
+/** Packs that the index lists and the store has not. */
+async function missingPacks(repository: Repository): Promise<string[]> {
+  const { index } = await loadIndex(repository, () => {});
+  const stored = new Set((await repository.list("pack")).map(({ id }) => id));
+  const ids = Array.from({ length: index.packCount }, (_, pack) => index.packId(pack));
+  return ids.filter((id) => !stored.has(id));
+}
+
+function say({ settings, terminal }: CommandCall, what: string): void {
+  if (settings.get("json").value) {
+    terminal.out(jsonLine({ message_type: "repaired", path: what }));
+  } else terminal.out(`Repaired ${visibleText(what)}\n`);
+}
+
+function report(call: CommandCall, key: string, counts: RepairCounts, elapsedMs: number): void {
+  const { settings, terminal } = call;
+  const { whole, repaired, lost } = counts;
+  if (settings.get("json").value) {
+    terminal.out(jsonLine({
+      message_type: "summary",
+      files_whole: whole,
+      files_repaired: repaired.length,
+      files_lost: lost.length,
+      seconds_elapsed: elapsedMs / 1000,
+    }));
+  } else if (!settings.get("quiet").value) {
+    const { outStyle: style } = terminal;
+    const mark = lost.length === 0 ? style.good(style.glyphs.done) : style.bad(style.glyphs.failed);
+    const parts = [
+      `${formatPlural(whole, "file")} whole`,
+      `${repaired.length} repaired`,
+      ...(lost.length > 0 ? [`${lost.length} lost`] : []),
+    ];
+    terminal.out(
+      `${mark} ${visibleText(key)}: ${parts.join(", ")}, in ${formatDuration(elapsedMs)}.\n`,
+    );
+  }
+}

@@ -1,0 +1,195 @@
+/** What a restore does and did, for people and programs. Rule: everything that was not restored is named. */
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { formatBytes, formatDuration, formatPlural } from "../../protocol/cli/format.ts";
+import { fitStart, visibleText } from "../../protocol/cli/visible_text.ts";
+import { showProgress } from "../cli/progress_display.ts";
+import { etaMsOf, fractionOf, numbersLine } from "../cli/progress_numbers.ts";
+import {
+  type ByteString,
+  type RestoreCounts,
+  shortId,
+  showBytes,
+  type StoredSnapshot,
+} from "../repository/mod.ts";
+import type { DryCounts } from "./dry_target.ts";
+import { tellExit } from "./telling.ts";
+
+export class RestoreReport {
+  snapshot: StoredSnapshot | undefined;
+  counts: RestoreCounts | undefined;
+  dry: DryCounts | undefined;
+  /** Files read again and right; undefined when that was not asked for. */
+  verified: number | undefined;
+  deleted = 0;
+  readonly #call: CommandCall;
+  readonly #target: string;
+  readonly #isDryRun: boolean;
+  readonly #startedAtMs: number;
+  readonly #progress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 };
+  #what = "Restoring";
+  #current: ByteString = "";
+  #show: { close(): void } = { close() {} };
+  readonly #failures = new Set<string>();
+  #metadataFailures = 0;
+
+  constructor(call: CommandCall, target: string, isDryRun: boolean) {
+    this.#call = call;
+    this.#target = target;
+    this.#isDryRun = isDryRun;
+    this.#startedAtMs = call.clock.monotonicMs();
+  }
+
+  setTotals(files: number, bytes: number): void {
+    this.#progress.filesTotal = files;
+    this.#progress.bytesTotal = bytes;
+  }
+
+  start(): void {
+    if (this.#isDryRun || this.#call.settings.get("quiet").value) return;
+    this.#show = showProgress(this.#call, {
+      lane: (columns, style) => [
+        fitStart(`${this.#what}: ${visibleText(this.#target + showBytes(this.#current))}`, columns),
+        numbersLine(this.#view(), columns, style),
+      ],
+      message: () => this.#status(),
+      line: () =>
+        `${this.#target}: ${this.#what.toLowerCase()}, ${
+          formatPlural(this.#progress.filesDone, "file")
+        }, ` +
+        formatBytes(this.#progress.bytesDone),
+    }, this.#call.settings.get("json").value);
+  }
+
+  startVerify(): void {
+    this.#what = "Verifying";
+    this.#current = "";
+  }
+
+  stop(): void {
+    this.#show.close();
+    this.#show = { close() {} };
+  }
+
+  begin(path: ByteString): void {
+    this.#current = path;
+    this.#progress.filesDone++;
+  }
+
+  wrote(bytes: number): void {
+    this.#progress.bytesDone += bytes;
+  }
+
+  failed(path: string, error: BackupError): void {
+    this.#failures.add(path);
+    this.#tell("restore", path, error);
+  }
+
+  metadataFailed(path: string, error: BackupError): void {
+    this.#metadataFailures++;
+    this.#tell("metadata", path, error);
+  }
+
+  rehearsed(action: string, path: string): void {
+    const { settings, terminal } = this.#call;
+    if (!settings.get("verbose").value) return;
+    if (settings.get("json").value) {
+      terminal.out(jsonLine({ message_type: "verbose_status", action, item: path }));
+    } else terminal.out(`${action.padEnd(8)}${visibleText(path)}\n`);
+  }
+
+  /** Prints the end; the exit code. */
+  end(): number {
+    const { settings, terminal } = this.#call;
+    const code = this.#code();
+    if (settings.get("json").value) terminal.out(jsonLine(this.#summary()));
+    else if (!settings.get("quiet").value || code !== 0) {
+      const print = settings.get("quiet").value ? terminal.err : terminal.out;
+      print(`${this.#sentence(code)}\n`);
+    }
+    if (code !== 0) tellExit(this.#call, code, `Not everything was restored to ${this.#target}`);
+    return code;
+  }
+
+  #code(): number {
+    if (this.#failures.size + this.#metadataFailures === 0) return 0;
+    const { files = 0, others = 0, skipped = 0 } = this.counts ?? {};
+    return files + others + skipped > 0 ? 4 : 1;
+  }
+
+  #tell(during: string, path: string, error: BackupError): void {
+    const { settings, terminal } = this.#call;
+    if (settings.get("json").value) {
+      const { code, message } = error;
+      terminal.err(jsonLine({ message_type: "error", during, path, code, message }));
+      return;
+    }
+    const text = error.message.includes(path) ? error.message : `${path}: ${error.message}`;
+    terminal.err(`${visibleText(text)}\n`);
+  }
+
+  #sentence(code: number): string {
+    const { terminal, clock } = this.#call;
+    const style = terminal.outStyle;
+    const id = shortId(this.snapshot!.id);
+    const target = visibleText(this.#target);
+    if (this.dry !== undefined) {
+      const { files, bytes, others, left, deleted } = this.dry;
+      return `Would restore ${formatPlural(files, "file")}, ${formatBytes(bytes)}, and ${
+        formatPlural(others, "link or node", "links and nodes")
+      } of ${id} to ${target}; ${left} stay as they are; ${deleted} would be deleted.`;
+    }
+    const { files, bytes, skipped } = this.counts!;
+    const parts = [
+      `${formatPlural(files, "file")}, ${formatBytes(bytes)} of ${id} restored to ${target}`,
+      ...(skipped > 0 ? [`${skipped} left as they were`] : []),
+      ...(this.deleted > 0 ? [`${this.deleted} deleted`] : []),
+      ...(this.verified === undefined ? [] : [`${this.verified} read again and right`]),
+      ...(this.#failures.size > 0 ? [`${this.#failures.size} failed`] : []),
+      ...(this.#metadataFailures > 0 ? [`${this.#metadataFailures} with incomplete metadata`] : []),
+    ];
+    const mark = code === 0 ? style.good(style.glyphs.done) : style.bad(style.glyphs.failed);
+    const elapsed = formatDuration(clock.monotonicMs() - this.#startedAtMs);
+    return `${mark} ${style.bold(`${parts.join("; ")} in ${elapsed}.`)}`;
+  }
+
+  #summary(): { message_type: string } & Record<string, unknown> {
+    const { dry, counts, verified } = this;
+    return {
+      message_type: "summary",
+      snapshot_id: this.snapshot!.id,
+      dry_run: this.#isDryRun,
+      total_files: this.#progress.filesTotal,
+      files_restored: dry?.files ?? counts!.files,
+      files_skipped: dry?.left ?? counts!.skipped,
+      files_deleted: dry?.deleted ?? this.deleted,
+      files_failed: this.#failures.size,
+      ...(verified === undefined ? {} : { files_verified: verified }),
+      total_bytes: this.#progress.bytesTotal,
+      bytes_restored: dry?.bytes ?? counts!.bytes,
+      seconds_elapsed: (this.#call.clock.monotonicMs() - this.#startedAtMs) / 1000,
+    };
+  }
+
+  #status(): { message_type: string } & Record<string, unknown> {
+    const view = this.#view();
+    const etaMs = etaMsOf(view);
+    const { filesDone, filesTotal, bytesDone, bytesTotal } = this.#progress;
+    return {
+      message_type: "status",
+      percent_done: fractionOf(view),
+      seconds_elapsed: view.elapsedMs / 1000,
+      ...(etaMs === undefined ? {} : { seconds_remaining: etaMs / 1000 }),
+      total_files: filesTotal,
+      files_restored: filesDone,
+      total_bytes: bytesTotal,
+      bytes_restored: bytesDone,
+    };
+  }
+
+  #view() {
+    const elapsedMs = this.#call.clock.monotonicMs() - this.#startedAtMs;
+    return { progress: this.#progress, elapsedMs };
+  }
+}

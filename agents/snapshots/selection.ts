@@ -1,0 +1,84 @@
+/** What of a snapshot a person asked for: paths, patterns to take and to leave. Rule: what is left out is never touched. */
+import { BackupError } from "../../protocol/base/errors.ts";
+import { type ByteString, showBytes, utf8ByteString } from "../repository/mod.ts";
+import { IgnorePatterns, patternProblem } from "../source/ignore_patterns.ts";
+
+export interface SelectionOptions {
+  /** Paths in the snapshot, each with all below it; none: everything. */
+  paths: readonly string[];
+  /** In gitignore grammar; none: everything. */
+  includes: readonly string[];
+  excludes: readonly string[];
+}
+
+export class Selection {
+  readonly #paths: readonly ByteString[];
+  readonly #includes: IgnorePatterns | undefined;
+  readonly #excludes: IgnorePatterns | undefined;
+
+  /** @throws {BackupError} `usage` for a pattern that can never match */
+  constructor({ paths, includes, excludes }: SelectionOptions) {
+    this.#paths = paths.map((path) => utf8ByteString(cleanPath(path))).filter((path) =>
+      path !== ""
+    );
+    this.#includes = compile("--include", includes);
+    this.#excludes = compile("--exclude", excludes);
+  }
+
+  /** Everything is asked for. */
+  get isWhole(): boolean {
+    return this.#paths.length === 0 && this.#includes === undefined &&
+      this.#excludes === undefined;
+  }
+
+  /** Folders are made only when something in them is asked for. */
+  get isSparse(): boolean {
+    return this.#paths.length > 0 || this.#includes !== undefined;
+  }
+
+  /** Whether a walk has to look at an entry: it is asked for, or a folder that may hold what is. */
+  looksAt(path: ByteString, isFolder: boolean): boolean {
+    if (this.#isExcluded(path, isFolder)) return false;
+    if (!isFolder) return this.asksFor(path, false);
+    return this.#paths.length === 0 ||
+      this.#paths.some((wanted) => isWithin(path, wanted) || isWithin(wanted, path));
+  }
+
+  /** `path` begins with a slash. */
+  asksFor(path: ByteString, isFolder: boolean): boolean {
+    if (this.#isExcluded(path, isFolder)) return false;
+    if (this.#paths.length > 0 && !this.#paths.some((wanted) => isWithin(path, wanted))) {
+      return false;
+    }
+    return this.#includes === undefined || matches(this.#includes, path, isFolder);
+  }
+
+  #isExcluded(path: ByteString, isFolder: boolean): boolean {
+    return this.#excludes !== undefined && matches(this.#excludes, path, isFolder);
+  }
+}
+
+/** `/a/b/` as `/a/b`, `a/b` as the same, `/` as nothing. */
+export function cleanPath(typed: string): string {
+  const parts = typed.split("/").filter((part) => part !== "" && part !== ".");
+  return parts.map((part) => `/${part}`).join("");
+}
+
+function isWithin(path: ByteString, folder: ByteString): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+function matches(patterns: IgnorePatterns, path: ByteString, isFolder: boolean): boolean {
+  const text = showBytes(path.slice(1)) + (isFolder ? "/" : "");
+  return patterns.test(text)?.excluded === true;
+}
+
+function compile(flag: string, patterns: readonly string[]): IgnorePatterns | undefined {
+  for (const pattern of patterns) {
+    const problem = patternProblem(pattern);
+    if (problem !== undefined) {
+      throw new BackupError("usage", `${flag} ${JSON.stringify(pattern)} ${problem}`);
+    }
+  }
+  return patterns.length === 0 ? undefined : IgnorePatterns.compile(patterns);
+}

@@ -1,0 +1,52 @@
+/** `unlock`: removes locks that nobody holds any more. */
+import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { jsonLine } from "../../protocol/cli/error_line.ts";
+import { formatPlural } from "../../protocol/cli/format.ts";
+import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
+import { describeLock, shortId, unlockRepository } from "../repository/mod.ts";
+import type { RepositoryWorld } from "./repository_world.ts";
+import { addressOf, refuseMore, useRepositories } from "./use_repositories.ts";
+
+const SYNOPSIS = "unlock restic:PATH [--remove-all]";
+
+export function createUnlockCommand(world: RepositoryWorld): Command {
+  return {
+    name: "unlock",
+    summary: "Remove locks of a repository that nobody holds any more",
+    synopsis: [SYNOPSIS],
+    about: [
+      "A lock is removed when it was not refreshed for half an hour, or when its process on this machine has ended. Those of " +
+      "our own crashed runs on this machine need no unlock: the next command removes them.",
+    ],
+    options: ["removeAll", ...PASSWORD_OPTIONS, "json", "quiet"],
+    examples: [{ says: "after another machine crashed", words: "unlock restic:/mnt/nas/backup" }],
+    exitCodes: [0, 1, 2, 10, 12, 130],
+    exitMeanings: { 0: "stale locks are removed, if there were any", 1: "failed" },
+    run: (call) => runUnlock(world, call),
+  };
+}
+
+async function runUnlock(world: RepositoryWorld, call: CommandCall): Promise<number> {
+  const { settings, terminal } = call;
+  const address = addressOf(call, call.positionals[0], SYNOPSIS);
+  refuseMore(call.positionals, 1, SYNOPSIS);
+  return await useRepositories(world, call, [address], { lock: "none" }, async (opened) => {
+    const { repository } = opened.repositories[0]!;
+    const all = settings.get("removeAll").value;
+    const removed = await unlockRepository(repository, world.lockContext(call), { all });
+    const left = (await repository.list("lock")).filter(({ sizeBytes }) => sizeBytes > 0).length;
+    if (settings.get("json").value) {
+      const ids = removed.map(({ id }) => id);
+      terminal.out(jsonLine({ message_type: "summary", removed: ids, left }));
+    } else if (!settings.get("quiet").value) {
+      for (const { id, lock } of removed) {
+        const what = lock === undefined ? "cannot be read" : describeLock(lock);
+        terminal.out(`Removed ${shortId(id)}: ${visibleText(what)}.\n`);
+      }
+      const held = left === 0 ? "" : `, ${left} held still`;
+      terminal.out(`${formatPlural(removed.length, "lock")} removed${held}.\n`);
+    }
+    return 0;
+  });
+}

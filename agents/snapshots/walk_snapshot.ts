@@ -1,0 +1,59 @@
+/** Everything in a tree, one entry after the other. Rule: what a tree says is believed no further than it is shown. */
+import { IntegrityError } from "../../protocol/base/errors.ts";
+import {
+  type BlobReader,
+  type ByteString,
+  decodeTree,
+  DEPTH_MAX,
+  showBytes,
+  type TreeNode,
+} from "../repository/mod.ts";
+
+export interface WalkedEntry {
+  /** Begins with a slash, one byte a character. */
+  path: ByteString;
+  node: TreeNode;
+}
+
+/**
+ * Depth first, a folder before what is in it. `enters` says which folders are looked into. A tree that cannot be read goes to
+ * `onFailure`, and the walk goes on.
+ */
+export async function* walkSnapshot(
+  reader: BlobReader,
+  tree: string,
+  options: {
+    path?: ByteString;
+    enters?(path: ByteString): boolean;
+    onFailure(path: string, error: unknown): void;
+    signal: AbortSignal;
+  },
+): AsyncGenerator<WalkedEntry> {
+  yield* walkFolder(reader, tree, options.path ?? "", 0, options);
+}
+
+async function* walkFolder(
+  reader: BlobReader,
+  tree: string,
+  path: ByteString,
+  depth: number,
+  options: Parameters<typeof walkSnapshot>[2],
+): AsyncGenerator<WalkedEntry> {
+  options.signal.throwIfAborted();
+  let nodes: TreeNode[];
+  try {
+    const shown = showBytes(path) || "/";
+    if (depth >= DEPTH_MAX) throw new IntegrityError(`The folder ${shown} lies too deep`);
+    nodes = decodeTree(await reader.load("tree", tree), `The tree of ${shown}`);
+  } catch (error) {
+    return options.onFailure(showBytes(path), error);
+  }
+  for (const node of nodes) {
+    options.signal.throwIfAborted();
+    const entry = { path: `${path}/${node.name}`, node };
+    yield entry;
+    if (node.type !== "dir" || node.subtree === undefined) continue;
+    if (options.enters?.(entry.path) === false) continue;
+    yield* walkFolder(reader, node.subtree, entry.path, depth + 1, options);
+  }
+}
