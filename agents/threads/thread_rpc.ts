@@ -109,6 +109,7 @@ export class ThreadClient {
   #nextId = 0;
   #flushes = 0;
   #closedWith: BackupError | undefined;
+  #last: Promise<unknown> | undefined;
 
   constructor(worker: Worker, argument: unknown) {
     this.#worker = worker;
@@ -163,12 +164,19 @@ export class ThreadClient {
   /** Runs one call after those before it. @throws {BackupError} as the thread threw it, or `deadline` when abandoned */
   call<R>(method: string, argument: unknown): Promise<R> {
     if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith);
+    if (this.#last !== undefined) return Promise.reject(closedError());
     const id = this.#nextId++;
     const promise = new Promise<R>((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (result: unknown) => void, reject });
     });
     this.#worker.postMessage({ id, method, argument } satisfies CallMessage);
     return promise;
+  }
+
+  /** The last call of all, after those before it: what is asked later is refused. A second time it is the same one. */
+  callLast(method: string): Promise<unknown> {
+    this.#last ??= this.call(method, undefined);
+    return this.#last;
   }
 
   /** Asks calls under way and later ones to end early. */
@@ -186,7 +194,7 @@ export class ThreadClient {
 
   /** Ends an idle thread. */
   close(): void {
-    this.#end(new BackupError("cancelled", "The thread was closed"));
+    this.#end(closedError());
   }
 
   #end(error: BackupError): void {
@@ -196,4 +204,8 @@ export class ThreadClient {
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#pending.clear();
   }
+}
+
+function closedError(): BackupError {
+  return new BackupError("cancelled", "The thread was closed");
 }

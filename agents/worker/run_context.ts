@@ -411,6 +411,8 @@ export class RunContext {
   }
 
   #start(task: Pick<PrepareTask, "options" | "destinations">): void {
+    // Released before it had begun: what is opened now, nobody would close.
+    this.#abort.signal.throwIfAborted();
     if (this.#reader !== undefined) throw new BackupError("rejected", "This run is prepared");
     const { clock, spawn } = this.#deps;
     const { options, destinations } = task;

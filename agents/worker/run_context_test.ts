@@ -3,6 +3,8 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { faultyPosix } from "../../tests/support/faulty_posix.ts";
 import { backUp, type EngineOutcome, type EngineRun } from "../../tests/support/mirror_engine.ts";
+import { ManualClock } from "../../tests/support/manual_clock.ts";
+import { TestAgent, TestRun } from "../../tests/support/test_agents.ts";
 import { inScratch, writeFirstVersion } from "../../tests/support/small_tree.ts";
 import { assertComplete } from "../../tests/support/small_tree_checks.ts";
 import { needs } from "../../tests/support/tools.ts";
@@ -230,5 +232,38 @@ Deno.test({
       watched.dispose();
       await run([{ path }], { runId: "run-2" });
       assertComplete(path, treeState(source), new Map(), "the next run");
+    }),
+});
+
+Deno.test({
+  ...needs(
+    "a run that is released at any moment of its preparation leaves no lock behind",
+    "linux",
+  ),
+  fn: () =>
+    inScene(async ({ folder, source }) => {
+      const clock = new ManualClock();
+      const path = join(folder, "a");
+      const job = { sources: [{ name: "copy", path: source }], destinations: [path] };
+      const [first, next] = ["first", "next"].map((name) =>
+        new TestAgent({ name, folder, clock, posix })
+      );
+      let isPrepared = false;
+      for (let ticks = 0; !isPrepared; ticks++) {
+        const { runId, sources, destinations, options } = new TestRun({
+          runId: `run-${ticks}`,
+          ...job,
+        });
+        const asked = first!.ask({ op: "prepare", runId, sources, destinations, options })
+          .then((result) => isPrepared = result.destinations[0]!.error === undefined, () => {});
+        for (let tick = 0; tick < ticks && !isPrepared; tick++) await Promise.resolve();
+        await first!.run({ op: "release", runId });
+        await asked;
+        const after = new TestRun({ runId: `run-after-${ticks}`, ...job });
+        const { destinations: [opened] } = await after.prepare(next!);
+        assert.equal(opened!.error, undefined, `released after ${ticks} ticks`);
+        await after.release(next!);
+      }
+      await Promise.all([first!.close(), next!.close()]);
     }),
 });

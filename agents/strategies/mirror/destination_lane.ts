@@ -49,6 +49,8 @@ export interface WantedKeys {
 /** Failures that a destination which is gone would show. */
 const SUSPICIOUS: ReadonlySet<string> = new Set(["io", "not_found", "vanished", "not_a_directory"]);
 const CHECK_AGAIN_MS = 1000;
+/** How long a thread may take to end the call in hand when its files are to be closed. */
+const CLOSE_WAITS_MS = 2000;
 /** From here on a lane that does not move says so. */
 const STALL_SHOWN_AFTER_MS = 3000;
 
@@ -259,7 +261,7 @@ export class DestinationLane {
     this.cancel();
   }
 
-  /** Gives the lock and the threads back. Idempotent; does not wait for a thread that is stuck. */
+  /** Gives the lock and the threads back. Idempotent; does not wait long for a thread that is stuck. */
   async close(): Promise<void> {
     this.#queue.stop();
     await Promise.all([...this.#threads].map((thread) => this.#closeFiles(thread)));
@@ -344,10 +346,19 @@ export class DestinationLane {
     this.#closing.add(closing);
   }
 
-  /** What a thread has open belongs to the process and outlives the thread. One that is busy or stuck is not waited for. */
+  /**
+   * What a thread has open, the lock too, belongs to the process and outlives the thread: ended in the middle of a call, it
+   * would keep the destination from everybody. So that call is told to end and waited for; one that is stuck is not.
+   */
   async #closeFiles(thread: ThreadClient): Promise<void> {
-    if (thread.isClosed || thread.pendingCount > 0) return;
-    await thread.call("close", undefined).catch(() => {});
+    if (thread.isClosed) return;
+    if (thread.pendingCount > 0) thread.cancel();
+    const patience = new AbortController();
+    await Promise.race([
+      thread.callLast("close").catch(() => {}),
+      this.#deps.clock.sleep(CLOSE_WAITS_MS, patience.signal).catch(() => {}),
+    ]);
+    patience.abort();
   }
 
   #closeThread(thread: ThreadClient): void {
