@@ -53,6 +53,7 @@ const TASK_ATTEMPTS_MAX = 200;
 /** How often one step of a run may fail at its home, and all agents may refuse the run, before that is the run's error. */
 const HOME_FAULTS_MAX = 3;
 const PARTS_PER_AGENT = 4;
+const EVENTS_AT_ONCE = 10_000;
 const TOLD_WITHIN_MS = 5_000;
 const CANCEL_GRACE_MS = 500;
 const LOOK_AGAIN_MS = 200;
@@ -274,8 +275,9 @@ class RunInMesh {
       }
     };
     took(homeAgentId);
+    // A task knows only who had it last; others have joined as well, and their locks would keep the next run out.
+    for (const agentId of this.#joinedBefore()) took(agentId);
     for (const { taskId, state, agentId } of store.tasks(runId)) {
-      took(agentId);
       if (agentId === null || (state !== "assigned" && state !== "running")) continue;
       if (known.has(agentId)) dispatcher.mayStillRun(taskId, agentId);
     }
@@ -292,6 +294,18 @@ class RunInMesh {
       progress.apply({ kind: "scan", source: source.name, seq: Infinity, counters: scan.counters });
     }
     this.#loadTasks(store.tasks(runId));
+  }
+
+  #joinedBefore(): Set<string> {
+    const { store } = this.#deps;
+    const joined = new Set<string>();
+    for (let after = 0;;) {
+      const events = store.eventsAfter(after, EVENTS_AT_ONCE, this.#options.runId);
+      for (const { event } of events) if (event.kind === "run_joined") joined.add(event.agentId);
+      const last = events.at(-1);
+      if (last === undefined || events.length < EVENTS_AT_ONCE) return joined;
+      after = last.seq;
+    }
   }
 
   async #epochs(): Promise<void> {
@@ -338,8 +352,13 @@ class RunInMesh {
         const [refusal] = this.#excluded.values();
         this.#excluded.clear();
         choice = chooseHome(sources, views, facts);
-        if (choice.agent !== undefined && this.#countFault("refused") >= HOME_FAULTS_MAX) {
-          throw new BackupError("rejected", `No agent can carry out the run: ${refusal}`);
+        if (choice.agent !== undefined) {
+          const refusals = this.#countFault("refused");
+          if (refusals >= HOME_FAULTS_MAX) {
+            throw new BackupError("rejected", `No agent can carry out the run: ${refusal}`);
+          }
+          await clock.sleep(backoffMs(refusals), isOver);
+          continue;
         }
       }
       const { agent, reason } = choice;
@@ -484,7 +503,9 @@ class RunInMesh {
       if (thrown !== this.#homeFailure) throw thrown;
       const { message, retry } = asBackupError(thrown);
       (retry === "elsewhere" ? this.#excluded : this.#poorHomes).set(home.id, message);
-      throw new HomeLost(`${home.id} cannot go on with the run: ${message}`, true);
+      // Who refuses is out, so the next one is asked at once.
+      const isFault = retry !== "elsewhere";
+      throw new HomeLost(`${home.id} cannot go on with the run: ${message}`, isFault);
     } finally {
       stopListening();
       // Whatever comes late belongs to no epoch any more.
@@ -836,8 +857,11 @@ class RunInMesh {
   #join(context: StageContext, agentId: string): Promise<void> {
     const known = this.#participants.get(agentId);
     if (known !== undefined) return known;
-    const { pool, dispatcher } = this.#deps;
+    const { pool, dispatcher, store } = this.#deps;
     const { runId } = this.#options;
+    if (!this.#asked.has(agentId)) {
+      store.transact((tx) => tx.note({ kind: "run_joined", runId, agentId }));
+    }
     const destinations = openDestinations(context).flatMap(({ key, id }) => {
       const spec = context.job.destinations.find((d) => d.key === key)!;
       return id === undefined ? [] : [{ spec, destinationId: id }];

@@ -259,6 +259,26 @@ Deno.test("D7: a coordinator started again goes on, and what was verified before
   assert.equal(next.outcome.report?.state, "completed");
 });
 
+Deno.test("D7: whoever took part before a restart gives back what it held, also when its task is another's by now", async () => {
+  const m = new Mesh();
+  m.add("a", {}, { load: 0.5 });
+  const b = m.add("b", {}, { load: 0.6, capabilities: ["mirror", "compress"] });
+  const job = jobOf(["x"], ["/d"]);
+  await m.start({ ...job, requiredCapabilities: ["mirror", "compress"] });
+  const c = m.add("c", {}, { load: 0.7, capabilities: ["mirror", "compress"] });
+  const task = m.store.tasks(RUN)[0]!;
+  assert.equal(task.agentId, "b");
+  assert.deepEqual(m.dispatcher.move(task.taskId, task.epoch, "b", "c"), { epoch: 2 });
+  await m.settle();
+  assert.equal(c.calls("mirror").length, 1);
+  m.run!.leave();
+  m.dispatcher.close();
+  await m.settle();
+  const released = b.calls("release").length;
+  await new Mesh(m).start();
+  assert.equal(b.calls("release").length, released + 1);
+});
+
 Deno.test("cancelling the last destination ends a run that waits for an agent", async () => {
   const m = new Mesh();
   await m.start(jobOf(["x"], ["/d"]));

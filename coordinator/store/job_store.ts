@@ -110,7 +110,10 @@ export interface StoreChanges extends StoreReader {
   dropDocument(kind: DocumentKind, id: string): boolean;
   /** Records a fact that changes no state. */
   note(
-    event: Extract<JobEvent, { kind: "source_failed" | "destination_ended" | "run_error" }>,
+    event: Extract<
+      JobEvent,
+      { kind: "source_failed" | "destination_ended" | "run_error" | "run_joined" }
+    >,
   ): void;
 }
 

@@ -128,6 +128,8 @@ export const JobEvent = v.variant("kind", [
     runEpoch: count,
     agentId: v.string(),
   }),
+  /** The agent is asked to take part, and may hold something from now on. */
+  v.object({ kind: v.literal("run_joined"), runId: v.string(), agentId: v.string() }),
   v.object({ kind: v.literal("note"), runId: v.string(), text: v.string() }),
 ]);
 export type JobEvent = v.InferOutput<typeof JobEvent>;
