@@ -32,7 +32,10 @@ export interface RegistryTimes {
 export interface RegistryListener {
   /** Something the planner looks at has changed. */
   changed(agent: KnownAgent): void;
-  /** It died, was started again, or was removed. `isOver`: what it had has ended for certain, whatever its lease says. */
+  /**
+   * It died, was started again, is about to end, or was removed. `isOver`: what it had has ended for certain, or is ended by
+   * the answer it gets, whatever its lease says.
+   */
   lost(agentId: string, why: string, isOver: boolean): void;
   removed(agentId: string): void;
 }
@@ -286,6 +289,10 @@ export function createRegistry(deps: {
         entry.agent = { ...entry.agent, facts: { ...facts, load, state } };
         if (facts.load.score !== load.score || facts.state !== state) {
           listener.changed(known(entry));
+        }
+        // It ends: its heartbeat is answered with what it has to stop, so others may begin.
+        if (facts.state !== state && state === "draining") {
+          listener.lost(agentId, `Agent ${entry.agent.name} takes nothing more`, true);
         }
       }
       setLiveness(entry, "alive");

@@ -163,6 +163,18 @@ Deno.test("an agent that is silent is asked, and dead only when it does not answ
   assert.deepEqual(told.at(-1), "agent-1 alive");
 });
 
+Deno.test("D4: what an agent has goes to others as soon as it says that it is about to end, once", async () => {
+  const { registry, told } = setUp();
+  await registry.register(registration());
+  registry.heard(beat(0));
+  told.length = 0;
+  const ending = (seq: number) => registry.heard({ ...beat(seq), state: "draining" });
+  ending(1);
+  assert.deepEqual(told, ["agent-1 alive", "agent-1 lost for certain"]);
+  ending(2);
+  assert.equal(told.length, 2);
+});
+
 Deno.test("an agent is forgotten only when it is dead or drained", async () => {
   const { registry, told } = setUp();
   await registry.register(registration());
