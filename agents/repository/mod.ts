@@ -106,4 +106,4 @@ export {
   type StoredSnapshot,
   timeOf,
 } from "./snapshot_file.ts";
-export { decodeTree, type NodeType, type NodeXattr, type TreeNode } from "./tree.ts";
+export { decodeTree, nameProblem, type NodeType, type NodeXattr, type TreeNode } from "./tree.ts";

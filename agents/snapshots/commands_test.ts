@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { PASSWORD } from "../../tests/support/restic.ts";
 import { RepositoryShell } from "../../tests/support/repository_commands.ts";
 import { fakeSignals } from "../../protocol/cli/fake_world.ts";
-import { backup } from "../repository/sample_repository_suite.ts";
+import { backup, clock } from "../repository/sample_repository_suite.ts";
 import { areReplicas, lockRepository, openRepository, type Repository } from "../repository/mod.ts";
 
 const A = "restic:/memory/a";
@@ -151,7 +151,7 @@ Deno.test("snapshots, ls and find show what there is, filtered by host, tag, pat
   assert.deepEqual(empty.json, [[]]);
   assert.equal((await shell.type(["ls", A])).code, 1);
   const first = await backup(repository, { a: "one", "folder/b": "two", "folder/c": "" });
-  shell.clock.passMs(60_000);
+  await clock.advance(60_000);
   const second = await backup(repository, { a: "other" });
   const list = await shell.type(["snapshots", A]);
   assert.match(list.out, new RegExp(`${first.id.slice(0, 8)}.*here.*/source`));
@@ -195,7 +195,7 @@ Deno.test("forget keeps what the rules say, refuses rules that keep nothing, and
   const made: string[] = [];
   for (let i = 0; i < 4; i++) {
     made.push((await backup(repository, { a: `text ${i}`.repeat(50) })).id);
-    shell.clock.passMs(0);
+    await clock.advance(60_000);
   }
   const left = async () => (await repository.list("snapshot")).length;
   assert.equal((await shell.type(["forget", A])).code, 2);

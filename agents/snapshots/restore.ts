@@ -197,6 +197,7 @@ async function countWork(
     enters: (path) => selection.looksAt(path, true),
     // The restore itself will tell.
     onFailure() {},
+    skipsBadNames: true,
     signal,
   });
   for await (const { path, node } of walk) {

@@ -47,6 +47,7 @@ export async function verifyRestored(options: VerifyRestoredOptions): Promise<nu
       enters: (path) => selection.looksAt(path, true),
       // Told by the restore itself.
       onFailure() {},
+      skipsBadNames: true,
       signal,
     });
     for await (const { path, node } of walk) {

@@ -5,6 +5,7 @@ import {
   type ByteString,
   decodeTree,
   DEPTH_MAX,
+  nameProblem,
   showBytes,
   type TreeNode,
 } from "../repository/mod.ts";
@@ -26,6 +27,8 @@ export async function* walkSnapshot(
     path?: ByteString;
     enters?(path: ByteString): boolean;
     onFailure(path: string, error: unknown): void;
+    /** Leaves out what no restore makes: names that are none, or come twice. */
+    skipsBadNames?: boolean;
     signal: AbortSignal;
   },
 ): AsyncGenerator<WalkedEntry> {
@@ -48,8 +51,13 @@ async function* walkFolder(
   } catch (error) {
     return options.onFailure(showBytes(path), error);
   }
+  const names = new Set<ByteString>();
   for (const node of nodes) {
     options.signal.throwIfAborted();
+    if (options.skipsBadNames === true) {
+      if (nameProblem(node.name) !== undefined || names.has(node.name)) continue;
+      names.add(node.name);
+    }
     const entry = { path: `${path}/${node.name}`, node };
     yield entry;
     if (node.type !== "dir" || node.subtree === undefined) continue;

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { PASSWORD } from "../../tests/support/restic.ts";
+import { RepositoryShell } from "../../tests/support/repository_commands.ts";
+import { openRepository } from "../repository/mod.ts";
+import { backup } from "../repository/sample_repository_suite.ts";
+
+const A = "restic:/memory/a";
+const B = "restic:/memory/b";
+const FILES = { "a": "some text", "folder/b": "other text".repeat(20) };
+
+/** Two replicas with one snapshot, and what is stored in the first. */
+async function twoReplicas() {
+  const shell = new RepositoryShell();
+  assert.equal((await shell.type(["init", A, B])).code, 0);
+  const stored = shell.memory("/memory/a").objects;
+  const { kernels } = shell.world;
+  const a = await openRepository(shell.memory("/memory/a"), kernels, { password: PASSWORD });
+  await backup(a, FILES);
+  const whole = new Map([...stored].map(([name, bytes]) => [name, bytes.slice()]));
+  const putBack = () => {
+    stored.clear();
+    for (const [name, bytes] of whole) stored.set(name, bytes.slice());
+  };
+  for (const [name, bytes] of whole) {
+    shell.memory("/memory/b").objects.set(name, bytes.slice());
+  }
+  return { shell, stored, whole, putBack };
+}
+
+/** Wrong bytes are worse than none: whatever is there must be right. */
+function requireRight(target: string): number {
+  let files = 0;
+  for (const [path, text] of Object.entries(FILES)) {
+    try {
+      assert.equal(Deno.readTextFileSync(join(target, path)), text, "restored wrong bytes");
+      files++;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return files;
+}
+
+type Harm = [name: string, damage: (stored: Map<string, Uint8Array>, name: string) => void];
+
+const HARMS: Harm[] = [
+  ...[0, 17, -33, -5, -1].map((at): Harm => [
+    `byte ${at}`,
+    (stored, name) => {
+      const bytes = stored.get(name)!;
+      bytes[(at + bytes.length) % bytes.length]! ^= 0x10;
+    },
+  ]),
+  ["cut off", (stored, name) => stored.set(name, stored.get(name)!.slice(0, -3))],
+  ["empty", (stored, name) => stored.set(name, new Uint8Array(0))],
+  ["missing", (stored, name) => stored.delete(name)],
+];
+
+Deno.test("damage: of every kind in every file is named, never restored, read around from a replica and healed by repair", async () => {
+  const { shell, stored, whole, putBack } = await twoReplicas();
+  const folder = Deno.makeTempDirSync();
+  try {
+    for (const name of whole.keys()) {
+      for (const [what, harm] of HARMS) {
+        const label = `${name}, ${what}`;
+        putBack();
+        harm(stored, name);
+        // Without it there is nothing that could say that it was there.
+        const isUnknowable = what === "missing" && /^(snapshots|keys)\//.test(name);
+        const target = join(folder, "target");
+        const restore = (...places: string[]) =>
+          shell.type(["restore", ...places, "--target", target]);
+
+        const checked = await shell.type(["verify", A]);
+        if (!isUnknowable) {
+          assert.notEqual(checked.code, 0, label);
+          const isNamed = checked.err.includes(name) ||
+            (what === "missing" && /index|config/.test(name));
+          assert.ok(isNamed, `${label}: ${checked.err}`);
+        }
+
+        const alone = await restore(A);
+        if (alone.code !== 0) assert.ok(requireRight(target) < 2 || alone.err !== "", label);
+        Deno.mkdirSync(target, { recursive: true });
+        Deno.removeSync(target, { recursive: true });
+
+        const both = await restore(A, B);
+        assert.equal(both.code, 0, `${label}: ${both.err}`);
+        assert.equal(requireRight(target), 2, label);
+        Deno.removeSync(target, { recursive: true });
+
+        const repaired = await shell.type(["repair", A, "--from", B]);
+        if (isUnknowable) continue;
+        assert.equal(repaired.code, 0, `${label}: ${repaired.err}`);
+        const sound = await shell.type(["verify", A]);
+        assert.equal(sound.code, 0, `${label}: ${sound.err}`);
+        // An index that went is written anew; everything else is the same to the byte.
+        if (!(what === "missing" && name.startsWith("index/"))) {
+          assert.deepEqual(stored.get(name), whole.get(name), label);
+        }
+      }
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("damage: repair without a password heals what is named by its hash, and says what it cannot", async () => {
+  const { shell, stored, whole, putBack } = await twoReplicas();
+  const none = { password: undefined };
+  for (const name of whole.keys()) {
+    if (name === "config") continue;
+    putBack();
+    stored.get(name)![7]! ^= 1;
+    const run = await shell.type(["repair", A, "--from", B, "--json"], none);
+    assert.equal(run.code, 0, `${name}: ${run.err}`);
+    assert.deepEqual(run.json.map(({ message_type }) => message_type), [
+      "status",
+      "repaired",
+      "summary",
+    ]);
+    assert.deepEqual(stored, whole);
+  }
+  const [pack] = [...whole.keys()].filter((name) => name.startsWith("data/"));
+  stored.get(pack!)![7]! ^= 1;
+  shell.memory("/memory/b").objects.get(pack!)![8]! ^= 1;
+  const lost = await shell.type(["repair", A, "--from", B], none);
+  assert.equal(lost.code, 1);
+  assert.ok(lost.err.includes(`${pack} is damaged, and no replica has it whole`), lost.err);
+  assert.equal((await shell.type(["repair", A])).code, 2);
+  assert.equal((await shell.type(["repair", A, "--from", A])).code, 2);
+  assert.equal((await shell.type(["repair", A, "--from", "restic:/memory/none"])).code, 10);
+});
+
+Deno.test("damage: a config is taken only from where the same key opens it, and never from a stranger", async () => {
+  const { shell, stored, whole } = await twoReplicas();
+  assert.equal((await shell.type(["init", "restic:/memory/other"])).code, 0);
+  stored.get("config")![20]! ^= 1;
+  const damaged = stored.get("config")!.slice();
+  const run = await shell.type(["repair", A, "--from", "restic:/memory/other"]);
+  assert.equal(run.code, 1);
+  assert.match(run.err, /config is damaged/);
+  assert.deepEqual(stored.get("config"), damaged);
+  const both = await shell.type(["repair", A, "--from", "restic:/memory/other", "--from", B]);
+  assert.equal(both.code, 0, both.err);
+  assert.deepEqual(stored, whole);
+  // What came from the stranger: nothing.
+  assert.deepEqual([...stored.keys()].sort(), [...whole.keys()].sort());
+});
+
+Deno.test("damage: verify --repair-from heals first, and then reads everything", async () => {
+  const { shell, stored, whole } = await twoReplicas();
+  const [pack] = [...whole.keys()].filter((name) => name.startsWith("data/"));
+  stored.delete(pack!);
+  const run = await shell.type(["verify", A, "--repair-from", B]);
+  assert.equal(run.code, 0, run.err);
+  assert.match(run.out, /1 repaired[^]*No errors in restic:\/memory\/a.*all data read/);
+  assert.deepEqual(stored, whole);
+});
+
+Deno.test("a repository that changes under us is an error that names what went, or makes no difference", async () => {
+  const { shell, stored, whole, putBack } = await twoReplicas();
+  const folder = Deno.makeTempDirSync();
+  try {
+    for (const victim of whole.keys()) {
+      for (const during of ["list", "get", "getRange"] as const) {
+        putBack();
+        // Somebody who takes no locks removes it at the first such call for something else.
+        shell.wrap = (store) => {
+          const real = store[during] as (...args: unknown[]) => unknown;
+          Object.assign(store, {
+            [during](name: string, ...rest: unknown[]) {
+              if (name.startsWith("data") || during !== "getRange") stored.delete(victim);
+              Object.assign(store, { [during]: real });
+              return real.call(store, name, ...rest);
+            },
+          });
+          return store;
+        };
+        const target = join(folder, "target");
+        const run = await shell.type(["restore", A, "--target", target]);
+        if (run.code !== 0) assert.notEqual(run.err, "", `${victim} during ${during}`);
+        const files = requireRight(target);
+        assert.ok(run.code !== 0 || files === 2, `${victim} during ${during}: ${files}`);
+        Deno.mkdirSync(target, { recursive: true });
+        Deno.removeSync(target, { recursive: true });
+      }
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
