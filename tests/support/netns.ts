@@ -41,9 +41,11 @@ export async function createNetns(address?: string): Promise<Netns> {
 }
 
 /** Two of them with a cable between them; the addresses mean nothing outside. */
-export async function createTwoHosts(): Promise<AsyncDisposable & { hosts: [Netns, Netns] }> {
-  const one = await createNetns("10.77.0.1");
-  const two = await createNetns("10.77.0.2");
+export async function createTwoHosts(
+  [first, second]: readonly [string, string] = ["10.77.0.1", "10.77.0.2"],
+): Promise<AsyncDisposable & { hosts: [Netns, Netns] }> {
+  const one = await createNetns(first);
+  const two = await createNetns(second);
   const cable = ["type", "veth", "peer", "name", "eth0", "netns", two.name];
   await ip("-n", one.name, "link", "add", "eth0", ...cable);
   for (const { name, address } of [one, two]) {
