@@ -4,9 +4,15 @@
  * for want of a tool.
  */
 import { fileURLToPath } from "node:url";
-import { createStepRunner } from "./checks/deadline.ts";
+import { createStepRunner, type StepRunner } from "./checks/deadline.ts";
 import { provideTools } from "./checks/debian_tools.ts";
-import { formatSummary, readSummary } from "./checks/test_summary.ts";
+import { GROUPS_AT_A_TIME, inOrder, OutputInTurn, TEST_GROUPS } from "./checks/test_groups.ts";
+import {
+  addSummaries,
+  formatSummary,
+  readSummary,
+  type TestSummary,
+} from "./checks/test_summary.ts";
 import { MISSING_TOOLS_VARIABLE } from "../tests/support/tools.ts";
 
 const DEADLINE_MS = 40 * 60_000;
@@ -56,19 +62,45 @@ async function test(args: string[]): Promise<number> {
   const built = await steps.run(deno, ["task", "--quiet", "build"]);
   if (!built.success) failures.push("deno task build");
 
-  const tested = await steps.run(
-    deno,
-    ["test", ...PERMISSIONS, ...args.filter((arg) => arg !== "--all")],
-    {
-      ...(missing.length === 0 ? {} : { [MISSING_TOOLS_VARIABLE]: missing.join(",") }),
-      ...(Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {}),
-    },
-  );
-  const summary = readSummary(tested.output);
-  if (!tested.success) failures.push(summary === undefined ? "deno test did not finish" : "tests");
-  else if (summary === undefined || summary.passed === 0) failures.push("no test ran");
+  const env = {
+    ...(missing.length === 0 ? {} : { [MISSING_TOOLS_VARIABLE]: missing.join(",") }),
+    ...(Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {}),
+  };
+  const summary = await runTests(steps, args.filter((arg) => arg !== "--all"), env, failures);
 
   if (failures.length > 0) console.log(`\nFailed: ${failures.join("; ")}`);
   console.log(formatSummary(summary ?? { passed: 0, failed: 1, skipped: 0 }));
   return failures.length === 0 ? 0 : 1;
+}
+
+/** All groups beside each other, or what was named in one process. */
+async function runTests(
+  steps: StepRunner,
+  args: string[],
+  env: Record<string, string>,
+  failures: string[],
+): Promise<TestSummary | undefined> {
+  const isNamed = args.some((arg) => !arg.startsWith("-"));
+  const groups = isNamed ? [{ name: "tests", paths: [], ignored: [] }] : TEST_GROUPS;
+  const output = new OutputInTurn((part) => Deno.stdout.writeSync(part));
+  const results = await inOrder(groups, GROUPS_AT_A_TIME, async ({ paths, ignored }, at) => {
+    const ignore = ignored.length === 0 ? [] : [`--ignore=${ignored.join(",")}`];
+    const result = await steps.run(
+      deno,
+      ["test", ...PERMISSIONS, ...ignore, ...args, ...paths],
+      env,
+      (part) => output.show(at, part),
+    );
+    output.end(at);
+    return result;
+  });
+  const summaries = results.map((result) => readSummary(result.output));
+  results.forEach(({ success }, at) => {
+    const { name } = groups[at]!;
+    if (summaries[at] === undefined) failures.push(`${name}: deno test did not finish`);
+    else if (!success) failures.push(name);
+  });
+  const summary = addSummaries(summaries);
+  if (summary?.passed === 0) failures.push("no test ran");
+  return summary;
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { needs } from "../../tests/support/tools.ts";
 import { createStepRunner } from "./deadline.ts";
 import { DEBIAN_PACKAGES, missingPackages, missingPrograms } from "./debian_tools.ts";
-import { formatSummary, readSummary } from "./test_summary.ts";
+import { inOrder, OutputInTurn, TEST_GROUPS } from "./test_groups.ts";
+import { addSummaries, formatSummary, readSummary } from "./test_summary.ts";
 
 Deno.test("the counts are read from deno's summary, with and without colours and steps", () => {
   const cases: [string, string][] = [
@@ -69,4 +70,62 @@ Deno.test("after the deadline the running step is ended and no other starts", as
   assert.equal((await steps.run("/bin/sh", ["-c", "sleep 300"])).success, false);
   assert.ok(steps.isLate());
   assert.deepEqual(await steps.run("/bin/sh", ["-c", "echo late"]), { success: false, output: "" });
+});
+
+Deno.test("every test file is in one group", async () => {
+  const files: string[] = [];
+  const collect = async (folder: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (name.startsWith(".") || name === "node_modules" || name === "dist") continue;
+      if (isDirectory) await collect(`${folder}/${name}`);
+      else if (name.endsWith("_test.ts")) files.push(`${folder}/${name}`.slice(2));
+    }
+  };
+  await collect(".");
+  assert.ok(files.length > 200);
+  const isBelow = (file: string) => (path: string) => path === "." || file.startsWith(`${path}/`);
+  for (const file of files) {
+    const groups = TEST_GROUPS.filter(({ paths, ignored }) =>
+      paths.some(isBelow(file)) && !ignored.some(isBelow(file))
+    );
+    assert.equal(groups.length, 1, file);
+  }
+});
+
+Deno.test("what runs beside each other is begun in order, and no more than asked for at a time", async () => {
+  const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+  const begun: number[] = [];
+  const all = inOrder([0, 1, 2, 3], 2, async (item) => {
+    begun.push(item);
+    await gates[item]!.promise;
+    return item * 10;
+  });
+  assert.deepEqual(begun, [0, 1]);
+  gates[1]!.resolve();
+  await gates[1]!.promise.then(() => {}).then(() => {}).then(() => {});
+  assert.deepEqual(begun, [0, 1, 2]);
+  gates.forEach(({ resolve }) => resolve());
+  assert.deepEqual(await all, [0, 10, 20, 30]);
+});
+
+Deno.test("output is shown in turn: the first as it comes, the others whole, whatever ends first", () => {
+  const shown: string[] = [];
+  const output = new OutputInTurn((part) => shown.push(new TextDecoder().decode(part)));
+  const say = (at: number, text: string) => output.show(at, new TextEncoder().encode(text));
+  say(1, "b1");
+  say(0, "a1");
+  say(2, "c1");
+  output.end(2);
+  assert.deepEqual(shown, ["a1"]);
+  output.end(0);
+  say(1, "b2");
+  assert.deepEqual(shown, ["a1", "b1", "b2"]);
+  output.end(1);
+  assert.deepEqual(shown, ["a1", "b1", "b2", "c1"]);
+});
+
+Deno.test("counts add up, and one run that did not finish leaves none", () => {
+  const one = { passed: 1, failed: 2, skipped: 3 };
+  assert.deepEqual(addSummaries([one, one]), { passed: 2, failed: 4, skipped: 6 });
+  assert.equal(addSummaries([one, undefined]), undefined);
 });

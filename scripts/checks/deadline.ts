@@ -7,9 +7,17 @@ export interface StepResult {
 }
 
 export interface StepRunner {
-  /** Runs a program with stdio passed through. Rejects nothing: a step that cannot start has failed. */
-  run(program: string, args: string[], env?: Record<string, string>): Promise<StepResult>;
-  /** Ends the running step and all it has started. */
+  /**
+   * Runs a program and gives what it writes to stdout to `show`, as it comes; by default to ours. Rejects nothing: a step
+   * that cannot start has failed. Several may run beside each other.
+   */
+  run(
+    program: string,
+    args: string[],
+    env?: Record<string, string>,
+    show?: (part: Uint8Array) => void,
+  ): Promise<StepResult>;
+  /** Ends the running steps and all they have started. */
   stop(): void;
   /** True once the deadline has passed; every later step fails at once. */
   isLate(): boolean;
@@ -17,25 +25,26 @@ export interface StepRunner {
 
 /** Each step gets a process group of its own, so that one signal ends it with all it has started. */
 export function createStepRunner(deadlineMs: number): StepRunner {
-  let group: number | undefined;
+  const groups = new Set<number>();
   let late = false;
-  const signalGroup = (signal: Deno.Signal): void => {
+  const endGroup = (group: number): void => {
     try {
-      if (group !== undefined) Deno.kill(-group, signal);
+      Deno.kill(-group, "SIGKILL");
     } catch {
       // It has ended already.
     }
   };
+  const endAll = () => groups.forEach(endGroup);
   const timer = setTimeout(() => {
     late = true;
     console.error(`\nStopped: the tests took longer than ${deadlineMs / 60_000} minutes`);
-    signalGroup("SIGKILL");
+    endAll();
   }, deadlineMs);
   Deno.unrefTimer(timer);
   return {
-    stop: () => signalGroup("SIGKILL"),
+    stop: endAll,
     isLate: () => late,
-    async run(program, args, env = {}) {
+    async run(program, args, env = {}, show = (part) => Deno.stdout.writeSync(part)) {
       if (late) return { success: false, output: "" };
       const child = new Deno.Command(program, {
         args,
@@ -45,22 +54,25 @@ export function createStepRunner(deadlineMs: number): StepRunner {
         stdout: "piped",
         stderr: "inherit",
       }).spawn();
-      group = child.pid;
-      const output = await show(child.stdout);
+      groups.add(child.pid);
+      const output = await readAll(child.stdout, show);
       const { success } = await child.status;
       // Whatever a test has left behind ends with its step.
-      signalGroup("SIGKILL");
-      group = undefined;
+      endGroup(child.pid);
+      groups.delete(child.pid);
       return { success: success && !late, output };
     },
   };
 }
 
-async function show(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+async function readAll(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  show: (part: Uint8Array) => void,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const part of stream) {
-    Deno.stdout.writeSync(part);
+    show(part);
     text += decoder.decode(part, { stream: true });
   }
   return text + decoder.decode();

@@ -23,6 +23,18 @@ export function readSummary(output: string): TestSummary | undefined {
   };
 }
 
+/** All of them together; undefined when one of them did not finish. */
+export function addSummaries(summaries: (TestSummary | undefined)[]): TestSummary | undefined {
+  const sum: TestSummary = { passed: 0, failed: 0, skipped: 0 };
+  for (const one of summaries) {
+    if (one === undefined) return undefined;
+    sum.passed += one.passed;
+    sum.failed += one.failed;
+    sum.skipped += one.skipped;
+  }
+  return sum;
+}
+
 export function formatSummary({ passed, failed, skipped }: TestSummary): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
