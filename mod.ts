@@ -15,19 +15,33 @@ const EMBEDDED_URL = "http://worker.embedded/rpc";
 const JOB_STORE_FILE = "jobs.sqlite";
 
 async function main(words: readonly string[]): Promise<void> {
-  const [agents, backup, mesh, coordination, program, config, terminals, tasks, doors, all] =
-    await Promise.all([
-      import("./agents/mod.ts"),
-      import("./coordinator/cli/backup.ts"),
-      import("./coordinator/cli/mesh/mod.ts"),
-      import("./coordinator/mod.ts"),
-      import("./protocol/cli/program.ts"),
-      import("./protocol/cli/config_command.ts"),
-      import("./protocol/cli/process_world.ts"),
-      import("./protocol/mesh/task_over_a2a.ts"),
-      import("./protocol/http/mesh_door.ts"),
-      import("./protocol/cli/all_roles.ts"),
-    ]);
+  const [
+    agents,
+    backup,
+    mesh,
+    coordination,
+    program,
+    config,
+    terminals,
+    tasks,
+    clients,
+    doors,
+    all,
+    dashboards,
+  ] = await Promise.all([
+    import("./agents/mod.ts"),
+    import("./coordinator/cli/backup.ts"),
+    import("./coordinator/cli/mesh/mod.ts"),
+    import("./coordinator/mod.ts"),
+    import("./protocol/cli/program.ts"),
+    import("./protocol/cli/config_command.ts"),
+    import("./protocol/cli/process_world.ts"),
+    import("./protocol/mesh/task_over_a2a.ts"),
+    import("./protocol/mesh/mesh_client.ts"),
+    import("./protocol/http/mesh_door.ts"),
+    import("./protocol/cli/all_roles.ts"),
+    import("./dashboard/mod.ts"),
+  ]);
 
   const { version } = facts;
   const hostId = (stateDir: string) => agents.machineHostId() ?? agents.hostIdIn(stateDir);
@@ -40,7 +54,11 @@ async function main(words: readonly string[]): Promise<void> {
       url: EMBEDDED_URL,
       clock: systemClock,
     });
-    return { ...worker, client };
+    const rpc = clients.createMeshClient({
+      fetch: async (request) => await worker.app.fetch(request),
+      url: EMBEDDED_URL,
+    });
+    return { ...worker, client, rpc };
   };
 
   /** A coordinator and a worker in this process, joined as they are over a network, without the sockets. */
@@ -70,12 +88,12 @@ async function main(words: readonly string[]): Promise<void> {
     hostId,
     ownAgent(options) {
       let opened: ReturnType<typeof openOwnAgent> | undefined;
+      const own = () =>
+        opened ??= openOwnAgent({ ...options, clock: systemClock, version, url: EMBEDDED_URL });
       return {
         capabilities: agents.WORKER_CAPABILITIES,
-        open() {
-          opened ??= openOwnAgent({ ...options, clock: systemClock, version, url: EMBEDDED_URL });
-          return opened.client;
-        },
+        open: () => own().client,
+        rpc: () => own().rpc,
         close: async () => await opened?.close(),
       };
     },
@@ -99,11 +117,19 @@ async function main(words: readonly string[]): Promise<void> {
         ...doors.createCommandDoor(systemClock),
         hostId,
       }),
+      dashboards.loginCommand,
       config.configCommand,
     ],
     roles: {
       worker: agents.createWorkerRole(version),
-      coordinator: coordination.createCoordinatorRole(coordinatorDeps),
+      coordinator: coordination.createCoordinatorRole(
+        coordinatorDeps,
+        (call, coordinator) =>
+          call.settings.get("dashboard").value
+            ? [dashboards.dashboardBeside(call, version, coordinator)]
+            : [],
+      ),
+      dashboard: dashboards.createDashboardRole(version),
     },
     start: all.createAllRoles({
       coordinator: (call, served) => coordination.coordinatorRole(call, coordinatorDeps, served),
@@ -111,6 +137,7 @@ async function main(words: readonly string[]): Promise<void> {
         ...agents.workerRole(call, version, coordinatorUrl),
         port: agents.WORKER_PORT,
       }),
+      dashboard: (call, coordinator) => dashboards.dashboardBeside(call, version, coordinator),
     }),
   }, terminals.processWorld(import.meta.url));
   // Not left to the event loop: a thread that a dead disk holds must not hold the process.

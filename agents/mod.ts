@@ -29,6 +29,8 @@ import {
 } from "./strategies/mirror/restore/drill.ts";
 import { machineHostId } from "./worker/host_id.ts";
 import type { Roots } from "../protocol/cli/read_roots.ts";
+import { placeBindings } from "./server/place_bindings.ts";
+import { EVERYWHERE } from "./worker/roots.ts";
 import { createWorker, WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 
 export { createDrillCommand } from "./cli/drill.ts";
@@ -93,6 +95,13 @@ export function createWorkerAgent(
     handler: worker.handler,
     clock,
     log,
+    methods: placeBindings({
+      roots: options.roots ?? EVERYWHERE,
+      secrets: options.secrets ?? new Map(),
+      clock,
+      spawn: spawnThread,
+      files: worker.files,
+    }),
   });
   return {
     app,

@@ -84,6 +84,7 @@ export class DestinationQueue<W> {
   #busy = 0;
   #lostInARow = 0;
   #isStopped = false;
+  #isPaused = false;
   #intervalBytes = 0;
   #intervalFiles = 0;
   #lastProgressAtMs: number;
@@ -173,6 +174,15 @@ export class DestinationQueue<W> {
     this.#intervalFiles += files;
   }
 
+  /** Takes no further file until it goes on; what is in hand ends on its own. */
+  pause(isPaused: boolean): void {
+    if (this.#isPaused === isPaused) return;
+    this.#isPaused = isPaused;
+    if (isPaused) return;
+    this.#lastProgressAtMs = this.#clock.monotonicMs();
+    this.#wake();
+  }
+
   /** Takes nothing more; what is in hand ends on its own. Waiting `drained` calls resolve. Idempotent. */
   stop(): void {
     if (this.#isStopped) return;
@@ -189,7 +199,8 @@ export class DestinationQueue<W> {
 
   #wake(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
-    const wanted = Math.min(this.#count.count, this.#isStopped ? 0 : this.depth);
+    const isClosed = this.#isStopped || this.#isPaused;
+    const wanted = Math.min(this.#count.count, isClosed ? 0 : this.depth);
     while (this.#live + this.#opening < wanted) void this.#runWorker();
   }
 
@@ -268,6 +279,7 @@ export class DestinationQueue<W> {
   }
 
   #next(): Batch | undefined {
+    if (this.#isPaused) return undefined;
     const ready = this.#retries.findIndex(({ slot }) => this.#isFree(slot));
     if (ready >= 0) {
       const { slot, row, attempt } = this.#retries.splice(ready, 1)[0]!;

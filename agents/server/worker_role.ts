@@ -25,6 +25,8 @@ import { createWorker, WORKER_CAPABILITIES } from "../worker/worker_agent.ts";
 import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { startCoordinatorLink } from "./coordinator_link.ts";
 import { handoffBindings, watchTasks } from "./handoff.ts";
+import { placeBindings } from "./place_bindings.ts";
+import { spawnThread } from "../threads/spawn.ts";
 
 export const WORKER_PORT = 8801;
 const POLL_MS = 50;
@@ -107,8 +109,9 @@ function startWorker(
   const ownLog: typeof log = (level, message, facts) =>
     log(level, message, { agent: agentId, ...facts });
   const bootClock = openBootClock();
+  const secrets = namedSecrets(settings, surroundings);
   const worker = createWorker({
-    secrets: namedSecrets(settings, surroundings),
+    secrets,
     clock,
     log: ownLog,
     stateDir,
@@ -160,6 +163,7 @@ function startWorker(
     methods: [
       ...handoffBindings({ agent, tasks, coordinator: () => link.client(), connect }),
       link.binding,
+      ...placeBindings({ roots, secrets, clock, spawn: spawnThread, files: worker.files }),
     ],
   });
   return {

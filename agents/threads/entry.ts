@@ -3,6 +3,7 @@ import { systemClock } from "../../protocol/base/clock.ts";
 import { randomFraction } from "../../protocol/base/ids.ts";
 import { ancestry } from "../destinations/identity.ts";
 import { confine } from "../platform/confined_posix.ts";
+import { openPlaceThread, type PlaceThreadStart } from "../places/place_thread.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
 import { goneInSource } from "../source/gone_in_source.ts";
@@ -62,10 +63,15 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   encoder: (posix, argument, cells) =>
     openEncoderThread(posix, argument as EncoderThreadStart, cells),
   restore: (posix, argument, cells) =>
-    openRestoreThread(posix, argument as RestoreThreadStart, cells, {
-      uid: Deno.uid() ?? -1,
-      gid: Deno.gid() ?? -1,
-    }, randomFraction),
+    openRestoreThread(
+      confine(posix, (argument as RestoreThreadStart).roots ?? []),
+      argument as RestoreThreadStart,
+      cells,
+      { uid: Deno.uid() ?? -1, gid: Deno.gid() ?? -1 },
+      randomFraction,
+    ),
+  place: (posix, argument, cells) =>
+    openPlaceThread(confine(posix, (argument as PlaceThreadStart).roots), cells, systemClock),
 };
 
 function confined(posix: Posix, { roots }: LaneThreadStart): Posix {

@@ -5,7 +5,7 @@
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
-import { type GivenKeys, readKeys } from "../strategies/mirror/read_keys.ts";
+import { type GivenKeys, type KeySources, readKeys } from "../strategies/mirror/read_keys.ts";
 
 /** @throws {BackupError} `config` for a name that is not known here, `usage` for a secret that cannot be read */
 export type ReadNamedKeys = (
@@ -13,6 +13,14 @@ export type ReadNamedKeys = (
 ) => Promise<{ keys: GivenKeys; warnings: string[] }>;
 
 export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNamedKeys {
+  return async (names) => await readKeys(keySourcesOf(secrets, names));
+}
+
+/** Where the secrets are that are named. @throws {BackupError} `config` for a name that is not known here */
+export function keySourcesOf(
+  secrets: ReadonlyMap<string, SecretSource>,
+  { passphrase, identities = [] }: KeyNames,
+): KeySources {
   const sourceOf = (name: string): SecretSource => {
     const found = secrets.get(name);
     if (found !== undefined) return found;
@@ -25,9 +33,8 @@ export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNam
     if ("file" in source) return source.file;
     throw new BackupError("config", `The secret ${name} is to be a file of secret keys`);
   };
-  return async ({ passphrase, identities = [] }) =>
-    await readKeys({
-      passphrase: passphrase === undefined ? undefined : sourceOf(passphrase),
-      identityFiles: identities.map(fileOf),
-    });
+  return {
+    passphrase: passphrase === undefined ? undefined : sourceOf(passphrase),
+    identityFiles: identities.map(fileOf),
+  };
 }

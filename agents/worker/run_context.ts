@@ -56,6 +56,7 @@ import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
 import { placeOf, type Roots } from "./roots.ts";
+import { type OpenFiles, pageOf, type TaskFiles } from "./task_files.ts";
 import { type Listed, SourceLists, walkOptions } from "./source_lists.ts";
 
 export interface RunDeps {
@@ -106,6 +107,9 @@ export class RunContext {
   #watch: ThreadWatch | undefined;
   #cpu: CpuMonitor | undefined;
   #reader: FanOutReader | undefined;
+  #isPaused = false;
+  /** By task, while an attempt at it goes on. */
+  readonly #openFiles = new Map<string, OpenFiles>();
 
   constructor(deps: RunDeps) {
     this.#deps = deps;
@@ -288,7 +292,12 @@ export class RunContext {
     const stop = this.#onAbort(ended, () => guard.stop());
     const problems = new SourceProblems();
     if (!options.dryRun) await reader.addSource(attempt, source.path, scanned.table);
+    const statuses = new Map<string, SharedArrayBuffer>();
+    const files = { name: source.name, table: scanned.table, statuses };
+    this.#openFiles.set(task.taskId, files);
     const runs = task.destinations.map((key) => {
+      const status = new SharedArrayBuffer(scanned.table.count);
+      statuses.set(key, status);
       const lane = this.#lanes.get(key);
       const opened = this.#opened.get(key);
       if (lane === undefined || opened === undefined) {
@@ -310,7 +319,7 @@ export class RunContext {
             // Nobody else is asked for a task that has no lease and is the first.
             ...((part ?? task.leaseMs) !== undefined || task.epoch > 1 ? { isShared: true } : {}),
             table: scanned.table,
-            status: new SharedArrayBuffer(scanned.table.count),
+            status,
             knownSha256: new SharedArrayBuffer(scanned.table.count * 32),
             ...(options.mhl === true ? { xxh64: newXxh64Column(scanned.table.count) } : {}),
           },
@@ -360,10 +369,17 @@ export class RunContext {
     } finally {
       stopTicks();
       stop();
+      if (this.#openFiles.get(task.taskId) === files) this.#openFiles.delete(task.taskId);
       if (!this.#abort.signal.aborted) {
         await reader.removeSource(attempt).catch(() => {});
       }
     }
+  }
+
+  /** Undefined when no attempt at the task goes on here. */
+  filesOf(taskId: string, offset: number, limit: number): TaskFiles | undefined {
+    const open = this.#openFiles.get(taskId);
+    return open === undefined ? undefined : pageOf(open, offset, limit);
   }
 
   async finish(task: FinishTask): Promise<FinishResult> {
@@ -385,6 +401,12 @@ export class RunContext {
   /** Ends the work at one destination. */
   drop(destination: string): void {
     this.#lanes.get(destination)?.drop();
+  }
+
+  /** Files that are in hand are ended, and no further one is begun until it goes on. */
+  pause(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    for (const lane of this.#lanes.values()) lane.pause(isPaused);
   }
 
   async release(): Promise<void> {
@@ -452,6 +474,7 @@ export class RunContext {
           options,
         ),
       );
+      this.#lanes.get(spec.key)!.pause(this.#isPaused);
     }
   }
 

@@ -5,6 +5,7 @@
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { HeldRun } from "../../protocol/mesh/methods.ts";
 import type { JoinResult, JoinTask, PrepareResult, PrepareTask } from "../../protocol/mesh/task.ts";
+import type { TaskFiles } from "./task_files.ts";
 import type { RunContext } from "./run_context.ts";
 
 interface Entry {
@@ -53,6 +54,15 @@ export class RunTable {
 
   find(runId: string): RunContext | undefined {
     return this.#runs.get(runId)?.context;
+  }
+
+  /** @throws {BackupError} `not_found` when this agent does not work on it */
+  filesOf(taskId: string, offset: number, limit: number): TaskFiles {
+    for (const { context } of this.#runs.values()) {
+      const found = context.filesOf(taskId, offset, limit);
+      if (found !== undefined) return found;
+    }
+    throw new BackupError("not_found", `This agent does not work on ${taskId}`);
   }
 
   held(): HeldRun[] {

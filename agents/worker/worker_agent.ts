@@ -14,6 +14,8 @@ import { namedKeysOf } from "./named_keys.ts";
 import { EVERYWHERE, type Roots } from "./roots.ts";
 import { RunContext } from "./run_context.ts";
 import { RunTable } from "./run_table.ts";
+import { restoreTask } from "./restore_task.ts";
+import type { TaskFiles } from "./task_files.ts";
 
 export const WORKER_CAPABILITIES: readonly Capability[] = [
   "compress",
@@ -33,6 +35,8 @@ export interface Worker {
   setLease(task: HeldTask, endsAtMs: number): void;
   /** What it holds of runs, and how to give that back; a later epoch of the run stays. */
   runs: { held(): HeldRun[]; release(run: HeldRun): Promise<void> };
+  /** The files of a task it works on. @throws {BackupError} `not_found` */
+  files(taskId: string, offset: number, limit: number): TaskFiles;
   /** Releases every run. */
   close(): Promise<void>;
 }
@@ -70,7 +74,9 @@ export function createWorker(
       readKeys: namedKeysOf(options.secrets ?? new Map()),
     })
   );
+  const { roots = EVERYWHERE, secrets = new Map(), spawn = spawnThread } = options;
   return {
+    files: (taskId, offset, limit) => runs.filesOf(taskId, offset, limit),
     async handler(spec: TaskSpec, context): Promise<TaskResult> {
       switch (spec.op) {
         case "prepare":
@@ -90,6 +96,11 @@ export function createWorker(
         case "drop":
           runs.find(spec.runId)?.drop(spec.destination);
           return { op: "drop" };
+        case "restore":
+          return await restoreTask(spec, context, { ...options, roots, secrets, spawn });
+        case "pause":
+          runs.find(spec.runId)?.pause(spec.isPaused);
+          return { op: "pause" };
         case "release":
           await runs.release(spec.runId);
           return { op: "release" };

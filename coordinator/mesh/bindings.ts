@@ -1,6 +1,7 @@
 /** The coordinator's methods over its service. Rule: one line of mapping each; what is expected to fail has its own code. */
-import { asBackupError } from "../../protocol/base/errors.ts";
+import { asBackupError, type BackupError } from "../../protocol/base/errors.ts";
 import * as mesh from "../../protocol/mesh/methods.ts";
+import { failureDetail } from "../../protocol/mesh/rpc_failure.ts";
 import { RPC_CODES } from "../../protocol/rpc/error_codes.ts";
 import { type Binding, onCall, onStream } from "../../protocol/rpc/method.ts";
 import { invalidParams, RpcError } from "../../protocol/rpc/rpc_error.ts";
@@ -70,19 +71,26 @@ async function answered<T>(field: string, work: () => T | Promise<T>): Promise<T
   try {
     return await work();
   } catch (thrown) {
-    const { code, message } = asBackupError(thrown);
+    const error = asBackupError(thrown);
+    const { code, message } = error;
     switch (code) {
       case "usage":
       case "not_found":
       case "unsupported":
-        throw invalidParams([{ field, description: message }]);
+        throw withFailure(invalidParams([{ field, description: message }]), error);
       case "rejected":
       case "io":
       case "no_space":
       case "read_only":
-        throw new RpcError(RPC_CODES.unavailable, message);
+        throw withFailure(new RpcError(RPC_CODES.unavailable, message), error);
       default:
         throw thrown;
     }
   }
+}
+
+/** What the caller can tell a person beyond the code. */
+function withFailure({ code, message, data }: RpcError, error: BackupError): RpcError {
+  const details = Array.isArray(data) ? data : [];
+  return new RpcError(code, message, [...details, failureDetail(error)]);
 }

@@ -20,7 +20,7 @@ import {
 import { createTaskClient } from "../../protocol/mesh/task_over_a2a.ts";
 import type { TaskClient } from "../../protocol/mesh/task_port.ts";
 import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
-import type { FetchLike } from "../../protocol/rpc/client.ts";
+import type { FetchLike, RpcClient } from "../../protocol/rpc/client.ts";
 import type { Binding } from "../../protocol/rpc/method.ts";
 import { createAggregator } from "../progress/aggregator.ts";
 import { createDiscovery } from "../registry/discovery.ts";
@@ -35,7 +35,7 @@ import { meshBindings } from "./bindings.ts";
 import type { MeshService } from "./mesh_service.ts";
 import { createMeshDispatcher } from "./mesh_dispatcher.ts";
 import { type MeshRun, startMeshRun } from "./mesh_run.ts";
-import { createRunHub, type RunHub } from "./run_hub.ts";
+import { createRunHub, type RunHub, type Unnumbered } from "./run_hub.ts";
 
 export interface OwnAgentFacts {
   capabilities: readonly string[];
@@ -59,15 +59,30 @@ export interface MeshCoordinatorDeps {
   url: string;
   times: RegistryTimes;
   /** The agent of its own process, for when there is no other; made when it is needed first. */
-  fallback?: OwnAgentFacts & { open(): TaskClient } | undefined;
+  fallback?: OwnAgentFacts & { open(): TaskClient; rpc?(): RpcClient } | undefined;
+  /** Told whatever readers of a run are told; without an event: the run is new, or its standing facts have changed. */
+  onRun?: ((runId: string, event?: Unnumbered) => void) | undefined;
   /** Origins of agents to look for. */
   addresses: readonly string[];
   scansLocalPorts: boolean;
   tasksMax?: number;
 }
 
+/** The agents as whoever asks them something needs them. */
+export interface AgentReach {
+  views(): readonly AgentView[];
+  nameOf(agentId: string): string;
+  /** @throws {BackupError} `not_found` */
+  tasks(agentId: string): TaskClient;
+  /** @throws {BackupError} `not_found` */
+  rpc(agentId: string): RpcClient;
+}
+
 export interface MeshCoordinator {
   readonly bindings: Binding[];
+  /** What the bindings call. */
+  readonly service: MeshService;
+  readonly reach: AgentReach;
   /** Goes on with what a former process has left, and begins to look for agents. */
   start(): void;
   /** Takes no new job; runs stay as they are in the store, for the next start. Idempotent. */
@@ -75,7 +90,9 @@ export interface MeshCoordinator {
   metrics(): Metric[];
 }
 
-const FALLBACK_ID = "coordinator";
+/** Id of the agent in the coordinator's own process. */
+export const FALLBACK_ID = "coordinator";
+const OWN_AGENT_NAME = "the coordinator itself";
 const CHECK_MS = 200;
 const LOOK_EVERY_MS = 30_000;
 /** A run that failed and whose end the store did not take is tried again, not at once. */
@@ -203,7 +220,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   function carryOut(stored: StoredRun): void {
     const { runId } = stored;
     const abort = new AbortController();
-    const hub = waitingHubs.get(runId) ?? createRunHub(() => detailOf(runId));
+    const hub = observed(runId, waitingHubs.get(runId) ?? createRunHub(() => detailOf(runId)));
     const progress = createAggregator({
       clock,
       runId,
@@ -253,6 +270,18 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       live.delete(runId);
       if (!isClosed) tryWaiting(runId);
     }).catch((thrown) => log("error", "A run's end could not be told", { error: String(thrown) }));
+  }
+
+  function observed(runId: string, hub: RunHub): RunHub {
+    const { onRun } = deps;
+    if (onRun === undefined) return hub;
+    return {
+      ...hub,
+      tell(event) {
+        hub.tell(event);
+        onRun(runId, event);
+      },
+    };
   }
 
   /** The run is not live any more, or could not be: what waits may take its place. */
@@ -369,6 +398,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         tx.insertRun({ runId, hostId: deps.hostId, spec: job, owner: "mesh", idempotencyKey })
       );
       log("info", "A job was submitted", { run: runId });
+      deps.onRun?.(runId);
       startWaiting();
       return runId;
     },
@@ -409,8 +439,20 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         store.transact((tx) => tx.moveRun(runId, "cancelled"));
         waitingHubs.get(runId)?.tell({ kind: "end", state: "cancelled", report: null });
         waitingHubs.delete(runId);
+        deps.onRun?.(runId, { kind: "end", state: "cancelled", report: null });
       }
       return knownRun(runId);
+    },
+    pause(runId, isPaused) {
+      const stored = knownRun(runId);
+      if (isFinal(stored.state)) {
+        throw new BackupError("rejected", `Run ${runId} is over: it is ${stored.state}`);
+      }
+      if (stored.isPaused === isPaused) return;
+      store.transact((tx) => tx.pauseRun(runId, isPaused));
+      log("info", isPaused ? "A run was paused" : "A run goes on", { run: runId });
+      live.get(runId)?.run.pause(isPaused);
+      deps.onRun?.(runId);
     },
     agents: () => registry.infos((agentId) => dispatcher.held(agentId)),
     drain(agentId, isDraining) {
@@ -494,6 +536,20 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
 
   return {
     bindings: meshBindings(service),
+    service,
+    reach: {
+      views: pool.views,
+      nameOf: (agentId) =>
+        agentId === FALLBACK_ID ? OWN_AGENT_NAME : registry.get(agentId)?.name ?? agentId,
+      tasks: pool.client,
+      rpc(agentId) {
+        const own = agentId === FALLBACK_ID ? deps.fallback?.rpc?.() : undefined;
+        if (own !== undefined) return own;
+        const agent = registry.get(agentId);
+        if (agent !== undefined) return createMeshClient({ fetch: meshFetch, url: agent.url });
+        throw new BackupError("not_found", `Agent ${agentId} is not known`);
+      },
+    },
     start() {
       for (const agent of registry.list()) dispatcher.putAgent(viewOf(agent));
       if (deps.fallback !== undefined) dispatcher.putAgent(fallbackView(deps.fallback));

@@ -96,6 +96,8 @@ export interface MeshRun {
   cancelDestination(key: string): void;
   /** Of its present home; 0 before the first. */
   epoch(): number;
+  /** The store says by now whether it is paused; here it takes effect. */
+  pause(isPaused: boolean): void;
   /** Goes no further and changes nothing any more: whoever opens the store next goes on. `done` rejects. */
   leave(): void;
 }
@@ -106,6 +108,7 @@ export function startMeshRun(deps: MeshRunDeps, options: MeshRunOptions): MeshRu
     done: run.carryOut(),
     cancelDestination: (key) => run.cancelDestination(key),
     epoch: () => run.epoch,
+    pause: (isPaused) => run.pause(isPaused),
     leave: () => run.leave(),
   };
 }
@@ -247,12 +250,25 @@ class RunInMesh {
     }
   }
 
+  /** Nothing new is leased, and whoever works on it begins no further file. */
+  pause(isPaused: boolean): void {
+    const { runId } = this.#options;
+    this.#deps.dispatcher.putRun(runId, { isPaused });
+    for (const agentId of this.#participants.keys()) {
+      this.#tell(agentId, { op: "pause", runId, isPaused });
+    }
+  }
+
+  get #isPaused(): boolean {
+    return this.#deps.store.run(this.#options.runId)?.isPaused === true;
+  }
+
   leave(): void {
     this.#left.abort(new BackupError("cancelled", "The coordinator ends; its next start goes on"));
   }
 
   /** Whether it hears us or not. */
-  #tell(agentId: string, task: Extract<TaskSpec, { op: "drop" | "release" }>): void {
+  #tell(agentId: string, task: Extract<TaskSpec, { op: "drop" | "release" | "pause" }>): void {
     const { pool, clock } = this.#deps;
     within(
       async (signal) => await pool.client(agentId).run(task, { signal }),
@@ -315,6 +331,7 @@ class RunInMesh {
     for (let faults = 0; openDestinations(this.#context(undefined)).length > 0;) {
       signal.throwIfAborted();
       try {
+        await this.#untilResumed(isOver);
         const home = await this.#chooseHome(isOver);
         return await this.#once(home);
       } catch (thrown) {
@@ -327,6 +344,11 @@ class RunInMesh {
         await clock.sleep(backoffMs(++faults), isOver).catch(() => {});
       }
     }
+  }
+
+  /** A run that is paused takes no locks, after a restart or a lost home. */
+  async #untilResumed(isOver: AbortSignal): Promise<void> {
+    while (this.#isPaused) await this.#deps.clock.sleep(LOOK_AGAIN_MS, isOver);
   }
 
   async #chooseHome(isOver: AbortSignal): Promise<Agent> {
@@ -713,6 +735,10 @@ class RunInMesh {
         try {
           await this.#join(context, agentId);
           hasJoined = true;
+          // A handoff moves a task of a paused run as well; whoever gets it waits like the others.
+          if (this.#isPaused) {
+            await pool.client(agentId).run({ op: "pause", runId, isPaused: true });
+          }
           both.throwIfAborted();
           const isOwn = pool.views().find((a) => a.agentId === agentId)?.isFallback === true;
           const result = await this.#mirrorAt(agentId, {

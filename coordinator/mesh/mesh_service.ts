@@ -28,6 +28,8 @@ export interface MeshService {
   run(runId: string): RunDetail;
   follow(runId: string): EventStream<RunEvent> | undefined;
   cancel(runId: string, destination: string | undefined): StoredRun;
+  /** A run that is paused begins nothing new. @throws {BackupError} `not_found`, or `rejected` when it is over */
+  pause(runId: string, isPaused: boolean): void;
   agents(): AgentInfo[];
   drain(agentId: string, isDraining: boolean): Acceptance;
   remove(agentId: string): Acceptance;

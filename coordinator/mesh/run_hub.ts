@@ -3,7 +3,9 @@ import type { RunDetail, RunEvent } from "../../protocol/mesh/methods.ts";
 import type { RunProgress } from "../../protocol/mesh/run.ts";
 import type { EventStream } from "../../protocol/rpc/method.ts";
 
-type Unnumbered = RunEvent extends infer E ? E extends { seq: number } ? Omit<E, "seq"> : never
+/** What happened in a run, before it has its number. */
+export type Unnumbered = RunEvent extends infer E
+  ? E extends { seq: number } ? Omit<E, "seq"> : never
   : never;
 
 /** Events that wait for a reader; beyond that it gets a snapshot instead. */

@@ -3,6 +3,7 @@ import { openBootClock } from "../../protocol/base/boot_clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
 import type { Log } from "../../protocol/base/log.ts";
+import type { ServedCoordinator } from "../../protocol/cli/all_roles.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { readRoots, type Roots } from "../../protocol/cli/read_roots.ts";
 import {
@@ -17,8 +18,11 @@ import { takeIdentity } from "../../protocol/http/agent_identity.ts";
 import { createMeshFetch, createPlainFetch } from "../../protocol/http/mesh_fetch.ts";
 import { createTaskAgentApp } from "../../protocol/http/task_agent_app.ts";
 import { agentEndpoint } from "../../protocol/mesh/endpoint.ts";
+import type { RpcClient } from "../../protocol/rpc/client.ts";
 import type { TaskClient } from "../../protocol/mesh/task_port.ts";
-import { createMeshCoordinator } from "../mesh/mesh_coordinator.ts";
+import { consoleBindings } from "../console/console_bindings.ts";
+import { ConsoleService } from "../console/console_service.ts";
+import { createMeshCoordinator, type MeshCoordinator } from "../mesh/mesh_coordinator.ts";
 import { openSqliteStore } from "../store/open_store.ts";
 
 export const COORDINATOR_PORT = 8800;
@@ -28,6 +32,8 @@ const STORE_FILE = "mesh.sqlite";
 export interface OwnAgent {
   readonly capabilities: readonly string[];
   open(): TaskClient;
+  /** Its own methods, beside tasks. */
+  rpc(): RpcClient;
   close(): Promise<void>;
 }
 
@@ -52,6 +58,8 @@ const OPTIONS = [
   "agent",
   "scan",
   "dashboard",
+  "dashboardPort",
+  "dashboardOrigin",
   "root",
   "destRoot",
   "secret",
@@ -69,7 +77,11 @@ const OPTIONS = [
   "stateDir",
 ] as const;
 
-export function createCoordinatorRole(deps: CoordinatorRoleDeps): Command {
+/** `beside`: what is served in the same process, once the coordinator is. */
+export function createCoordinatorRole(
+  deps: CoordinatorRoleDeps,
+  beside: (call: CommandCall, coordinator: () => ServedCoordinator) => RoleFacts[] = () => [],
+): Command {
   return {
     name: "--role coordinator",
     summary: "Serve the coordinator that gives work to agents",
@@ -83,29 +95,37 @@ export function createCoordinatorRole(deps: CoordinatorRoleDeps): Command {
     examples: [{ says: "on this machine", words: "--role coordinator" }],
     exitCodes: [0, 1, 2],
     exitMeanings: { 0: "ended because it was asked to" },
-    run: (call) => runRole(call, [coordinatorRole(call, deps)]),
+    run(call) {
+      let served: ServedCoordinator | undefined;
+      const own = coordinatorRole(call, deps, (at) => served = at);
+      return runRole(call, [own, ...beside(call, () => served!)]);
+    },
   };
 }
 
-/** The role as a part of a process that may have others. `served` is told the origin once it is known. */
+/** The role as a part of a process that may have others. `served` is told where it is, and its door, once it is there. */
 export function coordinatorRole(
   call: CommandCall,
   deps: CoordinatorRoleDeps,
-  served: (origin: string) => void = () => {},
+  served: (at: ServedCoordinator) => void = () => {},
 ): RoleFacts {
   return {
     role: "coordinator",
     defaultPort: COORDINATOR_PORT,
     start(context) {
-      served(context.origin);
-      return startCoordinator(call, context, deps);
+      const instance = startCoordinator(call, context, deps);
+      served({
+        origin: context.origin,
+        fetch: async (request) => await instance.fetch(request, {}),
+      });
+      return instance;
     },
   };
 }
 
 function startCoordinator(
   { settings, surroundings, clock }: CommandCall,
-  { serving, origin, port, log }: RoleContext,
+  { serving, origin, port, log, logs }: RoleContext,
   deps: CoordinatorRoleDeps,
 ): RoleInstance {
   const { stateDir, token, hosts } = serving;
@@ -133,7 +153,20 @@ function startCoordinator(
     secrets: namedSecrets(settings, surroundings),
     roots,
   });
-  const coordinator = createMeshCoordinator({
+  const labels = [...roots.labels.keys()];
+  const desk = new ConsoleService({
+    store,
+    clock,
+    log: ownLog,
+    logs,
+    logDir: serving.logDir,
+    name,
+    version: deps.version,
+    hostId,
+    own: { capabilities: [...own.capabilities], roots: labels, url },
+    mesh: () => coordinator,
+  });
+  const coordinator: MeshCoordinator = createMeshCoordinator({
     store,
     clock,
     bootClock: openBootClock(),
@@ -144,7 +177,8 @@ function startCoordinator(
     hostId,
     url,
     times: { heartbeatMs, deadAfterMs },
-    fallback: { ...own, roots: [...roots.labels.keys()] },
+    fallback: { ...own, roots: labels },
+    onRun: (runId, event) => desk.observe(runId, event),
     addresses: settings.get("agent").value.map((text) => new URL(agentEndpoint(text)).origin),
     scansLocalPorts: settings.get("scan").value,
   });
@@ -171,19 +205,30 @@ function startCoordinator(
     log: ownLog,
     token,
     hosts,
-    methods: coordinator.bindings,
+    methods: [
+      ...coordinator.bindings,
+      ...consoleBindings(desk, {
+        store,
+        lines: () => logs.lines(),
+        mesh: () => coordinator.service,
+        nowMs: () => Math.round(clock.nowMs()),
+      }),
+    ],
   });
   coordinator.start();
+  desk.start();
   return {
     fetch: (request, env) => app.app.fetch(request, env),
     says: `${name} serves on ${origin} (${agentId})`,
     facts: { role: "coordinator", name, url: origin, agent_id: agentId },
     metrics: () => coordinator.metrics(),
     drain() {
+      desk.close();
       coordinator.close();
       return Promise.resolve();
     },
     async close() {
+      desk.close();
       coordinator.close();
       await app.close();
       await own.close();

@@ -30,6 +30,7 @@ export interface Tables {
   listTasks(runId: string): StoredTask[];
   putTask(task: StoredTask): void;
   putResult(taskId: string, result: MirrorResult): void;
+  getResult(taskId: string): MirrorResult | undefined;
   /** By task id. */
   listResults(runId: string): Map<string, MirrorResult>;
   putScan(runId: string, source: string, outcome: ScanOutcome): void;

@@ -3,7 +3,19 @@ import { nanoid } from "nanoid";
 
 /** A fresh id such as `run-V1StGXR8_Z5jdHi6B`; 16 random characters from nanoid's URL-safe alphabet. */
 export function newId(
-  prefix: "run" | "task" | "agent" | "dest" | "host" | "boot" | "msg" | "push",
+  prefix:
+    | "run"
+    | "task"
+    | "agent"
+    | "dest"
+    | "host"
+    | "boot"
+    | "msg"
+    | "push"
+    | "place"
+    | "folder"
+    | "schedule"
+    | "restore",
 ): string {
   return `${prefix}-${nanoid(16)}`;
 }

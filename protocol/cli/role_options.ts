@@ -14,6 +14,7 @@ const optionalText: v.GenericSchema<unknown, string | undefined> = v.optional(te
 
 export const DEFAULT_HEARTBEAT_MS = 10_000;
 export const DEFAULT_DEAD_AFTER_MS = 30_000;
+export const DASHBOARD_PORT = 8888;
 
 export const ROLE_OPTIONS = {
   port: option<number | undefined>({
@@ -22,7 +23,7 @@ export const ROLE_OPTIONS = {
     envAlias: "BACKUP_PORT",
     schema: v.optional(integerBetween(0, 65_535)),
     defaultValue: undefined,
-    defaultText: "8800 for a coordinator, 8801 for a worker",
+    defaultText: "8800 for a coordinator, 8801 for a worker, 8888 for a dashboard",
     help: "Port to serve on; 0 takes any free one",
   }),
   host: option<string>({
@@ -130,6 +131,22 @@ export const ROLE_OPTIONS = {
     schema: switchValue,
     defaultValue: true,
     help: "Do not serve the web page",
+  }),
+  dashboardPort: option<number>({
+    flag: "dashboard-port",
+    placeholder: "PORT",
+    schema: integerBetween(0, 65_535),
+    defaultValue: DASHBOARD_PORT,
+    defaultText: String(DASHBOARD_PORT),
+    help: "Port of the web page and HTTP API; 0 takes any free one",
+  }),
+  dashboardOrigin: option<string[]>({
+    flag: "dashboard-origin",
+    placeholder: "ORIGIN",
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Another web page, such as https://status.example, that may call the API with the token",
   }),
   tlsCert: option<string | undefined>({
     flag: "tls-cert",

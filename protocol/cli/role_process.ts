@@ -2,6 +2,7 @@
  * The life of a role's process: serve, work until somebody asks it to end, give back what it has, end. Rule: a role ends
  * with exit code 0 when it was asked to, within a deadline, and at once when it is asked twice.
  */
+import { asBackupError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { createGate } from "../http/gate.ts";
 import type { ServerEnv } from "../http/agent_app.ts";
@@ -34,6 +35,8 @@ export interface RoleInstance {
   /** One line for people, and facts for programs. */
   readonly says: string;
   readonly facts: Readonly<Record<string, string>>;
+  /** Beside the facts, and in no log: what opens a door. */
+  readonly told?: Readonly<Record<string, string>>;
   metrics(): Metric[];
   /** Takes nothing more and hands on or ends what it has. `signal` is aborted when the time for that is over. */
   drain(signal: AbortSignal): Promise<void>;
@@ -46,6 +49,10 @@ export interface RoleFacts {
   defaultPort: number;
   /** Whatever the option says, when several roles share one command. */
   port?: number;
+  /** When its port cannot be served, that is said and the others go on. */
+  mayBeMissing?: boolean;
+  /** It needs no roots, wherever it is served. */
+  touchesNoFolders?: boolean;
   start(context: RoleContext): RoleInstance | Promise<RoleInstance>;
 }
 
@@ -56,7 +63,16 @@ export async function runRole(call: CommandCall, roles: readonly RoleFacts[]): P
   });
   const running: Running[] = [];
   try {
-    for (const role of roles) running.push(await startRole(call, role));
+    for (const role of roles) {
+      try {
+        running.push(await startRole(call, role));
+      } catch (thrown) {
+        const { code, message } = asBackupError(thrown);
+        if (role.mayBeMissing !== true || code !== "config") throw thrown;
+        const text = `The ${role.role} is not served: ${message}`;
+        running[0]?.context.log("warn", text);
+      }
+    }
     // One line each, once all of them answer: whoever waits for the last may use every one.
     for (const { instance } of running) tell(call, instance);
     await aborted(interrupts.signal);
@@ -88,7 +104,7 @@ interface Running {
 
 async function startRole(call: CommandCall, facts: RoleFacts): Promise<Running> {
   const { settings, surroundings, terminal, clock } = call;
-  const serving = servingSettings(settings, surroundings, facts.defaultPort);
+  const serving = servingSettings(settings, surroundings, facts);
   const { host, tls, token, hosts, stateDir, logDir } = serving;
   const port = facts.port ?? serving.port;
   let instance: RoleInstance | undefined;
@@ -150,10 +166,10 @@ async function end({ instance, context, stopServing }: Running): Promise<void> {
   context.logs.close();
 }
 
-function tell({ terminal, settings }: CommandCall, { says, facts }: RoleInstance): void {
+function tell({ terminal, settings }: CommandCall, { says, facts, told }: RoleInstance): void {
   terminal.out(
     settings.get("json").value
-      ? jsonLine({ message_type: "serving", ...facts })
+      ? jsonLine({ message_type: "serving", ...facts, ...told })
       : `${visibleText(says)}\n`,
   );
 }

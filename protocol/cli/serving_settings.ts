@@ -31,7 +31,7 @@ type PathKey = "stateDir" | "logDir" | "tokenFile" | "tlsCert" | "tlsKey" | "tls
 export function servingSettings(
   settings: Settings,
   at: Surroundings,
-  defaultPort: number,
+  { defaultPort, touchesNoFolders = false }: { defaultPort: number; touchesNoFolders?: boolean },
 ): ServingSettings {
   const host = settings.get("host").value;
   const stateDir = pathOf("stateDir", settings, at) ?? defaultStateDir(at);
@@ -55,7 +55,7 @@ export function servingSettings(
       );
     }
     for (const key of ["root", "destRoot"] as const) {
-      if (settings.get(key).value.length > 0) continue;
+      if (touchesNoFolders || settings.get(key).value.length > 0) continue;
       const flag = key === "root" ? "--root" : "--dest-root";
       throw usage(
         `${host} can be reached by others, and nothing says which folders they may use`,

@@ -55,6 +55,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     buffer: "32MiB",
     wait: "1m",
     port: "8801",
+    dashboardPort: "8889",
     slots: "2",
     heartbeat: "1s",
     deadAfter: "3s",

@@ -78,10 +78,20 @@ export const LaneProgress = v.object({
 });
 export type LaneProgress = v.InferOutput<typeof LaneProgress>;
 
+/** How far a restore is. */
+export const RestoreCounters = v.object({
+  filesDone: count,
+  filesTotal: count,
+  bytesDone: count,
+  bytesTotal: count,
+});
+export type RestoreCounters = v.InferOutput<typeof RestoreCounters>;
+
 /** What a task says while it works: at most 4 a second, and always once at its end. `seq` grows by one. */
 export const TaskProgress = v.object({
   seq: count,
   scan: v.exactOptional(ScanCounters),
+  restore: v.exactOptional(RestoreCounters),
   lanes: v.array(LaneProgress),
 });
 export type TaskProgress = v.InferOutput<typeof TaskProgress>;

@@ -3,7 +3,7 @@
  * know an op rejects the task, it never guesses.
  */
 import * as v from "valibot";
-import { DestinationSpec, FileFailure, MirrorOptions, SourceSpec } from "./job.ts";
+import { DestinationSpec, FileFailure, KeyNames, MirrorOptions, SourceSpec } from "./job.ts";
 import { ScanCounters } from "./progress.ts";
 
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
@@ -97,6 +97,24 @@ export const FinishTask = v.object({
 /** Ends the work of a run at one destination, on one agent; the others go on. Idempotent. */
 export const DropTask = v.object({ op: v.literal("drop"), runId: id, destination: v.string() });
 
+/** Brings back what is stored at destinations, on the agent's machine. Its progress is in `restore`. */
+export const RestoreTask = v.object({
+  op: v.literal("restore"),
+  /** Of the restore; it has no run. */
+  runId: id,
+  /** Later ones give what is damaged or missing at those before. */
+  destinations: v.pipe(v.array(v.string()), v.minLength(1)),
+  target: v.string(),
+  /** Copies, or what is in them; none: everything. */
+  paths: v.array(v.string()),
+  overwrite: v.boolean(),
+  keys: v.exactOptional(KeyNames),
+});
+export type RestoreTask = v.InferOutput<typeof RestoreTask>;
+
+/** The agent begins no further file of a run until it is told otherwise; what is in hand is ended. Idempotent. */
+export const PauseTask = v.object({ op: v.literal("pause"), runId: id, isPaused: v.boolean() });
+
 /** Gives back everything the agent still holds for a run: locks, threads, scans. Idempotent. */
 export const ReleaseTask = v.object({ op: v.literal("release"), runId: id });
 
@@ -107,7 +125,9 @@ export const TaskSpec = v.variant("op", [
   MirrorTask,
   FinishTask,
   DropTask,
+  PauseTask,
   ReleaseTask,
+  RestoreTask,
 ]);
 export type TaskSpec = v.InferOutput<typeof TaskSpec>;
 export type PrepareTask = v.InferOutput<typeof PrepareTask>;
@@ -245,6 +265,21 @@ export const FinishResult = v.object({
   error: v.exactOptional(WireError),
 });
 export const DropResult = v.object({ op: v.literal("drop") });
+export const PauseResult = v.object({ op: v.literal("pause") });
+export const RestoreResult = v.object({
+  op: v.literal("restore"),
+  files: count,
+  bytes: count,
+  /** What stood there already as it is recorded. */
+  alreadyThere: count,
+  /** By name, the first 1,000; `failureCount` counts all. */
+  failures: v.array(FileFailure),
+  failureCount: count,
+  /** Not replaced, as `overwrite` was not asked for. */
+  kept: count,
+  warnings: v.array(v.string()),
+});
+export type RestoreResult = v.InferOutput<typeof RestoreResult>;
 export const ReleaseResult = v.object({ op: v.literal("release") });
 
 export const TaskResult = v.variant("op", [
@@ -254,7 +289,9 @@ export const TaskResult = v.variant("op", [
   MirrorResult,
   FinishResult,
   DropResult,
+  PauseResult,
   ReleaseResult,
+  RestoreResult,
 ]);
 export type TaskResult = v.InferOutput<typeof TaskResult>;
 export type PrepareResult = v.InferOutput<typeof PrepareResult>;

@@ -255,6 +255,10 @@ export class DestinationLane {
     for (const thread of this.#threads) thread.cancel();
   }
 
+  pause(isPaused: boolean): void {
+    this.#queue.pause(isPaused);
+  }
+
   /** Ends this destination alone, as cancelled, while the run goes on elsewhere. */
   drop(): void {
     this.#fatal ??= new BackupError("cancelled", "This destination was cancelled");

@@ -57,7 +57,18 @@ export function createFakeAgent(answers: Answers = {}): FakeAgent {
     mirror: "by hand",
     finish: () => ({ op: "finish" }),
     drop: () => ({ op: "drop" }),
+    pause: () => ({ op: "pause" }),
     release: () => ({ op: "release" }),
+    restore: () => ({
+      op: "restore",
+      files: 0,
+      bytes: 0,
+      alreadyThere: 0,
+      failures: [],
+      failureCount: 0,
+      kept: 0,
+      warnings: [],
+    }),
   };
 
   const client: TaskClient = {

@@ -87,6 +87,7 @@ export function createMemoryTables(): Tables {
       const { runId } = tasks.get(taskId)!;
       results.set(taskId, { runId, name: taskId, value: result });
     },
+    getResult: (taskId) => read(() => results.get(taskId)?.value),
     listResults: (runId) => listed(results, runId),
     putScan: (runId, source, value) =>
       scans.set(keyOf(runId, source), { runId, name: source, value }),

@@ -14,6 +14,8 @@ export interface ListOptions {
   request: ListingRequest;
   /** Where the secrets are for lists that are encrypted. */
   keys?: KeySources;
+  /** All it may touch; absent or empty: anything. */
+  roots?: readonly string[];
   timeoutMs: number;
   /** Told every entry in the order of the lists; false ends the listing. */
   onEntry(entry: ListedEntry): boolean;
@@ -36,6 +38,7 @@ export async function listStored(
     ...{ sources: [path], target: "", id: "", overwrite: false },
     ...{ part: 1, parts: 2 },
     identities: keys.identities,
+    roots: options.roots ?? [],
   };
   const thread = new ThreadClient(spawn("restore"), start);
   watch.add(thread, path);

@@ -30,6 +30,8 @@ export interface RestoreOptions {
    * compared with the source where that is on this host, and the folder removed.
    */
   drill?: { sample: Sample; hostId: string | undefined };
+  /** All it may touch; absent or empty: anything. */
+  roots?: readonly string[];
   /** Names this restore's folder of temporary names. */
   id: string;
   timeoutMs: number;
@@ -105,6 +107,7 @@ export async function restoreFrom(
         overwrite: options.overwrite,
         identities: keys.identities,
         isScratch: options.drill !== undefined,
+        roots: options.roots ?? [],
       };
       const thread = new ThreadClient(spawn("restore"), start);
       watch.add(thread, [...options.sources, options.target].join(" or "));

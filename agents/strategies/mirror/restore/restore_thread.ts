@@ -30,6 +30,7 @@ import {
 } from "./line_status.ts";
 import { type Inspected, inspectRestored } from "./inspect_restored.ts";
 import { type ReportRequest, writeDrillReport } from "./drill_report.ts";
+import { type ComparedPage, compareLists, type CompareRequest } from "./compare_lists.ts";
 import { createListing, type ListingPart, type ListingRequest } from "./listing.ts";
 import { makeLink, makeNameOfOther, makeOther } from "./others_pass.ts";
 import { PathChain } from "./path_chain.ts";
@@ -41,6 +42,7 @@ import {
   refuseOwnSource,
   type RestoreTarget,
 } from "./restore_target.ts";
+import { openStoredFile, type StoredFile } from "./stored_file.ts";
 import { removeTree } from "../tree_removal.ts";
 import { Selection } from "./selection.ts";
 import {
@@ -60,6 +62,8 @@ export interface RestoreThreadStart {
   part: number;
   parts: number;
   overwrite: boolean;
+  /** All it may touch; absent or empty: anything. */
+  roots?: readonly string[];
   /** Secret keys as age writes them; never to be shown. */
   identities?: string[];
   /** The target is this restore's own, and goes when it ends. */
@@ -97,6 +101,9 @@ export function openRestoreThread(
     inspectRestored: (request: { copy: CopyPlan; hostId: string | undefined }): Inspected =>
       thread.inspectRestored(request),
     writeReport: (request: ReportRequest): void => thread.writeReport(request),
+    compareLists: (request: CompareRequest): ComparedPage => thread.compareLists(request),
+    openFile: (path: string): number => thread.openFile(path),
+    readFile: (): Uint8Array<ArrayBuffer> | undefined => thread.readFile(),
     flush: (): void => thread.flush(),
     startListing: (request: ListingRequest): void => thread.startListing(request),
     nextListed: (): ListingPart => thread.nextListed(),
@@ -114,6 +121,7 @@ class RestoreThread {
   #stage: { close(): void } | undefined;
   #target: RestoreTarget | undefined;
   #keys: readonly Identity[];
+  #file: StoredFile | undefined;
   readonly #links = new Map<string, LinkPlan>();
   #nextListed: () => ListingPart = () => ({
     entries: [],
@@ -262,6 +270,26 @@ class RestoreThread {
 
   nextListed(): ListingPart {
     return this.#nextListed();
+  }
+
+  compareLists(request: CompareRequest): ComparedPage {
+    return compareLists(this.#posix, this.#sources, request, () => this.#tickUnlessStopped());
+  }
+
+  /** Its size. */
+  openFile(path: string): number {
+    this.#file?.close();
+    this.#file = openStoredFile(
+      this.#posix,
+      this.#sources[0]!,
+      path,
+      () => this.#tickUnlessStopped(),
+    );
+    return this.#file.sizeBytes;
+  }
+
+  readFile(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#file?.next();
   }
 
   prepare(names: string[]): void {
@@ -463,6 +491,8 @@ class RestoreThread {
   }
 
   close(): void {
+    this.#file?.close();
+    this.#file = undefined;
     this.#target?.close();
     this.#target = undefined;
     this.#stage?.close();
