@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PASSWORD } from "../../tests/support/restic.ts";
 import { RepositoryShell } from "../../tests/support/repository_commands.ts";
 import { fakeSignals } from "../../protocol/cli/fake_world.ts";
+import { thisProcess } from "../platform/process_identity.ts";
 import { backup, clock } from "../repository/sample_repository_suite.ts";
 import { areReplicas, lockRepository, openRepository, type Repository } from "../repository/mod.ts";
 
@@ -143,6 +144,27 @@ Deno.test("unlock removes locks of the dead, and all when asked", async () => {
     exclusive: true,
   });
   assert.equal((await shell.type(["prune", A])).code, 0);
+});
+
+Deno.test({
+  name: "a lock is held as long as its process lives, and gone with it",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const shell = new RepositoryShell({ isReal: true });
+    assert.equal((await shell.type(["init", A])).code, 0);
+    const repository = await open(shell, "/memory/a");
+    const child = new Deno.Command("sleep", { args: ["60"] }).spawn();
+    const context = shell.world.lockContext({} as never);
+    const process = { ...thisProcess("machine", child.pid) };
+    const lock = { ...context, owner: { ...context.owner, process } };
+    await lockRepository(repository, lock, { exclusive: true });
+    assert.equal((await shell.type(["snapshots", A])).code, 11);
+    assert.match((await shell.type(["unlock", A])).out, /0 locks removed, 1 held still/);
+    child.kill("SIGKILL");
+    await child.status;
+    assert.equal((await shell.type(["snapshots", A])).code, 0);
+    assert.deepEqual(await repository.list("lock"), []);
+  },
 });
 
 Deno.test("snapshots, ls and find show what there is, filtered by host, tag, path and id", async () => {

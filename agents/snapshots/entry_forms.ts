@@ -50,7 +50,7 @@ export function entryMessage({ path, node }: WalkedEntry): Record<string, unknow
     uid: node.uid,
     gid: node.gid,
     ...(node.type === "file" ? { size: node.sizeBytes ?? 0 } : {}),
-    mode: node.mode,
+    ...(node.mode === 0 ? {} : { mode: node.mode }),
     permissions: goModeText(node.mode),
     mtime: node.mtime,
     atime: node.atime,

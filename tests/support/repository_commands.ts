@@ -1,5 +1,6 @@
 /** Commands on repositories in this process, as a person would type them. Rule: real folders, or memory where a test damages it. */
 import { createRepositoryCommands, repositoryVerbs } from "../../agents/snapshots/mod.ts";
+import { lockContextOfThisProcess } from "../../agents/strategies/snapshot/mod.ts";
 import { createFindCommand, createLsCommand } from "../../agents/cli/ls.ts";
 import { createRestoreCommand } from "../../agents/cli/restore.ts";
 import { createVerifyCommand } from "../../agents/cli/verify.ts";
@@ -8,7 +9,7 @@ import { MemoryObjectStore } from "../../agents/destinations/memory_object_store
 import { openLocalObjectStore } from "../../agents/destinations/local_object_store.ts";
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
-import type { Clock } from "../../protocol/base/clock.ts";
+import { type Clock, systemClock } from "../../protocol/base/clock.ts";
 import {
   type FakeSignals,
   fakeSignals,
@@ -20,14 +21,12 @@ import { FAST_KDF, kernels, lockContext, PASSWORD, posix } from "./restic.ts";
 import { ManualClock } from "./manual_clock.ts";
 
 /** A clock by which nobody waits: what sleeps wakes at once. */
-export function sleeplessClock(): Clock & { passMs(ms: number): void } {
-  const clock = new ManualClock();
+export function sleeplessClock(clock: Clock = new ManualClock()): Clock {
   return {
     nowMs: () => clock.nowMs(),
     monotonicMs: () => clock.monotonicMs(),
     sleep: (_, signal) => signal?.aborted ? Promise.reject(signal.reason) : Promise.resolve(),
     every: (ms, tick) => clock.every(ms, tick),
-    passMs: (ms) => void clock.advance(ms),
   };
 }
 
@@ -51,15 +50,20 @@ export interface TypingOptions {
 export class RepositoryShell {
   /** By path; a place that is not in it is a folder, unless it begins with `/memory/`. */
   readonly stores = new Map<string, MemoryObjectStore>();
-  readonly clock = sleeplessClock();
+  readonly clock: Clock;
   readonly world: RepositoryWorld;
   /** Sees every store that is opened, to make it faulty. */
   wrap: (store: ObjectStore) => ObjectStore = (store) => store;
 
-  constructor() {
+  /** `isReal`: with the time and the process ids of this machine. */
+  constructor({ isReal = false }: { isReal?: boolean } = {}) {
+    this.clock = isReal ? sleeplessClock(systemClock) : sleeplessClock();
     this.world = {
       openStore: (path, make = false) => this.wrap(this.#open(path, make)),
-      lockContext: () => ({ ...lockContext(), clock: this.clock }),
+      lockContext: () =>
+        isReal
+          ? lockContextOfThisProcess(this.clock, "machine")
+          : { ...lockContext(), clock: this.clock },
       kdf: () => FAST_KDF,
       posix,
       kernels,
