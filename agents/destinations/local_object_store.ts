@@ -16,6 +16,7 @@ import {
 import {
   cName,
   cNameOfLatin1,
+  DIRECT_BLOCK_BYTES,
   type DirectoryHandle,
   KIND_DIRECTORY,
   KIND_FILE,
@@ -23,12 +24,17 @@ import {
   type Posix,
   type Stat,
 } from "../platform/posix.ts";
+
 import { nameParts, type ObjectInfo, type ObjectStore, type PutOptions } from "./object_store.ts";
+import { waysOfWriting } from "./ways_of_writing.ts";
 
 const DIRECTORY_MODE = 0o700;
 /** Nobody is to change what is named by its hash. */
 const FILE_MODE = 0o400;
 const TEMPORARY = /-tmp-[0-9a-f]+$/;
+/** Written past the page cache from this size on, where that pays and the bytes lie as it needs. */
+const DIRECT_FROM_BYTES = 1 << 20;
+const PIECE_BYTES = 4 << 20;
 
 /** Opens the folder, which must exist. @throws {BackupError} */
 export function openLocalObjectStore(posix: Posix, path: string): ObjectStore {
@@ -37,19 +43,23 @@ export function openLocalObjectStore(posix: Posix, path: string): ObjectStore {
     throw new BackupError("destination_missing", `${path} does not exist`, { path });
   }
   if (root < 0) throw posixError(root, "open", path);
-  return new LocalObjectStore(posix, root, path);
+  const info = posix.fileSystemInfo(root);
+  const { directWrites } = waysOfWriting(posix, typeof info === "number" ? "" : info.type);
+  return new LocalObjectStore(posix, root, path, directWrites);
 }
 
 class LocalObjectStore implements ObjectStore {
   readonly display: string;
   readonly #posix: Posix;
   readonly #root: DirectoryHandle;
+  readonly #writesDirect: boolean;
   readonly #stat: Stat = newStat();
 
-  constructor(posix: Posix, root: DirectoryHandle, path: string) {
+  constructor(posix: Posix, root: DirectoryHandle, path: string, writesDirect: boolean) {
     this.#posix = posix;
     this.#root = root;
     this.display = path;
+    this.#writesDirect = writesDirect;
   }
 
   close(): void {
@@ -170,8 +180,13 @@ class LocalObjectStore implements ObjectStore {
     let result = 0;
     let offset = 0;
     for (const part of parts) {
-      for (let at = 0; at < part.length && result >= 0;) {
-        result = this.#posix.writeAt(fd, at === 0 ? part : part.subarray(at), offset);
+      let at = 0;
+      if (this.#writesDirect && part.length >= DIRECT_FROM_BYTES && offset === 0) {
+        result = this.#writeDirect(fd, part);
+        at = offset = Math.max(0, result);
+      }
+      while (at < part.length && result >= 0) {
+        result = this.#posix.writeAt(fd, part.subarray(at, at + PIECE_BYTES), offset);
         at += result;
         offset += result;
       }
@@ -184,6 +199,27 @@ class LocalObjectStore implements ObjectStore {
     if (result >= 0) result = closed;
     if (result < 0) this.#posix.unlink(folder, cName(temporary));
     this.#require(result, "write", name);
+  }
+
+  /** Writes the whole blocks of what a file begins with past the page cache; how many bytes, or -errno. */
+  #writeDirect(fd: number, bytes: Uint8Array): number {
+    if (this.#posix.setDirect(fd, true) < 0) return 0;
+    const whole = bytes.length - bytes.length % DIRECT_BLOCK_BYTES;
+    let at = 0;
+    while (at < whole) {
+      const put = this.#posix.writeAt(
+        fd,
+        bytes.subarray(at, Math.min(whole, at + PIECE_BYTES)),
+        at,
+      );
+      // Memory that begins anywhere, or a file system that will not after all.
+      if (put === -EINVAL) break;
+      if (put < 0) return put;
+      at += put;
+      if (put % DIRECT_BLOCK_BYTES !== 0) break;
+    }
+    const off = this.#posix.setDirect(fd, false);
+    return off < 0 ? off : at;
   }
 
   #replace(folder: DirectoryHandle, temporary: string, leaf: string): number {

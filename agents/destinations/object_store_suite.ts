@@ -1,5 +1,6 @@
 /** What every object store must do. Rule: a new kind of store adds a test file that calls this, and nothing else. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "./object_store.ts";
 
@@ -33,6 +34,21 @@ export function objectStoreSuite(
     assert.deepEqual(await store.stat("data/ab/abc"), { name: "data/ab/abc", sizeBytes: 11 });
     await store.put("empty", []);
     assert.equal((await store.get("empty", 0)).length, 0);
+  });
+
+  test("megabytes of any length come back whole, from shared memory at a page and from anywhere", async (store) => {
+    for (const length of [3 << 20, (5 << 20) + 4097, (1 << 20) + 1]) {
+      const shared = new SharedArrayBuffer(length, { maxByteLength: length + 1 });
+      for (
+        const part of [new Uint8Array(shared, 0, length), new Uint8Array(length + 1).subarray(1)]
+      ) {
+        for (let i = 0; i < length; i += 1000) part[i] = i / 1000;
+        await store.put("data/ab/large", [part, bytes("end")]);
+        const read = await store.get("data/ab/large", length + 3);
+        assert.equal(Buffer.compare(read.subarray(0, length), part), 0);
+        assert.equal(text(read.subarray(length)), "end");
+      }
+    }
   });
 
   test("what is missing is not found, and removing it is no failure", async (store) => {

@@ -12,9 +12,9 @@ import { idOf } from "./object_id.ts";
 import {
   type FinishedPack,
   type LooseBlobs,
+  newPackRoom,
   PACK_TARGET_BYTES,
   PackBuilder,
-  ROOM_FIRST_BYTES,
 } from "./pack_builder.ts";
 import type { BlobType } from "./pack_header.ts";
 import type { Repository } from "./repository.ts";
@@ -22,7 +22,7 @@ import type { Repository } from "./repository.ts";
 /** What a killed backup has to read again at most. */
 export const INDEX_EVERY_MS = 5 * 60_000;
 /** Packs on their way to the store, beside the two that are being filled. */
-const PACKS_UNDERWAY_MAX = 2;
+const PACKS_UNDERWAY_MAX = 1;
 /** Memory of stored packs that is kept for the next ones. */
 const ROOMS_KEPT = 2;
 
@@ -180,7 +180,7 @@ export class BlobWriter {
   }
 
   #takeRoom(): SharedArrayBuffer {
-    return this.#rooms.pop() ?? new SharedArrayBuffer(ROOM_FIRST_BYTES);
+    return this.#rooms.pop() ?? newPackRoom();
   }
 
   #keepRoom(pack: FinishedPack): void {

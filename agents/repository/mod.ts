@@ -13,6 +13,7 @@ export {
 } from "./check.ts";
 export {
   CHUNK_MAX_BYTES,
+  CHUNK_MIN_BYTES,
   Chunker,
   CutSelector,
   cutsOf,
@@ -64,7 +65,7 @@ export {
 export {
   type FinishedPack,
   type LooseBlobs,
-  PACK_ROOM_BYTES,
+  newPackRoom,
   PACK_TARGET_BYTES,
 } from "./pack_builder.ts";
 export { pruneRepository, type PruneRun } from "./prune.ts";

@@ -17,10 +17,10 @@ import { SEAL_OVERHEAD_BYTES, type SealingKey } from "./sealing_key.ts";
 
 export const PACK_TARGET_BYTES = 16 << 20;
 const HEADER_ROOM_BYTES = 1024;
-/** Of whoever may make small packs only. */
-export const ROOM_FIRST_BYTES = 64 << 10;
-/** Holds most packs: one blob of 8 MiB more than the target, and the header. */
-export const PACK_ROOM_BYTES = PACK_TARGET_BYTES + (8 << 20) + (256 << 10);
+const ROOM_FIRST_BYTES = 64 << 10;
+const ROOM_STEP_BYTES = 2 << 20;
+/** One blob of 8 MiB more than the target, and the header. */
+const ROOM_MAX_BYTES = PACK_TARGET_BYTES + (8 << 20) + (256 << 10);
 
 export interface FinishedPack {
   id: string;
@@ -32,6 +32,11 @@ export interface FinishedPack {
   release?(): void;
 }
 
+/** Memory that grows to what most packs take. It begins at a page, which writing past the page cache needs. */
+export function newPackRoom(): SharedArrayBuffer {
+  return new SharedArrayBuffer(ROOM_FIRST_BYTES, { maxByteLength: ROOM_MAX_BYTES });
+}
+
 /** Blobs on their way to a pack. */
 export interface LooseBlobs {
   blobs: readonly PackedBlob[];
@@ -41,7 +46,7 @@ export interface LooseBlobs {
 
 export interface PackBuilderOptions {
   targetBytes?: number;
-  /** Where the next pack is made; by default memory that grows with it. */
+  /** Where the next pack is made: what `newPackRoom` gave, or new memory of it by default. */
   takeRoom?: () => SharedArrayBuffer;
 }
 
@@ -56,7 +61,7 @@ export class PackBuilder {
 
   constructor({ targetBytes = PACK_TARGET_BYTES, takeRoom }: PackBuilderOptions = {}) {
     this.#targetBytes = targetBytes;
-    this.#takeRoom = takeRoom ?? (() => new SharedArrayBuffer(ROOM_FIRST_BYTES));
+    this.#takeRoom = takeRoom ?? newPackRoom;
   }
 
   get blobCount(): number {
@@ -133,13 +138,18 @@ export class PackBuilder {
   /** Room for the next bytes. */
   #reserve(bytes: number): Uint8Array {
     const end = this.#sizeBytes + bytes;
-    this.#room ??= new Uint8Array(this.#takeRoom());
+    this.#room ??= wholeOf(this.#takeRoom());
     if (end > this.#room.length) {
-      // By four, but not far beyond what most packs take.
-      const roomy = Math.min(this.#room.length * 4, Math.max(PACK_ROOM_BYTES, end * 1.5));
-      const larger = new Uint8Array(new SharedArrayBuffer(Math.ceil(Math.max(end, roomy))));
-      larger.set(this.#room.subarray(0, this.#sizeBytes));
-      this.#room = larger;
+      const { buffer } = this.#room;
+      if (end <= buffer.maxByteLength) {
+        buffer.grow(Math.min(buffer.maxByteLength, end + ROOM_STEP_BYTES - end % ROOM_STEP_BYTES));
+        this.#room = wholeOf(buffer);
+      } else {
+        // A tree larger than anybody has.
+        const larger = new Uint8Array(new SharedArrayBuffer(Math.ceil(end * 1.5)));
+        larger.set(this.#room.subarray(0, this.#sizeBytes));
+        this.#room = larger;
+      }
     }
     return this.#room.subarray(this.#sizeBytes, end);
   }
@@ -170,4 +180,9 @@ function requireSame(plain: Uint8Array | undefined, blobs: readonly PackedBlob[]
       hint: "The memory of this machine may be faulty",
     });
   }
+}
+
+/** Of a length that stays when the memory grows. */
+function wholeOf(buffer: SharedArrayBuffer): Uint8Array<SharedArrayBuffer> {
+  return new Uint8Array(buffer, 0, buffer.byteLength);
 }

@@ -4,18 +4,20 @@
  */
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { createKernels } from "../../kernels/mod.ts";
+import { Garbage, HASH_GARBAGE_BYTES } from "../../platform/garbage.ts";
 import { ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, cNameOfLatin1, KIND_FILE, newStat, type Posix } from "../../platform/posix.ts";
 import {
   BlobEncoder,
   CHUNK_MAX_BYTES,
+  CHUNK_MIN_BYTES,
   cutsOf,
   findFitRuns,
   type FinishedPack,
   idOf,
   type KeyMaterial,
   type LooseBlobs,
-  PACK_ROOM_BYTES,
+  newPackRoom,
   type PackedBlob,
   SealingKey,
 } from "../../repository/mod.ts";
@@ -104,7 +106,26 @@ export interface PackMessage {
   bytes: Uint8Array;
 }
 
-export interface ScanRequest {
+/** Where a chunk of a large file begins, and up to where no end of it was found. */
+export interface ChunkStart {
+  start: number;
+  searchedTo: number;
+}
+
+export interface CutsRequest extends ChunkStart {
+  folder: string;
+  name: string;
+}
+
+export interface CutsReply {
+  /** Ends of chunks, in order; the last one may lie behind the end of the file. */
+  cuts: number[];
+  /** Where to go on; undefined at the end of the file. */
+  next: ChunkStart | undefined;
+  problem?: ReadFailure;
+}
+
+export interface FitRequest {
   folder: string;
   name: string;
   /** At least 64. */
@@ -112,20 +133,30 @@ export interface ScanRequest {
   lengthBytes: number;
 }
 
-export interface ScanReply {
+export interface FitReply {
   /** First and last place of each run that is fit for a cut. */
-  runs: Float64Array;
+  places: Float64Array;
   /** Fewer than were asked for at the end of the file. */
   bytes: number;
-  problem?: { action: string; result: number };
+  problem?: ReadFailure;
+}
+
+/** `result` is -errno. */
+export interface ReadFailure {
+  action: string;
+  result: number;
 }
 
 export const BUFFERS = 2;
 /** Files up to this are read as a whole. */
-export const WHOLE_MAX_BYTES = 4 << 20;
+export const WHOLE_MAX_BYTES = 2 << 20;
 /** What a batch has when it is sent. */
-export const BATCH_BYTES = 4 << 20;
-export const SCAN_BYTES = 8 << 20;
+export const BATCH_BYTES = 2 << 20;
+/** Of a file, when its parts are searched at once. */
+export const PART_BYTES = 4 << 20;
+/** A search for cuts ends after so much. */
+const SEARCH_BYTES = 16 << 20;
+const SEARCH_PIECE_BYTES = 512 << 10;
 /** A batch that is nearly full and the largest item that may come on top. */
 const BUFFER_BYTES = BATCH_BYTES + CHUNK_MAX_BYTES + (256 << 10);
 const READ_MIN_BYTES = 64 << 10;
@@ -152,7 +183,8 @@ export function openEncoderThread(
     begin: (request: BeginRequest) => thread.begin(request),
     read: (request: ReadRequest) => thread.read(request),
     encode: (request: EncodeRequest) => thread.encode(request),
-    scan: (request: ScanRequest) => thread.scan(request),
+    findCuts: (request: CutsRequest) => thread.findCuts(request),
+    findFit: (request: FitRequest) => thread.findFit(request),
     takeLoose: () => thread.takeLoose(),
     close: () => thread.close(),
   };
@@ -169,7 +201,8 @@ class EncoderThread {
   readonly #stat = newStat();
   readonly #buffers: Buffer[] = [];
   readonly #rooms: SharedArrayBuffer[] = [];
-  #scanned = new Uint8Array(0);
+  readonly #garbage = new Garbage();
+  #searched = new Uint8Array(0);
   #encoder: BlobEncoder | undefined;
 
   constructor(posix: Posix, { base, polynomial, master }: EncoderThreadStart, cells: ThreadCells) {
@@ -186,7 +219,7 @@ class EncoderThread {
     this.#encoder = new BlobEncoder(this.#key, {
       level,
       packTargetBytes,
-      takeRoom: () => this.#rooms.pop() ?? new SharedArrayBuffer(PACK_ROOM_BYTES),
+      takeRoom: () => this.#rooms.pop() ?? newPackRoom(),
     });
   }
 
@@ -207,6 +240,7 @@ class EncoderThread {
         chunkCounts[from + i] = buffer.ids.length - at;
       });
     }
+    this.#garbage.made(buffer.ids.length * HASH_GARBAGE_BYTES);
     return {
       chunkCounts,
       chunkBytes: Uint32Array.from(buffer.starts, (start, i) => buffer.ends[i]! - start),
@@ -228,22 +262,47 @@ class EncoderThread {
     return { storedBytes, packs };
   }
 
+  /** The next cuts of a large file. What no chunk can end in is not even read. */
+  findCuts({ folder, name, ...from }: CutsRequest): CutsReply {
+    const fd = this.#openFile(folder, name);
+    if (fd < 0) return { cuts: [], next: undefined, problem: { action: "open", result: fd } };
+    try {
+      return this.#findCuts(fd, from);
+    } finally {
+      this.#posix.close(fd);
+    }
+  }
+
+  #findCuts(fd: number, { start, searchedTo }: ChunkStart): CutsReply {
+    const cuts: number[] = [];
+    const giveUpAt = start + SEARCH_BYTES;
+    while (start < giveUpAt) {
+      const limit = start + CHUNK_MAX_BYTES;
+      const at = Math.max(searchedTo, start + CHUNK_MIN_BYTES - 1);
+      const into = this.#room(WINDOW_BYTES + Math.min(SEARCH_PIECE_BYTES, limit - at));
+      const got = this.#fill(fd, into, at - WINDOW_BYTES);
+      if (got < 0) return { cuts, next: undefined, problem: { action: "read", result: got } };
+      const found = got > WINDOW_BYTES ? this.#scanner.findFirst(into, WINDOW_BYTES, got) : -1;
+      searchedTo = at - WINDOW_BYTES + (found > 0 ? found : got);
+      if (found > 0 || searchedTo === limit) cuts.push(start = searchedTo);
+      // What is left is a chunk, whatever its length.
+      else if (got < into.length) return { cuts: [...cuts, limit], next: undefined };
+    }
+    return { cuts, next: { start, searchedTo } };
+  }
+
   /** Where a part of a large file may be cut. */
-  scan({ folder, name, offset, lengthBytes }: ScanRequest): ScanReply {
-    const nothing = { runs: new Float64Array(0), bytes: 0 };
+  findFit({ folder, name, offset, lengthBytes }: FitRequest): FitReply {
+    const nothing = { places: new Float64Array(0), bytes: 0 };
     const fd = this.#openFile(folder, name);
     if (fd < 0) return { ...nothing, problem: { action: "open", result: fd } };
     try {
-      const wanted = WINDOW_BYTES + lengthBytes;
-      if (this.#scanned.length < wanted) this.#scanned = new Uint8Array(wanted);
-      const into = this.#scanned.subarray(0, wanted);
+      const into = this.#room(WINDOW_BYTES + lengthBytes);
       const got = this.#fill(fd, into, offset - WINDOW_BYTES);
       if (got < 0) return { ...nothing, problem: { action: "read", result: got } };
       const runs = findFitRuns(this.#scanner, into.subarray(0, got), offset);
-      return {
-        runs: Float64Array.from(runs.flatMap(({ first, last }) => [first, last])),
-        bytes: Math.max(0, got - WINDOW_BYTES),
-      };
+      const places = Float64Array.from(runs.flatMap(({ first, last }) => [first, last]));
+      return { places, bytes: Math.max(0, got - WINDOW_BYTES) };
     } finally {
       this.#posix.close(fd);
     }
@@ -258,6 +317,11 @@ class EncoderThread {
   close(): void {
     this.#folders.close();
     this.#posix.closeDirectory(this.#root);
+  }
+
+  #room(bytes: number): Uint8Array {
+    if (this.#searched.length < bytes) this.#searched = new Uint8Array(bytes);
+    return this.#searched.subarray(0, bytes);
   }
 
   #begun(): BlobEncoder {

@@ -20,18 +20,22 @@ import {
   type BeginRequest,
   blobsOf,
   BUFFERS,
+  type ChunkStart,
+  type CutsReply,
+  type CutsRequest,
   type EncodeReply,
   type EncodeRequest,
   type EncoderThreadStart,
+  type FitReply,
+  type FitRequest,
   ID_DIGITS,
   ITEM_NUMBERS,
   type ItemProblem,
   type PackMessage,
+  PART_BYTES,
+  type ReadFailure,
   type ReadReply,
   type ReadRequest,
-  SCAN_BYTES,
-  type ScanReply,
-  type ScanRequest,
   setItem,
   WHOLE_MAX_BYTES,
 } from "./encoder_thread.ts";
@@ -41,9 +45,12 @@ export const ENCODERS_BUDGET_BYTES = 512 << 20;
 /** Of one: its buffers, what it searches, the pack in hand, and one on its way to the disk. */
 const THREAD_BYTES = 80 << 20;
 const BATCH_ITEMS = 256;
-const ROOMS_KEPT = 2;
+/** The one in hand is beside them. */
+const ROOMS_KEPT = 1;
+/** One thread searches as fast as so many encode; with more of them it would hold them up. */
+const SEARCH_ALONE_MAX = 4;
 /** A range of a file begins at the earliest where a whole window lies before it. */
-const FIRST_SCAN_OFFSET = 64;
+const FIRST_PART_OFFSET = 64;
 
 /** Threads that encode for one repository; they serve one `Encoders` after the other. */
 export interface EncoderThreads {
@@ -103,8 +110,7 @@ export interface FileToRead {
 
 export type FileOutcome =
   | { content: string[]; bytes: number; isChanged: boolean }
-  /** `result` is -errno. */
-  | { failed: { action: string; result: number } };
+  | { failed: ReadFailure };
 
 interface Wanted {
   file: FileToRead;
@@ -284,7 +290,7 @@ export class Encoders {
     const content: string[][] = [];
     let bytes = 0;
     let isChanged = false;
-    let failed: { action: string; result: number } | undefined;
+    let failed: ReadFailure | undefined;
     // The search itself, and every range that is not read yet.
     let open = 1;
     const ended = () => {
@@ -292,7 +298,6 @@ export class Encoders {
         done(failed !== undefined ? { failed } : { content: content.flat(), bytes, isChanged });
       }
     };
-    const selector = new CutSelector();
     let start = 0;
     const chunkTo = async (end: number): Promise<void> => {
       const place = content.push([]) - 1;
@@ -315,38 +320,64 @@ export class Encoders {
         },
       });
     };
-    const ahead: { at: number; reply: Promise<ScanReply> }[] = [];
-    let next = FIRST_SCAN_OFFSET;
+    const search = this.#threads.length <= SEARCH_ALONE_MAX ? this.#cutsInTurn : this.#cutsAtOnce;
+    for await (const found of search.call(this, file)) {
+      if (typeof found === "number") await chunkTo(found);
+      else failed = found;
+    }
+    ended();
+  }
+
+  /** One search after the other from where a chunk begins, so that a third need not be searched at all. */
+  async *#cutsInTurn({ folder, name }: FileToRead): AsyncGenerator<number | ReadFailure, void> {
+    let next: ChunkStart | undefined = { start: 0, searchedTo: 0 };
+    let reply = this.#ask<CutsReply>("findCuts", { folder, name, ...next } satisfies CutsRequest);
+    do {
+      const { cuts, problem, next: after }: CutsReply = await reply;
+      if (problem !== undefined) return yield problem;
+      next = after;
+      // The next search goes on while the chunks of this one are read.
+      if (next !== undefined) reply = this.#ask("findCuts", { folder, name, ...next });
+      yield* cuts;
+    } while (next !== undefined);
+  }
+
+  /** Parts on all threads at once; what is fit for a cut is found everywhere, and the cuts are selected from it. */
+  async *#cutsAtOnce(file: FileToRead): AsyncGenerator<number | ReadFailure, void> {
+    const { folder, name } = file;
+    const selector = new CutSelector();
+    const ahead: { at: number; reply: Promise<FitReply> }[] = [];
+    let next = FIRST_PART_OFFSET;
     for (;;) {
       // The end is where nothing more is read, whatever the size is said to be.
       while (
         ahead.length === 0 || (next <= file.sizeBytes && ahead.length <= this.#threads.length)
       ) {
-        const reply = this.#scan(file, next);
-        reply.catch(() => {});
-        ahead.push({ at: next, reply });
-        next = scanEnd(next);
+        const request: FitRequest = {
+          folder,
+          name,
+          offset: next,
+          lengthBytes: partEnd(next) - next,
+        };
+        ahead.push({ at: next, reply: this.#ask<FitReply>("findFit", request) });
+        next = partEnd(next);
       }
       const { at, reply } = ahead.shift()!;
-      const { runs, bytes: known, problem } = await reply;
-      if (problem !== undefined) {
-        failed = problem;
-        break;
-      }
-      for (const cut of selector.push(runsOf(runs), at + known)) await chunkTo(cut);
-      if (at + known === scanEnd(at)) continue;
-      for (const cut of selector.end(at + known)) await chunkTo(cut);
-      break;
+      const { places, bytes: known, problem } = await reply;
+      if (problem !== undefined) return yield problem;
+      yield* selector.push(runsOf(places), at + known);
+      if (at + known < partEnd(at)) return yield* selector.end(at + known);
     }
-    ended();
   }
 
-  #scan({ folder, name }: FileToRead, offset: number): Promise<ScanReply> {
+  #ask<R>(method: string, request: CutsRequest | FitRequest): Promise<R> {
     const idlest = this.#threads.reduce((a, b) =>
       b.client.pendingCount < a.client.pendingCount ? b : a
     );
-    const request: ScanRequest = { folder, name, offset, lengthBytes: scanEnd(offset) - offset };
-    return idlest.client.call<ScanReply>("scan", request);
+    const reply = idlest.client.call<R>(method, request);
+    // It may be that nobody waits for it any more.
+    reply.catch(() => {});
+    return reply;
   }
 
   #fail(error: unknown): void {
@@ -360,8 +391,8 @@ export class Encoders {
 }
 
 /** Where the part of a file ends that is searched from `offset` on. */
-function scanEnd(offset: number): number {
-  return (Math.floor(offset / SCAN_BYTES) + 1) * SCAN_BYTES;
+function partEnd(offset: number): number {
+  return (Math.floor(offset / PART_BYTES) + 1) * PART_BYTES;
 }
 
 function runsOf(places: Float64Array): FitRun[] {
