@@ -343,8 +343,8 @@ export function createMeshDispatcher(deps: {
     },
     putAgent(agent) {
       agents.set(agent.agentId, agent);
-      planner.putAgent(agent);
-      nudge();
+      // What an agent says of its load comes with each heartbeat, and changes no plan.
+      if (planner.putAgent(agent)) nudge();
     },
     dropAgent(agentId) {
       agents.delete(agentId);

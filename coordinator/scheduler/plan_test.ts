@@ -138,7 +138,7 @@ const TABLE: readonly [
     "a run that waits in vain does not hold up another",
     [agent("a")],
     [task("x", { runId: "x", requires: ["encrypt"] }), task("y", { runId: "y" })],
-    ["x: No agent offers encrypt (nearest: a)", "y>a"],
+    ["y>a", "x: No agent offers encrypt (nearest: a)"],
   ],
   [
     "an agent has a limit of tasks even when none of them holds a slot",
@@ -190,14 +190,14 @@ const TABLE: readonly [
     "an agent that cannot reach the destinations of a run gets nothing of it",
     [agent("a")],
     [task("t"), task("u", { runId: "run-2" })],
-    ["t: Agent a cannot take part: its /mnt/b is another disk", "u>a"],
+    ["u>a", "t: Agent a cannot take part: its /mnt/b is another disk"],
     [{ runId: "run-1", excluded: new Map([["a", "its /mnt/b is another disk"]]) }],
   ],
   [
     "a run that is paused waits and holds up no other",
     [agent("a")],
     [task("t"), task("u", { runId: "run-2" })],
-    ["t: The run is paused", "u>a"],
+    ["u>a", "t: The run is paused"],
     [{ runId: "run-1", isPaused: true }],
   ],
   [

@@ -2,11 +2,11 @@
  * The scheduler: a picture that changes piece by piece and a time in, commands out. Rule: pure and deterministic; what
  * is assigned is reserved at once, so a burst never lands on one agent; planning costs what has changed.
  *
- * Tasks that the same agents can take are one group (`Group`): candidates and reasons are found once for all of them.
+ * Tasks that the same agents can take are one group (`Group`) of their run, and their agents one crew of all runs.
  */
 import { PriorityQueue } from "../../protocol/base/priority_queue.ts";
-import { isNear, type Match, match } from "./match.ts";
-import { missingCapabilities } from "../../protocol/mesh/capability.ts";
+import { createCrews, type Crew, standingOf } from "./crews.ts";
+import type { MatchTask } from "./match.ts";
 import { createSeats, leastLoaded, type Seat } from "./seats.ts";
 import type { AgentView, Command, PlannerLimits, RunView, TaskView } from "./view.ts";
 
@@ -15,8 +15,8 @@ export const STEAL_AFTER_MS = 2_000;
 export const FALLBACK_AFTER_MS = 30_000;
 
 export interface Planner {
-  /** Adds an agent or changes what is known of it. */
-  putAgent(agent: AgentView): void;
+  /** Adds an agent or changes what is known of it. False when no plan can be another for it. */
+  putAgent(agent: AgentView): boolean;
   dropAgent(agentId: string): void;
   /** Adds a run or changes its restrictions. */
   putRun(run: RunView): void;
@@ -58,18 +58,15 @@ interface Item {
 interface Group {
   readonly key: string;
   readonly run: Run;
-  readonly task: Pick<TaskView, "requires" | "onlyAgents" | "place" | "avoid">;
+  readonly task: MatchTask;
+  /** Who can take them. */
+  crew: Crew;
   /** The largest first; tasks that have left are skipped when they come up. */
   readonly heap: PriorityQueue<Item>;
   readonly members: Set<Item>;
   /** Members that have come since `told` was said. */
   untold: Item[];
   told: string | undefined;
-  found: Match | undefined;
-  seats: readonly Seat[];
-  seatSet: ReadonlySet<Seat>;
-  /** Since when no other agent is there. */
-  desertedSinceMs: number | undefined;
 }
 
 interface Run {
@@ -78,6 +75,7 @@ interface Run {
   excluded: ReadonlyMap<string, string>;
   held: number;
   readonly groups: Map<string, Group>;
+  readonly items: Set<Item>;
   /** Tasks that have not ended, by source. */
   readonly open: Map<string, number>;
   readonly blocked: Set<Item>;
@@ -85,32 +83,36 @@ interface Run {
 
 export function createPlanner(limits: PlannerLimits = {}): Planner {
   const { tasksMax = Infinity, fallbackAfterMs = FALLBACK_AFTER_MS } = limits;
-  const seats = createSeats();
+  const seats = createSeats((seat, isFree) => crews.setFree(seat, isFree));
   let regular: readonly AgentView[] | undefined;
-  let fallback: readonly AgentView[] = [];
+  const crews = createCrews(seatsNow, regularAgents, (crew) => {
+    for (const group of groupsOf.get(crew.key) ?? []) stale.add(group);
+  });
+  /** By crew. */
+  const groupsOf = new Map<string, Set<Group>>();
+  /** Groups whose tasks may have to be told something. */
+  const stale = new Set<Group>();
+  let wasFull = false;
   const runs = new Map<string, Run>();
   const items = new Map<string, Item>();
   const delayed = new PriorityQueue<{ item: Item; notBeforeMs: number }>(
     (a, b) => a.notBeforeMs - b.notBeforeMs,
   );
   const unstarted = new Set<Item>();
+  /** What each agent has, also one that is not known. */
+  const itemsOf = new Map<string, Set<Item>>();
   /** Not looked at since they came: what they come after may have been added behind them. */
   const fresh: Item[] = [];
   const news: Item[] = [];
   let queued = 0;
   let held = 0;
 
-  function regularAgents(): readonly AgentView[] {
-    if (regular === undefined) {
-      fallback = seats.views().filter((a) => a.isFallback === true);
-      regular = seats.views().filter((a) => a.isFallback !== true);
-    }
-    return regular;
+  function* seatsNow(): Generator<{ seat: Seat; isFree: boolean }> {
+    for (const seat of seats.all()) yield { seat, isFree: seats.free.has(seat) };
   }
 
-  function agentsChanged(): void {
-    regular = undefined;
-    for (const run of runs.values()) for (const g of run.groups.values()) g.found = undefined;
+  function regularAgents(): readonly AgentView[] {
+    return regular ??= seats.views().filter((a) => a.isFallback !== true);
   }
 
   function runOf(runId: string): Run {
@@ -122,6 +124,7 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
         excluded: new Map(),
         held: 0,
         groups: new Map(),
+        items: new Set(),
         open: new Map(),
         blocked: new Set(),
       };
@@ -144,22 +147,39 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     ]);
     let group = run.groups.get(key);
     if (group === undefined) {
+      const task = { requires, onlyAgents, ...(place && { place }), ...(avoid && { avoid }) };
       group = {
         key,
         run,
-        task: { requires, onlyAgents, ...(place && { place }), ...(avoid && { avoid }) },
+        task,
+        crew: crews.of(task, key, run.excluded),
         heap: new PriorityQueue((a, b) => b.view.sizeBytes - a.view.sizeBytes),
         members: new Set(),
         untold: [],
         told: undefined,
-        found: undefined,
-        seats: [],
-        seatSet: new Set(),
-        desertedSinceMs: undefined,
       };
       run.groups.set(key, group);
+      join(group);
     }
     return group;
+  }
+
+  function join(group: Group): void {
+    const { crew } = group;
+    crews.use(crew);
+    const others = groupsOf.get(crew.key);
+    if (others === undefined) groupsOf.set(crew.key, new Set([group]));
+    else others.add(group);
+    stale.add(group);
+  }
+
+  function part(group: Group): void {
+    const { crew } = group;
+    const others = groupsOf.get(crew.key);
+    others?.delete(group);
+    if (others?.size === 0) groupsOf.delete(crew.key);
+    crews.leave(crew);
+    stale.delete(group);
   }
 
   function toQueue(item: Item): void {
@@ -169,6 +189,7 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     group.heap.push(item);
     group.members.add(item);
     group.untold.push(item);
+    stale.add(group);
     queued++;
   }
 
@@ -180,7 +201,9 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     group.members.delete(item);
     item.group = undefined;
     queued--;
-    if (group.members.size === 0) run.groups.delete(group.key);
+    if (group.members.size > 0) return;
+    run.groups.delete(group.key);
+    part(group);
   }
 
   function isBlocked({ view, run }: Item): boolean {
@@ -204,6 +227,9 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     item.holdsSlot = holdsSlot;
     item.isRevoked = false;
     item.told = undefined;
+    const own = itemsOf.get(agentId);
+    if (own === undefined) itemsOf.set(agentId, new Set([item]));
+    else own.add(item);
     seats.change(agentId, holdsSlot ? 1 : 0, 1);
     if (!holdsSlot) return;
     item.run.held++;
@@ -213,6 +239,9 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
   function fromAgent(item: Item): void {
     if (item.agentId === null) return;
     hold(item, false);
+    const own = itemsOf.get(item.agentId);
+    own?.delete(item);
+    if (own?.size === 0) itemsOf.delete(item.agentId);
     seats.change(item.agentId, 0, -1);
     item.agentId = null;
     item.assignedAtMs = undefined;
@@ -230,47 +259,50 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
 
   // -- planning
 
-  function refresh(group: Group, nowMs: number): void {
-    if (group.found === undefined) {
-      const agents = regularAgents();
-      const found = match(group.task, agents, group.run.excluded);
-      group.found = found;
-      seat(group, found.candidates);
-      if (found.isDeserted) group.desertedSinceMs ??= nowMs;
-      else group.desertedSinceMs = undefined;
+  /** Looks at the crews that nobody of may be there, before anything is given away. */
+  function lookForDeserted(nowMs: number): void {
+    for (const crew of crews.all()) {
+      if (crew.isDeserted) crew.desertedSinceMs ??= nowMs;
+      else crew.desertedSinceMs = undefined;
+      const mayUseOwn = crew.isDeserted && nowMs >= fallbackAtMs(crew);
+      if (mayUseOwn === crew.mayUseOwn) continue;
+      crew.mayUseOwn = mayUseOwn;
+      for (const group of groupsOf.get(crew.key) ?? []) stale.add(group);
     }
-    if (group.found.isDeserted && nowMs >= fallbackAtMs(group)) seat(group, fallbacksFor(group));
-  }
-
-  function seat(group: Group, agents: readonly AgentView[]): void {
-    group.seats = agents.map((a) => seats.get(a.agentId)!);
-    group.seatSet = new Set(group.seats);
   }
 
   /** At once when no other agent was ever there. */
-  function fallbackAtMs(group: Group): number {
-    if (group.desertedSinceMs === undefined) return Infinity;
-    return regularAgents().length === 0 ? 0 : group.desertedSinceMs + fallbackAfterMs;
+  function fallbackAtMs({ desertedSinceMs }: Crew): number {
+    if (desertedSinceMs === undefined) return Infinity;
+    return regularAgents().length === 0 ? 0 : desertedSinceMs + fallbackAfterMs;
   }
 
-  function fallbacksFor({ task, run }: Group): AgentView[] {
-    return fallback.filter((a) =>
-      isNear(task, a) && !run.excluded.has(a.agentId) &&
-      missingCapabilities(task.requires, a.capabilities).length === 0
-    );
+  function fallbacksFor({ task, run }: Group): Seat[] {
+    return [...seats.all()].filter(({ agent }) => {
+      if (agent.isFallback !== true) return false;
+      const { standing } = standingOf(task, agent, run.excluded);
+      return standing !== "out" && standing !== "unable" && standing !== "unable, away";
+    });
   }
 
-  function freeSeat(group: Group): Seat | undefined {
-    const { free } = seats;
-    if (free.size === 0) return undefined;
-    return free.size < group.seats.length
-      ? leastLoaded([...free].filter((s) => group.seatSet.has(s)))
-      : leastLoaded(group.seats.filter((s) => free.has(s)));
+  /** Who of those that can take the group's tasks has room. */
+  function freeSeats(group: Group): Iterable<Seat> {
+    const { crew } = group;
+    return crew.mayUseOwn ? fallbacksFor(group).filter((s) => seats.free.has(s)) : crew.free;
   }
 
-  function whyWaiting({ run, seats: candidates, found }: Group): string {
+  function isOpen(group: Group): boolean {
+    const { crew, run } = group;
+    if (run.isPaused) return false;
+    return crew.mayUseOwn ? [...freeSeats(group)].length > 0 : crew.free.size > 0;
+  }
+
+  function whyWaiting(group: Group): string {
+    const { run, crew } = group;
     if (run.isPaused) return "The run is paused";
-    if (candidates.length === 0) return found?.reason ?? "No agent can take it";
+    if (crew.size === 0 && !(crew.mayUseOwn && fallbacksFor(group).length > 0)) {
+      return crews.reason(crew) ?? "No agent can take it";
+    }
     if (held >= tasksMax) return `The coordinator runs ${tasksMax} tasks at once, and no more`;
     return "All slots are in use";
   }
@@ -294,54 +326,32 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     }
   }
 
-  /** Of the run that holds the fewest slots, the group with the largest task. */
-  function neediest(shut: ReadonlySet<Group>): Group | undefined {
+  /** Of the run that holds the fewest slots, the group with the largest task, where somebody has room for it. */
+  function neediest(): Group | undefined {
     let best: Group | undefined;
-    let bestSize = -1;
     let bestHeld = Infinity;
     for (const run of runs.values()) {
       if (run.groups.size === 0 || run.held >= bestHeld) continue;
       let found: Group | undefined;
       let foundSize = -1;
       for (const group of run.groups.values()) {
-        const size = shut.has(group) ? -1 : top(group)?.view.sizeBytes ?? -1;
-        if (size <= foundSize) continue;
+        const size = top(group)?.view.sizeBytes ?? -1;
+        if (size <= foundSize || !isOpen(group)) continue;
         found = group;
         foundSize = size;
       }
       if (found === undefined) continue;
       best = found;
-      bestSize = foundSize;
       bestHeld = run.held;
     }
-    return bestSize < 0 ? undefined : best;
-  }
-
-  function tellRest(told: ReadonlySet<Group>, nowMs: number, commands: Command[]): void {
-    for (const run of runs.values()) {
-      for (const group of run.groups.values()) {
-        if (told.has(group)) continue;
-        refresh(group, nowMs);
-        tellAll(group, whyWaiting(group), commands);
-      }
-    }
+    return best;
   }
 
   function assignAll(nowMs: number, commands: Command[]): void {
-    const shut = new Set<Group>();
-    for (;;) {
-      // With no place left the order does not matter any more, and looking for the neediest is most of the work.
-      if (seats.free.size === 0 || held >= tasksMax) return tellRest(shut, nowMs, commands);
-      const group = neediest(shut);
+    while (seats.free.size > 0 && held < tasksMax) {
+      const group = neediest();
       if (group === undefined) return;
-      refresh(group, nowMs);
-      const isOpen = !group.run.isPaused && held < tasksMax;
-      const seat = isOpen ? freeSeat(group) : undefined;
-      if (seat === undefined) {
-        shut.add(group);
-        tellAll(group, whyWaiting(group), commands);
-        continue;
-      }
+      const seat = leastLoaded(freeSeats(group))!;
       const item = top(group)!;
       group.heap.pop();
       leave(item);
@@ -353,20 +363,31 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
     }
   }
 
+  /** Whoever waits is told why, when that is news. */
+  function tellWaiting(commands: Command[]): void {
+    const isFull = held >= tasksMax;
+    if (isFull !== wasFull) {
+      wasFull = isFull;
+      for (const run of runs.values()) for (const g of run.groups.values()) stale.add(g);
+    }
+    for (const group of stale) tellAll(group, whyWaiting(group), commands);
+    stale.clear();
+  }
+
   /** Where nothing waits any more, idle agents get what busy ones have not begun. */
   function steal(nowMs: number, commands: Command[]): void {
     if (queued > 0 || unstarted.size === 0 || seats.free.size === 0) return;
     const idle = new Set([...seats.free].filter((s) => s.held === 0 && !s.agent.isFallback));
     for (const item of unstarted) {
-      if (idle.size === 0) return;
+      // Those that were given away later come later.
+      if (idle.size === 0 || nowMs < item.assignedAtMs! + STEAL_AFTER_MS) return;
       const from = seats.get(item.agentId!);
-      if (item.isRevoked || from === undefined || from.held < 2) continue;
-      if (item.run.isPaused || nowMs < item.assignedAtMs! + STEAL_AFTER_MS) continue;
-      const able = new Set(
-        match(item.view, [...idle].map((s) => s.agent), item.run.excluded).candidates
-          .filter((a) => !(item.view.avoid?.includes(a.agentId) ?? false)),
+      if (item.isRevoked || from === undefined || from.held < 2 || item.run.isPaused) continue;
+      const to = leastLoaded(
+        [...idle].filter(({ agent }) =>
+          standingOf(item.view, agent, item.run.excluded).standing === "able"
+        ),
       );
-      const to = leastLoaded([...idle].filter((s) => able.has(s.agent)));
       if (to === undefined) continue;
       idle.delete(to);
       item.isRevoked = true;
@@ -403,34 +424,41 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
       return held;
     },
     putAgent(agent) {
-      const isNew = seats.get(agent.agentId) === undefined;
       const known = seats.get(agent.agentId)?.agent;
       seats.put(agent);
-      // Only a changed load changes no match, but the view is a new one.
-      if (known === undefined || !isSameButLoad(known, agent)) agentsChanged();
-      else regular = undefined;
-      if (!isNew) return;
-      for (const item of items.values()) {
-        if (item.agentId === agent.agentId) {
-          seats.change(agent.agentId, item.holdsSlot ? 1 : 0, 1);
+      regular = undefined;
+      // A load says who is asked first, and never whether.
+      if (known !== undefined && isSameButLoad(known, agent)) return false;
+      if (known === undefined) {
+        for (const { holdsSlot } of itemsOf.get(agent.agentId) ?? []) {
+          seats.change(agent.agentId, holdsSlot ? 1 : 0, 1);
         }
       }
+      const seat = seats.get(agent.agentId)!;
+      crews.put(seat, seats.free.has(seat));
+      return true;
     },
     dropAgent(agentId) {
+      const seat = seats.get(agentId);
+      if (seat === undefined) return;
       seats.drop(agentId);
-      agentsChanged();
+      regular = undefined;
+      crews.drop(seat);
     },
     putRun({ runId, isPaused = false, excluded = new Map() }) {
       const run = runOf(runId);
       run.isPaused = isPaused;
       run.excluded = excluded;
-      for (const group of run.groups.values()) group.found = undefined;
+      for (const group of run.groups.values()) {
+        part(group);
+        group.crew = crews.of(group.task, group.key, excluded);
+        join(group);
+      }
     },
     dropRun(runId) {
       const run = runs.get(runId);
       if (run === undefined) return;
-      for (const item of [...items.values()]) {
-        if (item.run !== run) continue;
+      for (const item of run.items) {
         leave(item);
         fromAgent(item);
         item.state = "gone";
@@ -453,6 +481,7 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
         told: undefined,
       };
       items.set(view.taskId, item);
+      run.items.add(item);
       if (view.source !== undefined) {
         run.open.set(view.source, (run.open.get(view.source) ?? 0) + 1);
       }
@@ -488,6 +517,7 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
       leave(item);
       fromAgent(item);
       items.delete(taskId);
+      item.run.items.delete(item);
       item.state = "gone";
       const { run, view: { source } } = item;
       if (source === undefined) return;
@@ -504,7 +534,9 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
       for (const item of fresh.splice(0)) if (item.state === "fresh") toWaiting(item);
       wake(nowMs);
       tellBlocked(commands);
+      lookForDeserted(nowMs);
       assignAll(nowMs, commands);
+      tellWaiting(commands);
       steal(nowMs, commands);
       return commands;
     },
@@ -512,11 +544,9 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
       const due: number[] = [];
       const next = delayed.peek();
       if (next !== undefined) due.push(next.notBeforeMs);
-      for (const run of runs.values()) {
-        for (const group of run.groups.values()) {
-          const atMs = fallbackAtMs(group);
-          if (atMs > nowMs && atMs < Infinity) due.push(atMs);
-        }
+      for (const crew of crews.all()) {
+        const atMs = fallbackAtMs(crew);
+        if (groupsOf.has(crew.key) && atMs > nowMs && atMs < Infinity) due.push(atMs);
       }
       if (queued === 0 && seats.free.size > 0) {
         for (const { assignedAtMs } of unstarted) {
@@ -531,6 +561,11 @@ export function createPlanner(limits: PlannerLimits = {}): Planner {
 }
 
 function isSameButLoad(a: AgentView, b: AgentView): boolean {
-  const rest = ({ load: _, ...others }: AgentView) => JSON.stringify(others);
-  return rest(a) === rest(b);
+  return a.slots === b.slots && a.hostId === b.hostId && a.readiness === b.readiness &&
+    a.isFallback === b.isFallback && isSameList(a.capabilities, b.capabilities) &&
+    isSameList(a.roots ?? [], b.roots ?? []);
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((item, at) => item === b[at]));
 }

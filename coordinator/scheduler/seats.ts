@@ -24,9 +24,11 @@ export interface Seats {
   change(agentId: string, heldBy: number, tasksBy: number): void;
   /** Agents that can take another task. */
   readonly free: ReadonlySet<Seat>;
+  all(): Iterable<Seat>;
 }
 
-export function createSeats(): Seats {
+/** `turned`: an agent has room now, or has none any more. */
+export function createSeats(turned: (seat: Seat, isFree: boolean) => void = () => {}): Seats {
   const seats = new Map<string, Seat>();
   const free = new Set<Seat>();
   let nextRank = 0;
@@ -36,12 +38,15 @@ export function createSeats(): Seats {
     const { agent, held, tasks } = seat;
     const isFree = readinessOf(agent) === "ready" && held < agent.slots &&
       tasks < TASKS_PER_AGENT_MAX;
+    if (isFree === free.has(seat)) return;
     if (isFree) free.add(seat);
     else free.delete(seat);
+    turned(seat, isFree);
   }
 
   return {
     free,
+    all: () => seats.values(),
     get: (agentId) => seats.get(agentId),
     views: () => views ??= [...seats.values()].map((s) => s.agent),
     put(agent) {
