@@ -100,6 +100,7 @@ const AGAIN_AFTER_MS = 30_000;
 /** The owner of a task asks two others before it answers. */
 const HANDOFF_WITHIN_MS = 30_000;
 const EVENTS_AT_ONCE = 10_000;
+const TASKS_TOLD_EVERY_MS = 100;
 /** Runs at once; more wait in the store. */
 export const RUNS_AT_ONCE_MAX = 64;
 
@@ -232,6 +233,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       log("info", text, { run: runId });
       hub.tell({ kind: "note", text });
     };
+    const news = createTaskNews(hub, (taskId) => store.task(taskId));
     const run = startMeshRun({ store, clock, log, dispatcher, pool, leaseMs: times.deadAfterMs }, {
       runId,
       progress,
@@ -239,15 +241,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       note,
       onDestination: ({ destination, state, elapsedMs }) =>
         hub.tell({ kind: "destination", destination, state, elapsedMs }),
-      taskChanged(taskId) {
-        if (isClosed) return;
-        try {
-          const task = store.task(taskId);
-          if (task !== undefined) hub.tell({ kind: "task", task: taskInfo(task) });
-        } catch (thrown) {
-          log("warn", "A task could not be read", { task: taskId, error: String(thrown) });
-        }
-      },
+      taskChanged: (taskId) => news.add(taskId),
     });
     waitingHubs.delete(runId);
     live.set(runId, { hub, abort, run });
@@ -255,6 +249,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       (report) => {
         log("info", `Run ${runId} is ${report.state}`, { run: runId, exitCode: report.exitCode });
         counters.runs.set(report.state, (counters.runs.get(report.state) ?? 0) + 1);
+        news.tell();
         hub.tell({ kind: "end", state: report.state, report });
       },
       (thrown) => {
@@ -267,6 +262,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         hub.tell({ kind: "end", state: "failed", report: null, error });
       },
     ).finally(() => {
+      news.close();
       live.delete(runId);
       if (!isClosed) tryWaiting(runId);
     }).catch((thrown) => log("error", "A run's end could not be told", { error: String(thrown) }));
@@ -277,11 +273,33 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     if (onRun === undefined) return hub;
     return {
       ...hub,
+      get hasReaders() {
+        return true;
+      },
       tell(event) {
         hub.tell(event);
         onRun(runId, event);
       },
     };
+  }
+
+  /** Tasks that have changed are read and told together, each once: one of a tiny file changes three times in a moment. */
+  function createTaskNews(hub: RunHub, read: (taskId: string) => StoredTask | undefined) {
+    const changed = new Set<string>();
+    const tell = (): void => {
+      if (isClosed) return;
+      for (const taskId of changed) {
+        try {
+          const task = hub.hasReaders ? read(taskId) : undefined;
+          if (task !== undefined) hub.tell({ kind: "task", task: taskInfo(task) });
+        } catch (thrown) {
+          log("warn", "A task could not be read", { task: taskId, error: String(thrown) });
+        }
+      }
+      changed.clear();
+    };
+    const close = clock.every(TASKS_TOLD_EVERY_MS, tell);
+    return { add: (taskId: string) => void changed.add(taskId), tell, close };
   }
 
   /** The run is not live any more, or could not be: what waits may take its place. */

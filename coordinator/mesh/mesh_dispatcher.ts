@@ -7,14 +7,16 @@ import type { Clock } from "../../protocol/base/clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { HeldTask } from "../../protocol/mesh/methods.ts";
+import type { MirrorResult } from "../../protocol/mesh/task.ts";
 import { match } from "../scheduler/match.ts";
 import { createPlanner } from "../scheduler/planner.ts";
 import type { AgentView, Command, PlannerLimits, TaskView } from "../scheduler/view.ts";
 import type { JobStore } from "../store/job_store.ts";
 
+/** `result`: what is known of the task's lanes, stored in one step with its end. */
 export type AttemptEnd =
-  | { readonly kind: "succeeded" }
-  | { readonly kind: "failed"; readonly reason: string }
+  | { readonly kind: "succeeded"; readonly result?: MirrorResult }
+  | { readonly kind: "failed"; readonly reason: string; readonly result?: MirrorResult }
   | { readonly kind: "cancelled" }
   /** Another agent, or the same one later, may do better. */
   | { readonly kind: "retry"; readonly reason: string; readonly avoidsAgent: boolean };
@@ -126,7 +128,7 @@ export function createMeshDispatcher(deps: {
     try {
       while (isStale) {
         isStale = false;
-        for (const command of planner.plan(clock.monotonicMs())) apply(command);
+        carryOut(planner.plan(clock.monotonicMs()));
       }
     } finally {
       isPlanning = false;
@@ -137,6 +139,37 @@ export function createMeshDispatcher(deps: {
     if (dueMs === undefined) return;
     timer = new AbortController();
     clock.sleep(Math.max(1, dueMs - nowMs), timer.signal).then(nudge, () => {});
+  }
+
+  /** All of a plan is stored in one step; what the store does not take together it is asked for one by one. */
+  function carryOut(commands: readonly Command[]): void {
+    if (commands.length < 2) return commands.forEach(apply);
+    const isMeant = ({ kind, taskId }: Command): boolean =>
+      kind === "wait" || (kind === "assign" && entries.get(taskId)?.signal.aborted === false);
+    const stored = new Map<Command, number>();
+    try {
+      store.transact((tx) => {
+        for (const command of commands) {
+          if (!entries.has(command.taskId) || !isMeant(command)) continue;
+          if (command.kind === "wait") tx.explainTask(command.taskId, command.reason);
+          if (command.kind !== "assign") stored.set(command, 0);
+          else stored.set(command, tx.assignTask(command.taskId, command.agentId).epoch);
+        }
+      });
+    } catch {
+      stored.clear();
+    }
+    for (const command of commands) {
+      const epoch = stored.get(command);
+      if (epoch === undefined) apply(command);
+      else if (command.kind === "assign") {
+        const entry = entries.get(command.taskId);
+        if (entry === undefined) continue;
+        start(entry, command.agentId, epoch);
+        // A listener of its own cancel may have come while others were started.
+        if (entry.signal.aborted) cancel(entry);
+      }
+    }
   }
 
   function apply(command: Command): void {
@@ -242,9 +275,13 @@ export function createMeshDispatcher(deps: {
       return again(entry, outcome.reason, { avoidsAgent: outcome.avoidsAgent, isFault: true });
     }
     const to = outcome.kind === "retry" ? "cancelled" : outcome.kind;
-    if (to !== "cancelled") toRunning(entry);
     const reason = "reason" in outcome ? outcome.reason : undefined;
-    store.transact((tx) => tx.moveTask(entry.task.view.taskId, entry.epoch, to, reason));
+    const { taskId } = entry.task.view;
+    store.transact((tx) => {
+      if (to !== "cancelled" && !entry.isRunning) tx.moveTask(taskId, entry.epoch, "running");
+      if ("result" in outcome && outcome.result !== undefined) tx.putResult(taskId, outcome.result);
+      tx.moveTask(taskId, entry.epoch, to, reason);
+    });
     end(entry);
   }
 

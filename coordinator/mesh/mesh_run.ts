@@ -730,6 +730,7 @@ class RunInMesh {
         if (owed.length === 0) return this.#endOf(index);
         const both = AbortSignal.any([signal, runSignal]);
         const isOver = () => both.aborted;
+        let end: AttemptEnd;
         let hasBegun = false;
         let hasJoined = false;
         try {
@@ -773,7 +774,7 @@ class RunInMesh {
           }
           ledger.reported(index, result);
           addUnreadable(source, result);
-          this.#keepResult(taskId, index, result);
+          end = { ...this.#endOf(index), result: this.#resultOf(index, result) };
         } catch (thrown) {
           if (isOver()) return this.#over();
           return this.#failed(
@@ -783,7 +784,7 @@ class RunInMesh {
         }
         closeSettled();
         queueMicrotask(() => taskChanged(taskId));
-        return this.#endOf(index);
+        return end;
       },
     };
   }
@@ -822,13 +823,13 @@ class RunInMesh {
   }
 
   /** What the attempt reported, and what earlier attempts had verified before it: the next start knows only this. */
-  #keepResult(taskId: string, index: number, result: MirrorResult): void {
+  #resultOf(index: number, result: MirrorResult): MirrorResult {
     const ledger = this.#ledger!;
     const lanes = ledger.destinations.flatMap((key) => {
       const account = ledger.accounts(key)[index]!;
       return account.settled ? [laneReport(key, account)] : [];
     });
-    this.#deps.store.transact((tx) => tx.putResult(taskId, { ...result, lanes }));
+    return { ...result, lanes };
   }
 
   #failed(
@@ -864,19 +865,17 @@ class RunInMesh {
       error: error.message,
     });
     const again = this.#ledger!.broke(index, error, mayRetry);
-    if (!again) {
-      this.#keepResult(task.stored.taskId, index, {
-        op: "mirror",
-        lanes: [],
-        unreadable: [],
-        unreadableCount: 0,
-      });
-    }
+    const result = this.#resultOf(index, {
+      op: "mirror",
+      lanes: [],
+      unreadable: [],
+      unreadableCount: 0,
+    });
     queueMicrotask(() => taskChanged(task.stored.taskId));
     closeSettled();
     return again
       ? { kind: "retry", reason: error.message, avoidsAgent: !isTakenBack }
-      : this.#endOf(index);
+      : { ...this.#endOf(index), result };
   }
 
   /** The agent becomes part of the run, once for each home. @throws {BackupError} */
@@ -930,7 +929,7 @@ class RunInMesh {
     return this.#destinations.find((d) => d.key === key)?.end?.state === "cancelled";
   }
 
-  #endOf(index: number): AttemptEnd {
+  #endOf(index: number): { kind: "succeeded" } | { kind: "failed"; reason: string } {
     const ledger = this.#ledger!;
     const lanes = ledger.destinations.map((key) => ({ key, lane: ledger.accounts(key)[index]! }));
     const bad = lanes.filter(({ key, lane }) =>

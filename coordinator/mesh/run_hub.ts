@@ -16,6 +16,8 @@ export interface RunHub {
   tell(event: Unnumbered): void;
   /** The latest word; for whoever asks once. */
   progress(): RunProgress | null;
+  /** Whether anybody reads: what is told to nobody need not be made. */
+  readonly hasReaders: boolean;
   /** A snapshot, then what happens, to the run's end. Undefined: too many read already. */
   follow(): EventStream<RunEvent> | undefined;
 }
@@ -35,6 +37,9 @@ export function createRunHub(snapshot: () => RunDetail): RunHub {
 
   return {
     progress: () => latest,
+    get hasReaders() {
+      return readers.size > 0;
+    },
     tell(unnumbered) {
       if (end !== undefined) return;
       const event = { ...unnumbered, seq: ++seq } as RunEvent;
