@@ -94,6 +94,8 @@ interface Entry {
   finish(failure?: unknown): void;
 }
 
+/** A reason of one's own, since the default one is an exception with a stack, made anew for every plan. */
+const PLANNED = "It was planned anew";
 const HANDED_OVER = "It was handed over";
 
 export function createMeshDispatcher(deps: {
@@ -133,7 +135,7 @@ export function createMeshDispatcher(deps: {
     } finally {
       isPlanning = false;
     }
-    timer.abort();
+    timer.abort(PLANNED);
     const nowMs = clock.monotonicMs();
     const dueMs = planner.nextDueMs(nowMs);
     if (dueMs === undefined) return;
@@ -503,7 +505,7 @@ export function createMeshDispatcher(deps: {
     },
     close() {
       isClosed = true;
-      timer.abort();
+      timer.abort(PLANNED);
     },
   };
 }

@@ -21,6 +21,8 @@ export function livenessOf(facts: LivenessFacts, nowMs: number): Liveness {
   return silentMs >= facts.deadAfterMs && hasFailed ? "dead" : "suspect";
 }
 
-export function suspectAfterMs({ heartbeatMs, deadAfterMs }: LivenessFacts): number {
+export function suspectAfterMs(
+  { heartbeatMs, deadAfterMs }: Pick<LivenessFacts, "heartbeatMs" | "deadAfterMs">,
+): number {
   return Math.min(heartbeatMs * SUSPECT_HEARTBEATS, deadAfterMs);
 }

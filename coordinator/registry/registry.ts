@@ -19,7 +19,7 @@ import { readLimitedText } from "../../protocol/rpc/limited_text.ts";
 import type { JobStore } from "../store/job_store.ts";
 import type { StoredAgent } from "../store/records.ts";
 import { within } from "../runs/deadline.ts";
-import { type Liveness, livenessOf } from "./liveness.ts";
+import { type Liveness, livenessOf, suspectAfterMs } from "./liveness.ts";
 
 type Registration = v.InferOutput<typeof RegisterAgent.params>;
 type Beat = v.InferOutput<typeof Heartbeat.params>;
@@ -148,9 +148,13 @@ export function createRegistry(deps: {
     }
   }
 
-  function check(entry: Entry): void {
-    const facts = { ...entry, ...times };
-    const next = livenessOf(facts, bootClock.bootMs());
+  const suspectMs = suspectAfterMs(times);
+
+  function check(entry: Entry, nowMs = bootClock.bootMs()): void {
+    // Nearly always: a thousand agents are looked at several times a second.
+    if (entry.liveness === "alive" && nowMs - entry.heardAtMs < suspectMs) return;
+    const { heardAtMs, probeFailedAtMs } = entry;
+    const next = livenessOf({ heardAtMs, probeFailedAtMs, ...times }, nowMs);
     setLiveness(entry, next);
     if (next === "suspect") void probe(entry);
   }
@@ -320,7 +324,8 @@ export function createRegistry(deps: {
     },
     setForeign: (agents) => void (foreign = agents),
     check() {
-      for (const entry of entries.values()) check(entry);
+      const nowMs = bootClock.bootMs();
+      for (const entry of entries.values()) check(entry, nowMs);
     },
   };
 }

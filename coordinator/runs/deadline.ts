@@ -4,6 +4,9 @@ import { BackupError } from "../../protocol/base/errors.ts";
 
 type Sleeper = Pick<Clock, "sleep">;
 
+/** A reason of one's own: the default one is an exception with a stack, made anew each time. */
+const SETTLED = "It is settled";
+
 /**
  * `work`'s own end, or, once `signal` is aborted, a `cancelled` error at the latest `graceMs` later. What `work`
  * does after that is nobody's concern any more, so it must look at the signal itself.
@@ -28,7 +31,7 @@ export async function untilAborted<T>(
   try {
     return await Promise.race([work, cut]);
   } finally {
-    settled.abort();
+    settled.abort(SETTLED);
   }
 }
 
@@ -49,6 +52,6 @@ export async function within<T>(
   try {
     return await Promise.race([work(cut.signal), late]);
   } finally {
-    settled.abort();
+    settled.abort(SETTLED);
   }
 }

@@ -22,6 +22,9 @@ export interface BodyReader {
   read(request: Request): Promise<string>;
 }
 
+/** A reason of one's own, since the default one is an exception with a stack, made anew for every request. */
+const READ = "The body is read";
+
 export function createBodyReader(limits: BodyLimits, clock: Clock): BodyReader {
   const { bodyBytesMax, bodiesBytesMax, bodyMsMax } = limits;
   let heldBytes = 0;
@@ -60,7 +63,7 @@ export function createBodyReader(limits: BodyLimits, clock: Clock): BodyReader {
         reader.cancel().catch(() => {});
         throw thrown;
       } finally {
-        timer.abort();
+        timer.abort(READ);
         heldBytes -= bytes;
       }
     },

@@ -28,19 +28,25 @@ export function createProvenFetch(deps: {
   const { fetch, token, clock } = deps;
   const proven = new Map<string, { endpoint: Promise<string>; atMs: number }>();
 
-  async function prove(origin: string): Promise<string> {
+  async function prove(origin: string, before: string | undefined): Promise<string> {
+    // Proven once, its address is known: whoever listens there now must prove that very one.
+    if (before !== undefined && await isProven(before).catch(() => false)) return before;
     const card = await fetchAgentCard(fetch, `${origin}/agent-card`);
     const url = card.supportedInterfaces[0]!.url;
+    if (await isProven(url)) return url;
+    throw new BackupError("permission", `The agent at ${origin} does not know this mesh's token`, {
+      hint: "It belongs to another user or mesh; name the right token with --token-file",
+    });
+  }
+
+  async function isProven(url: string): Promise<boolean> {
     const nonce = Buffer.from(randomBytes(NONCE_BYTES)).toString("base64url");
     const response = await fetch(
       new Request(`${new URL(url).origin}${MESH_PROOF_PATH}?nonce=${nonce}`),
     );
     const text = await readLimitedText(response.body, PROOF_BYTES_MAX);
     const answer = v.safeParse(v.pipe(v.string(), v.parseJson(), MeshProof), text);
-    if (answer.success && isMeshProof(answer.output.proof, token, nonce, url)) return url;
-    throw new BackupError("permission", `The agent at ${origin} does not know this mesh's token`, {
-      hint: "It belongs to another user or mesh; name the right token with --token-file",
-    });
+    return answer.success && isMeshProof(answer.output.proof, token, nonce, url);
   }
 
   /** Several calls at once share one proof; a failed one is not kept. */
@@ -48,7 +54,7 @@ export function createProvenFetch(deps: {
     const known = proven.get(origin);
     const nowMs = clock.monotonicMs();
     if (known !== undefined && nowMs - known.atMs < PROVEN_FOR_MS) return known.endpoint;
-    const endpoint = prove(origin);
+    const endpoint = (async () => await prove(origin, await known?.endpoint))();
     proven.set(origin, { endpoint, atMs: nowMs });
     endpoint.catch(() => {
       if (proven.get(origin)?.endpoint === endpoint) proven.delete(origin);

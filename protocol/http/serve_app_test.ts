@@ -77,6 +77,69 @@ Deno.test({
   },
 });
 
+/** Sends that much of a request and nothing more; what comes back until the other side closes. */
+async function halfOpen(port: number, text: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  if (text !== "") await connection.write(new TextEncoder().encode(text));
+  const answer = await new Response(connection.readable).text().catch(() => "closed");
+  return answer.split("\r\n")[0]!;
+}
+
+Deno.test("connections that others never make a request of are closed, and whole requests are answered beside them", async () => {
+  const patience = { headersMs: 200, requestMs: 400, lookEveryMs: 50 };
+  const { promise: othersClosed, resolve: letGo } = Promise.withResolvers<void>();
+  const served = await serveApp({
+    async fetch(request) {
+      // An answer may take as long as it likes.
+      if (request.url.endsWith("/slow")) await othersClosed;
+      return await app.fetch(request);
+    },
+    ...{ host: "0.0.0.0", port: 0, log: silentLog, patience },
+  });
+  try {
+    const slow = fetch(`${served.origin}/slow`, { method: "POST", body: "slow" });
+    const open = [
+      halfOpen(served.port, ""),
+      halfOpen(served.port, "POST /x HTTP/1.1\r\nhost: x\r\n"),
+      halfOpen(served.port, "POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"),
+    ];
+    const answer = await fetch(`${served.origin}/x`, { method: "POST", body: "whole" });
+    assert.equal(await answer.text(), "POST /x whole");
+    for (const closed of await Promise.all(open)) assert.match(closed, / 408 |^closed$|^$/);
+    letGo();
+    assert.equal(await (await slow).text(), "POST /slow slow");
+  } finally {
+    await served.close();
+  }
+});
+
+Deno.test({
+  ...needs("others are served over TLS, and whoever never ends its handshake is closed", "openssl"),
+  async fn() {
+    const folder = mkdtempSync(join(tmpdir(), "tls-"));
+    try {
+      const pem = makeCertificates(folder).read;
+      const served = await serveApp({
+        ...app,
+        host: "0.0.0.0",
+        port: 0,
+        log: silentLog,
+        tls: { cert: pem("server.pem"), key: pem("server.key") },
+        patience: { headersMs: 200, requestMs: 400, lookEveryMs: 50 },
+      });
+      try {
+        const silent = halfOpen(served.port, "");
+        assert.equal(await post(served.port, pem("ca.pem"), {}), "POST /rpc body");
+        await silent;
+      } finally {
+        await served.close();
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+});
+
 function post(port: number, ca: string, own: { cert?: string; key?: string }): Promise<string> {
   return new Promise((resolve, reject) => {
     const call = request(
