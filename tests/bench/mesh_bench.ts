@@ -1,6 +1,6 @@
 /**
- * `deno task bench mesh`: what a coordinator costs. Rule: it is the real process, and its CPU time is the kernel's count;
- * agents that only answer are played by the bench's own process.
+ * `deno task bench mesh`: what a coordinator costs, and what workers gain (`mesh_workers.ts`). Rule: the coordinator is the
+ * real process, and its CPU time is the kernel's count; agents that only answer are played by the bench's own process.
  */
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../protocol/base/clock.ts";
@@ -9,10 +9,24 @@ import type { RpcClient } from "../../protocol/rpc/client.ts";
 import { createMesh } from "../support/mesh_processes.ts";
 import { playedAgents } from "./played_agents.ts";
 import type { MachineFacts } from "./machine_facts.ts";
+import {
+  assignPart,
+  compressPart,
+  latencyPart,
+  takeoverPart,
+  type WorkersSize,
+} from "./mesh_workers.ts";
 import { median, type Part } from "./part.ts";
 import type { Processes } from "./processes.ts";
 
-export const MESH_PARTS = ["tasks", "heartbeats"] as const;
+export const MESH_PARTS = [
+  "tasks",
+  "heartbeats",
+  "assign",
+  "takeover",
+  "compress",
+  "latency",
+] as const;
 export type MeshPartName = typeof MESH_PARTS[number];
 
 export interface MeshBenchOptions {
@@ -24,15 +38,31 @@ export interface MeshBenchOptions {
   onPart(part: Part): void;
 }
 
-export interface MeshSize {
+export interface MeshSize extends WorkersSize {
   readonly tasks: number;
   readonly agents: number;
   readonly heartbeatSeconds: number;
 }
 
 export const MESH_SIZES = {
-  full: { tasks: 10_000, agents: 1_000, heartbeatSeconds: 60 },
-  quick: { tasks: 500, agents: 100, heartbeatSeconds: 12 },
+  full: {
+    tasks: 10_000,
+    agents: 1_000,
+    heartbeatSeconds: 60,
+    submits: 100,
+    kills: 10,
+    compressedBytes: 300_000_000,
+    latencyFiles: 600,
+  },
+  quick: {
+    tasks: 500,
+    agents: 100,
+    heartbeatSeconds: 12,
+    submits: 5,
+    kills: 2,
+    compressedBytes: 30_000_000,
+    latencyFiles: 60,
+  },
 } as const satisfies Record<string, MeshSize>;
 
 const TASK_TARGET_MS = 2;
@@ -62,7 +92,14 @@ export async function meshBench(
 const PART_OF: Record<
   MeshPartName,
   (processes: Processes, options: MeshBenchOptions) => Promise<Part>
-> = { tasks: tasksPart, heartbeats: heartbeatsPart };
+> = {
+  tasks: tasksPart,
+  heartbeats: heartbeatsPart,
+  assign: assignPart,
+  takeover: takeoverPart,
+  compress: compressPart,
+  latency: latencyPart,
+};
 
 async function tasksPart(processes: Processes, options: MeshBenchOptions): Promise<Part> {
   const { size: { tasks }, rounds } = options;
