@@ -28,7 +28,7 @@ export async function pruneRepository(
 ): Promise<PrunePlan> {
   const snapshots = (await loadSnapshots(repository))
     .filter(({ id }) => without?.has(id) !== true || !isDryRun);
-  const { index, files } = await loadIndex(repository);
+  const { index, files, repeated } = await loadIndex(repository);
   const reader = new BlobReader(repository.store, repository.key, index);
   const walk: Parameters<typeof markUsed>[3] = { onProblem: throwProblem };
   if (signal !== undefined) walk.signal = signal;
@@ -52,7 +52,8 @@ export async function pruneRepository(
   };
   for (const packId of plan.unindexed) await remove(packId);
   const gone = [...plan.repack, ...plan.remove, ...plan.missing];
-  const isTidy = gone.length === 0;
+  // Packs that several files list are left by a prune that was interrupted between them.
+  const isTidy = gone.length === 0 && repeated.size === 0;
   if (isTidy) return plan;
 
   const moved: IndexedPack[] = [];
