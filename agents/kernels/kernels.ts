@@ -35,7 +35,7 @@ export interface Ciphers {
 export interface Zstd {
   /** One frame. A view that the next call may write over. */
   compress(plain: Uint8Array, level: number): Uint8Array;
-  /** Undefined for what is no zstd, cut off, or longer than `maxBytes`. */
+  /** Undefined for what is no zstd or longer than `maxBytes`; of what is cut off it may give the beginning. */
   decompress(packed: Uint8Array, maxBytes: number): Uint8Array | undefined;
 }
 

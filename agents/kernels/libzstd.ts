@@ -65,7 +65,8 @@ export function openLibzstd(): Zstd {
       const bytes = BigInt(packed.length);
       // Two numbers at the end of the range say that the size is unknown, and that this is no frame.
       const size = Number(c.ZSTD_getFrameContentSize(from, bytes));
-      const isOneFrame = size <= maxBytes && c.ZSTD_findFrameCompressedSize(from, bytes) === bytes;
+      const isOneFrame = size <= maxBytes &&
+        c.ZSTD_findFrameCompressedSize(from, bytes) === bytes;
       if (!isOneFrame) return portableZstd.decompress(packed, maxBytes);
       const into = new Uint8Array(size);
       const got = c.ZSTD_decompressDCtx(decompressor, into, BigInt(size), from, bytes);

@@ -10,7 +10,6 @@ export const portableZstd: Zstd = {
     zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: level } }),
 
   decompress(packed, maxBytes) {
-    if (packed.length === 0) return undefined;
     try {
       const options = {
         // A limit of 0 would be none.
