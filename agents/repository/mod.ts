@@ -49,6 +49,7 @@ export { calibrate, type KdfParameters } from "./kdf.ts";
 export { addKey, type ListedKey, listKeys, removeKey } from "./keys.ts";
 export type { KeyOwner } from "./key_file.ts";
 export { type FileType, objectName } from "./layout.ts";
+export { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 export { type LoadedIndex, loadIndex } from "./load_index.ts";
 export { describeLock } from "./lock_file.ts";
 export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";
@@ -74,7 +75,7 @@ export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.t
 export { repairConfig, restoreIndex } from "./repair_with_key.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export type { BlobType, PackedBlob } from "./pack_header.ts";
-export { Repository } from "./repository.ts";
+export { type OpenedKey, Repository } from "./repository.ts";
 export type { RepositoryConfig } from "./repository_config.ts";
 export {
   type LockContext,
@@ -101,6 +102,7 @@ export {
   SnapshotBuilder,
 } from "./snapshot_builder.ts";
 export {
+  encodeSnapshot,
   loadSnapshot,
   loadSnapshots,
   type Snapshot,
@@ -108,3 +110,5 @@ export {
   timeOf,
 } from "./snapshot_file.ts";
 export { decodeTree, nameProblem, type NodeType, type NodeXattr, type TreeNode } from "./tree.ts";
+export { markUsed, throwProblem } from "./used_blobs.ts";
+export { PACK_MAX_BYTES } from "./verify_pack.ts";

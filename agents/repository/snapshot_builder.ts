@@ -45,6 +45,8 @@ export interface BuilderCounts {
   dirsUnmodified: number;
   files: number;
   bytes: number;
+  /** Of these, in files that were not read. */
+  bytesUnmodified: number;
 }
 
 /** A file whose content is being read elsewhere. Exactly one of the two is called. */
@@ -77,6 +79,7 @@ export class SnapshotBuilder {
     dirsUnmodified: 0,
     files: 0,
     bytes: 0,
+    bytesUnmodified: 0,
   };
   readonly #writer: BlobWriter;
   readonly #chunker: Chunker;
@@ -176,7 +179,10 @@ export class SnapshotBuilder {
     this.counts.bytes += sizeBytes;
     if (state === "new") this.counts.filesNew++;
     else if (state === "changed") this.counts.filesChanged++;
-    else this.counts.filesUnmodified++;
+    else {
+      this.counts.filesUnmodified++;
+      this.counts.bytesUnmodified += sizeBytes;
+    }
   }
 
   /** Keeps a place in the folder at hand for a file that has to be read. */

@@ -117,6 +117,7 @@ function startWorker(
     stateDir,
     hostId: machineHostId() ?? hostIdIn(stateDir),
     roots,
+    version,
   });
   const meter = openLoadMeter(clock);
   const tasks = watchTasks(worker.handler);

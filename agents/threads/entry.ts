@@ -19,7 +19,19 @@ import {
   type EncoderThreadStart,
   openEncoderThread,
 } from "../strategies/snapshot/encoder_thread.ts";
-import { type DedicatedScope, type Methods, serveThread, type ThreadCells } from "./thread_rpc.ts";
+import {
+  type ArchiveThreadStart,
+  openArchiveThread,
+  openRepositoryThread,
+  type RepositoryThreadStart,
+} from "../strategies/snapshot/mod.ts";
+import {
+  type Ask,
+  type DedicatedScope,
+  type Methods,
+  serveThread,
+  type ThreadCells,
+} from "./thread_rpc.ts";
 
 export interface ReaderThreadStart {
   slots: SharedArrayBuffer;
@@ -27,7 +39,7 @@ export interface ReaderThreadStart {
   roots?: readonly string[];
 }
 
-export type Role = (posix: Posix, argument: unknown, cells: ThreadCells) => Methods;
+export type Role = (posix: Posix, argument: unknown, cells: ThreadCells, ask: Ask) => Methods;
 
 /** What a thread can be; each role makes its method table over the platform port it is given. */
 export const THREAD_ROLES: Readonly<Record<string, Role>> = {
@@ -72,6 +84,10 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
     ),
   place: (posix, argument, cells) =>
     openPlaceThread(confine(posix, (argument as PlaceThreadStart).roots), cells, systemClock),
+  repository: (posix, argument, cells) =>
+    openRepositoryThread(posix, argument as RepositoryThreadStart, cells, systemClock),
+  archive: (posix, argument, cells, ask) =>
+    openArchiveThread(posix, argument as ArchiveThreadStart, cells, ask, systemClock),
 };
 
 function confined(posix: Posix, { roots }: LaneThreadStart): Posix {
@@ -84,6 +100,6 @@ export function startThread(role: string): void {
   if (open === undefined) throw new TypeError(`Unknown thread role: ${role}`);
   serveThread(
     globalThis as unknown as DedicatedScope,
-    (argument, cells) => open(openPosix(), argument, cells),
+    (argument, cells, ask) => open(openPosix(), argument, cells, ask),
   );
 }

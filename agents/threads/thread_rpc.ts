@@ -1,10 +1,15 @@
 /**
- * Calls into a Web Worker. Rule: a thread runs one call at a time, synchronously, and ticks a shared counter before each
- * disk operation, so the caller can tell "slow" from "stuck" and abandon a thread that is past its deadline.
+ * Calls into a Web Worker. Rule: a thread ticks a shared counter before each disk operation, so the caller can tell "slow"
+ * from "stuck" and abandon a thread that is past its deadline. A method that returns no promise runs alone.
  */
-import { BackupError, type ErrorCode, type RetryHint } from "../../protocol/base/errors.ts";
+import {
+  BackupError,
+  type ErrorCode,
+  IntegrityError,
+  type RetryHint,
+} from "../../protocol/base/errors.ts";
 
-/** What a thread can be asked; each takes one cloneable argument and returns a cloneable result. */
+/** What a thread can be asked; each takes one cloneable argument and returns a cloneable result, or a promise of one. */
 // deno-lint-ignore no-explicit-any -- every concrete table narrows it; the wire is structured clone
 export type Methods = Record<string, (argument: any) => unknown>;
 
@@ -49,6 +54,19 @@ interface ErrorFields {
 
 type ReplyMessage = { id: number; result: unknown } | { id: number; error: ErrorFields };
 
+/** A call of the thread into its owner, and what comes back. */
+interface AskMessage {
+  ask: number;
+  method: string;
+  argument: unknown;
+}
+type AnswerMessage = { answer: number; result: unknown } | { answer: number; error: ErrorFields };
+
+/** What a thread asks its owner while a call is under way. Rejects with what the owner's side threw. */
+export type Ask = <R>(method: string, argument: unknown) => Promise<R>;
+/** The owner's side of it. */
+export type AnswerThread = (method: string, argument: unknown) => Promise<unknown>;
+
 /** The thread's side of the first message. */
 export interface StartMessage {
   cells: SharedArrayBuffer;
@@ -61,22 +79,44 @@ export interface StartMessage {
  */
 export function serveThread(
   scope: DedicatedScope,
-  open: (argument: unknown, cells: ThreadCells) => Methods,
+  open: (argument: unknown, cells: ThreadCells, ask: Ask) => Methods,
 ): void {
   let methods: Methods | undefined;
+  const asked = new Map<number, Pending>();
+  let nextAsk = 0;
+  const ask: Ask = <R>(method: string, argument: unknown) =>
+    new Promise<R>((resolve, reject) => {
+      const id = nextAsk++;
+      asked.set(id, { resolve: resolve as (result: unknown) => void, reject });
+      scope.postMessage({ ask: id, method, argument } satisfies AskMessage);
+    });
   scope.onmessage = (event) => {
     if (methods === undefined) {
       const start = event.data as StartMessage;
-      methods = open(start.argument, threadCells(start.cells));
+      methods = open(start.argument, threadCells(start.cells), ask);
       return;
     }
-    const { id, method, argument } = event.data as CallMessage;
+    const message = event.data as CallMessage | AnswerMessage;
+    if ("answer" in message) {
+      const pending = asked.get(message.answer);
+      asked.delete(message.answer);
+      if ("error" in message) pending?.reject(errorOf(message.error));
+      else pending?.resolve(message.result);
+      return;
+    }
+    const { id, method, argument } = message;
+    const fail = (thrown: unknown) =>
+      scope.postMessage({ id, error: fieldsOf(thrown) } satisfies ReplyMessage);
     try {
       const run = methods[method];
       if (run === undefined) throw new TypeError(`Unknown thread method: ${method}`);
-      scope.postMessage({ id, result: run(argument) } satisfies ReplyMessage);
+      const result = run(argument);
+      const reply = (value: unknown) =>
+        scope.postMessage({ id, result: value } satisfies ReplyMessage);
+      if (result instanceof Promise) result.then(reply).catch(fail);
+      else reply(result);
     } catch (thrown) {
-      scope.postMessage({ id, error: fieldsOf(thrown) } satisfies ReplyMessage);
+      fail(thrown);
     }
   };
 }
@@ -96,6 +136,12 @@ function fieldsOf(thrown: unknown): ErrorFields {
   return { code: "internal", message, path: undefined, hint: undefined, retry: "no" };
 }
 
+function errorOf(fields: ErrorFields): BackupError {
+  return fields.code === "damaged"
+    ? new IntegrityError(fields.message, { path: fields.path, hint: fields.hint })
+    : new BackupError(fields.code, fields.message, fields);
+}
+
 interface Pending {
   resolve(result: unknown): void;
   reject(error: BackupError): void;
@@ -111,17 +157,19 @@ export class ThreadClient {
   #closedWith: BackupError | undefined;
   #last: Promise<unknown> | undefined;
 
-  constructor(worker: Worker, argument: unknown) {
+  /** `answer`: for a thread that asks its owner. */
+  constructor(worker: Worker, argument: unknown, answer?: AnswerThread) {
     this.#worker = worker;
     const cells = new SharedArrayBuffer(24);
     this.#cells = threadCells(cells);
     worker.onmessage = (event: MessageEvent<ReplyMessage>) => {
-      const reply = event.data;
+      const reply = event.data as ReplyMessage | AskMessage;
+      if ("ask" in reply) return void this.#answer(reply, answer);
       const pending = this.#pending.get(reply.id);
       if (pending === undefined) return;
       this.#pending.delete(reply.id);
       if ("error" in reply) {
-        pending.reject(new BackupError(reply.error.code, reply.error.message, reply.error));
+        pending.reject(errorOf(reply.error));
       } else pending.resolve(reply.result);
     };
     worker.onerror = (event: ErrorEvent) => {
@@ -195,6 +243,17 @@ export class ThreadClient {
   /** Ends an idle thread. */
   close(): void {
     this.#end(closedError());
+  }
+
+  async #answer({ ask, method, argument }: AskMessage, answer?: AnswerThread): Promise<void> {
+    let message: AnswerMessage;
+    try {
+      if (answer === undefined) throw new TypeError("Nobody answers this thread");
+      message = { answer: ask, result: await answer(method, argument) };
+    } catch (thrown) {
+      message = { answer: ask, error: fieldsOf(thrown) };
+    }
+    if (!this.isClosed) this.#worker.postMessage(message);
   }
 
   #end(error: BackupError): void {

@@ -3,17 +3,31 @@
  * configuration, never from whoever sent the job.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
+import { readPassword } from "../../protocol/cli/repository_password.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
+import type { Credentials } from "../repository/mod.ts";
 import { type GivenKeys, type KeySources, readKeys } from "../strategies/mirror/read_keys.ts";
 
 /** @throws {BackupError} `config` for a name that is not known here, `usage` for a secret that cannot be read */
-export type ReadNamedKeys = (
-  names: KeyNames,
-) => Promise<{ keys: GivenKeys; warnings: string[] }>;
+export type ReadNamedKeys = (names: KeyNames) => Promise<{
+  keys: GivenKeys;
+  /** Of all repositories of the job. */
+  repository?: Credentials;
+  warnings: string[];
+}>;
 
 export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNamedKeys {
-  return async (names) => await readKeys(keySourcesOf(secrets, names));
+  return async (names) => {
+    const read = await readKeys(keySourcesOf(secrets, names));
+    const { repositoryPassword, repositoryKeyHint } = names;
+    if (repositoryPassword === undefined) return read;
+    const password = await readPassword(sourceIn(secrets, repositoryPassword));
+    const repository: Credentials = repositoryKeyHint === undefined
+      ? { password }
+      : { password, keyHint: repositoryKeyHint };
+    return { ...read, repository };
+  };
 }
 
 /** Where the secrets are that are named. @throws {BackupError} `config` for a name that is not known here */
@@ -21,13 +35,7 @@ export function keySourcesOf(
   secrets: ReadonlyMap<string, SecretSource>,
   { passphrase, identities = [] }: KeyNames,
 ): KeySources {
-  const sourceOf = (name: string): SecretSource => {
-    const found = secrets.get(name);
-    if (found !== undefined) return found;
-    throw new BackupError("config", `This agent knows no secret named ${name}`, {
-      hint: "Name it in the configuration of the agent",
-    });
-  };
+  const sourceOf = (name: string) => sourceIn(secrets, name);
   const fileOf = (name: string): string => {
     const source = sourceOf(name);
     if ("file" in source) return source.file;
@@ -37,4 +45,12 @@ export function keySourcesOf(
     passphrase: passphrase === undefined ? undefined : sourceOf(passphrase),
     identityFiles: identities.map(fileOf),
   };
+}
+
+function sourceIn(secrets: ReadonlyMap<string, SecretSource>, name: string): SecretSource {
+  const found = secrets.get(name);
+  if (found !== undefined) return found;
+  throw new BackupError("config", `This agent knows no secret named ${name}`, {
+    hint: "Name it in the configuration of the agent",
+  });
 }

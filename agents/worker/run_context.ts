@@ -4,9 +4,14 @@
  */
 import { hostname } from "node:os";
 import type { Clock } from "../../protocol/base/clock.ts";
-import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { asBackupError, BackupError, type ErrorCode } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
-import type { DestinationSpec, MirrorOptions, SourceSpec } from "../../protocol/mesh/job.ts";
+import type {
+  DestinationSpec,
+  FileFailure,
+  MirrorOptions,
+  SourceSpec,
+} from "../../protocol/mesh/job.ts";
 import {
   type LaneProgress,
   type TaskProgress,
@@ -35,7 +40,8 @@ import {
   type WantedBinding,
 } from "../destinations/local_destination.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
-import { EntryTable } from "../source/entry_table.ts";
+import type { Credentials } from "../repository/mod.ts";
+import { EntryTable, latin1OfUtf8 } from "../source/entry_table.ts";
 import { createExcluder } from "../source/excludes.ts";
 import { FanOutReader } from "../source/fan_out_reader.ts";
 import { createPriorities } from "../source/priorities.ts";
@@ -49,6 +55,7 @@ import { DestinationLane, type WantedKeys } from "../strategies/mirror/destinati
 import { newXxh64Column } from "../strategies/mirror/mhl/xxh64_column.ts";
 import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
 import { type CountedPart, partOf, partsOf } from "../strategies/mirror/source_parts.ts";
+import { RowFinder } from "../strategies/mirror/row_finder.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
@@ -56,6 +63,7 @@ import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
 import { placeOf, type Roots } from "./roots.ts";
+import { RunRepositories } from "./run_repositories.ts";
 import { type OpenFiles, pageOf, type TaskFiles } from "./task_files.ts";
 import { type Listed, SourceLists, walkOptions } from "./source_lists.ts";
 
@@ -70,6 +78,8 @@ export interface RunDeps {
   processors: number;
   /** The secrets that jobs name. */
   readKeys: ReadNamedKeys;
+  /** As snapshots note who made them. */
+  program?: string;
 }
 
 interface Context {
@@ -101,6 +111,7 @@ export class RunContext {
   #readers: ReaderThreads | undefined;
   readonly #lanes = new Map<string, DestinationLane>();
   readonly #opened = new Map<string, OpenedPlace>();
+  #repositories: RunRepositories | undefined;
   readonly #lists: SourceLists;
   /** Mirror tasks that have not ended. */
   readonly #working = new Set<Promise<unknown>>();
@@ -118,17 +129,26 @@ export class RunContext {
 
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
     checkPatterns(task.options);
-    const { keys, warnings } = await this.#readKeys(task);
+    const { keys, repository, warnings } = await this.#readKeys(task);
     this.#start(task);
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
     this.#refuseTakenNames(task, results);
+    const repositories = this.#repositories!.open({
+      credentials: repository,
+      waitMs: task.options.waitMs,
+      dryRun: task.options.dryRun,
+    });
     // A source that cannot be opened gets no name at a destination: a slip of the finger would stay there for ever.
     const readable = sources.flatMap(({ source, isHere, ancestors }) =>
       isHere && ancestors.length === 0 ? [] : [source]
     );
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
     const prepared = await Promise.all(
-      results.map((one) => this.#open(task, one, readable, deadlineMs, keys, signal)),
+      results.map(async (one) =>
+        one.error === undefined && this.#repositories!.has(one.spec.key)
+          ? (await repositories).get(one.spec.key)!
+          : await this.#open(task, one, readable, deadlineMs, keys, signal)
+      ),
     );
     warnSharedDisks(results, prepared);
     prepared[0]?.warnings.unshift(...warnings);
@@ -143,14 +163,23 @@ export class RunContext {
   /** Beside the agent that has prepared the run. What cannot take part is out by name, and another agent may do better. */
   async join(task: JoinTask, { signal }: Context): Promise<JoinResult> {
     const specs = task.destinations.map(({ spec }) => spec);
-    const { keys, warnings } = await this.#readKeys(task);
+    const { keys, repository, warnings } = await this.#readKeys(task);
     this.#start({ ...task, destinations: specs });
     const { results } = await this.#compareAll(task.sources, specs);
+    const repositories = this.#repositories!.open({
+      credentials: repository,
+      waitMs: task.options.waitMs,
+      dryRun: false,
+      expectedIds: new Map(task.destinations.map((d) => [d.spec.key, d.destinationId])),
+    });
     const wanted = task.sources.map((source) => this.#wanted(source));
     const destinations = await Promise.all(results.map(async ({ spec, error }, at) => {
-      const lane = this.#lanes.get(spec.key)!;
       const { destinationId } = task.destinations[at]!;
       try {
+        if (error === undefined && this.#repositories!.has(spec.key)) {
+          return elsewhereIfNotHere((await repositories).get(spec.key)!);
+        }
+        const lane = this.#lanes.get(spec.key)!;
         // That the path was known as another destination here is for the marker to say.
         if (error !== undefined && error.code !== "destination_changed") throw error;
         signal.throwIfAborted();
@@ -209,7 +238,8 @@ export class RunContext {
     const { codec } = source.encoding ?? options.encoding ?? {};
     const whole = () => partsOf(table, codec, { partsMax: 1 });
     const opened = [...this.#lanes.keys()].flatMap((key) => this.#opened.get(key) ?? []);
-    const isPlain = mayBeDivided(source, options) && opened.every(({ foldsCase }) => !foldsCase);
+    const isPlain = mayBeDivided(source, options) && this.#repositories!.isEmpty &&
+      opened.every(({ foldsCase }) => !foldsCase);
     if (!isPlain) return whole();
     const parts = partsOf(table, codec, { partsMax });
     if (parts.length === 1) return parts;
@@ -263,7 +293,9 @@ export class RunContext {
     if (reader === undefined) throw notPrepared();
     let seq = 0;
     const part = task.part === undefined ? undefined : partOf(task.part);
-    if (part !== undefined && !mayBeDivided(source, options)) {
+    const repositories = this.#repositories!;
+    const isForSnapshots = task.destinations.some((key) => repositories.has(key));
+    if (part !== undefined && (isForSnapshots || !mayBeDivided(source, options))) {
       throw new BackupError(
         "rejected",
         `What is asked for cannot be done in a part of ${source.name}`,
@@ -291,11 +323,31 @@ export class RunContext {
     // Only this attempt ends: the agent may have others of the run in hand.
     const stop = this.#onAbort(ended, () => guard.stop());
     const problems = new SourceProblems();
-    if (!options.dryRun) await reader.addSource(attempt, source.path, scanned.table);
+    const isMirrored = !options.dryRun && task.destinations.some((key) => this.#lanes.has(key));
+    if (isMirrored) await reader.addSource(attempt, source.path, scanned.table);
+    const table = EntryTable.fromShare(scanned.table);
+    const snapshots = new Map(
+      repositories.groups.flatMap((group) =>
+        group.archive({
+          source: { path: source.path, name: source.name },
+          table: scanned.table,
+          filesTotal: scanned.counters.files,
+          bytesTotal: scanned.counters.bytes,
+          destinations: task.destinations,
+          options,
+          isOver: () => guard.isOver,
+          signal: ended,
+          onUnreadable: (failures) => addUnreadable(problems, table, source.name, failures),
+        })
+      ).map((work) => [work.destination, work] as const),
+    );
     const statuses = new Map<string, SharedArrayBuffer>();
     const files = { name: source.name, table: scanned.table, statuses };
     this.#openFiles.set(task.taskId, files);
     const runs = task.destinations.map((key) => {
+      const snapshot = snapshots.get(key);
+      if (snapshot !== undefined) return snapshot;
+      if (repositories.has(key) && options.dryRun) return planUnmade(key, scanned.counters);
       const status = new SharedArrayBuffer(scanned.table.count);
       statuses.set(key, status);
       const lane = this.#lanes.get(key);
@@ -370,7 +422,7 @@ export class RunContext {
       stopTicks();
       stop();
       if (this.#openFiles.get(task.taskId) === files) this.#openFiles.delete(task.taskId);
-      if (!this.#abort.signal.aborted) {
+      if (isMirrored && !this.#abort.signal.aborted) {
         await reader.removeSource(attempt).catch(() => {});
       }
     }
@@ -383,6 +435,15 @@ export class RunContext {
   }
 
   async finish(task: FinishTask): Promise<FinishResult> {
+    if (this.#repositories?.has(task.destination)) {
+      try {
+        // Its thread stays: late replicas may have to borrow from it.
+        await this.#repositories.finish(task.destination);
+        return { op: "finish" };
+      } catch (thrown) {
+        return { op: "finish", error: toWireError(asBackupError(thrown)) };
+      }
+    }
     const lane = this.#lanes.get(task.destination);
     if (lane === undefined) {
       throw new BackupError("rejected", `${task.destination} was not prepared here`);
@@ -401,20 +462,26 @@ export class RunContext {
   /** Ends the work at one destination. */
   drop(destination: string): void {
     this.#lanes.get(destination)?.drop();
+    this.#repositories?.drop(destination);
   }
 
   /** Files that are in hand are ended, and no further one is begun until it goes on. */
   pause(isPaused: boolean): void {
     this.#isPaused = isPaused;
     for (const lane of this.#lanes.values()) lane.pause(isPaused);
+    this.#repositories?.pause(isPaused);
   }
 
   async release(): Promise<void> {
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
     for (const lane of this.#lanes.values()) lane.cancel();
+    this.#repositories?.cancel();
     this.#readers?.cancel();
     await this.#untilIdle();
-    await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
+    await Promise.all([
+      ...[...this.#lanes.values()].map((lane) => lane.close()),
+      this.#repositories?.close(),
+    ]);
     this.#lanes.clear();
     await this.#readers?.close();
     this.#watch?.close();
@@ -438,9 +505,10 @@ export class RunContext {
     if (this.#reader !== undefined) throw new BackupError("rejected", "This run is prepared");
     const { clock, spawn } = this.#deps;
     const { options, destinations } = task;
+    const mirrors = destinations.filter(({ kind }) => kind === "local");
     const pool = new SlotPool(
       options.bufferBytes,
-      SLOTS_BASE + SLOTS_PER_DESTINATION * destinations.length,
+      SLOTS_BASE + SLOTS_PER_DESTINATION * mirrors.length,
     );
     this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
@@ -455,8 +523,28 @@ export class RunContext {
     });
     this.#reader = new FanOutReader(this.#readers, pool, () => this.#lanes.size);
     // A limited destination hardly uses a processor: the fast one beside it gets what it would have alone.
-    const unlimited = destinations.filter((d) => d.limitBytesPerSecond === undefined).length;
-    for (const spec of destinations) {
+    const unlimited = mirrors.filter((d) => d.limitBytesPerSecond === undefined).length;
+    const lane = {
+      clock,
+      spawn,
+      watch,
+      roots: this.#deps.roots.destinations,
+      hostId: this.#deps.hostId,
+    };
+    const group = {
+      clock,
+      spawn,
+      watch,
+      roots: this.#deps.roots.sources,
+      program: this.#deps.program ?? "backup-agent",
+      operationTimeoutMs: options.operationTimeoutMs,
+    };
+    this.#repositories = new RunRepositories(
+      { clock, known: this.#deps.known, lane, group },
+      destinations.filter(({ kind }) => kind === "restic"),
+    );
+    this.#repositories.pause(this.#isPaused);
+    for (const spec of mirrors) {
       this.#lanes.set(
         spec.key,
         new DestinationLane(
@@ -529,6 +617,9 @@ export class RunContext {
 
   async #inspect(spec: DestinationSpec, names: string[]): Promise<Inspected> {
     try {
+      if (this.#repositories!.has(spec.key)) {
+        return { spec, inspection: await this.#repositories!.inspect(spec), error: undefined };
+      }
       const inspection = await this.#lanes.get(spec.key)!.inspect(names);
       return { spec, inspection, error: this.#unknown(spec, inspection) };
     } catch (thrown) {
@@ -650,7 +741,11 @@ export class RunContext {
   /** Before anything is opened: a secret that cannot be had is a mistake in the command. */
   async #readKeys(
     { sources, options }: PrepareTask | JoinTask,
-  ): Promise<{ keys: WantedKeys; warnings: string[] }> {
+  ): Promise<{
+    keys: WantedKeys;
+    repository: Credentials | undefined;
+    warnings: string[];
+  }> {
     const read = await this.#deps.readKeys(options.keys ?? {});
     const encodings = [options, ...sources].flatMap(({ encoding }) =>
       encoding !== undefined && encrypts(encoding.codec) ? [encoding] : []
@@ -658,6 +753,7 @@ export class RunContext {
     let last: Promise<unknown> = Promise.resolve();
     return {
       warnings: read.warnings,
+      repository: read.repository,
       keys: {
         given: read.keys,
         recipients: [...new Set(encodings.flatMap(({ recipients }) => recipients))],
@@ -758,6 +854,27 @@ function mayBeDivided(source: SourceSpec, options: MirrorOptions): boolean {
 
 function notPrepared(): BackupError {
   return new BackupError("rejected", "This run was not prepared here", { retry: "elsewhere" });
+}
+
+function elsewhereIfNotHere(prepared: PreparedDestination): PreparedDestination {
+  const { error } = prepared;
+  if (error === undefined || !ELSEWHERE.has(error.code)) return prepared;
+  return { ...prepared, error: { ...error, code: "rejected", retry: "elsewhere" } };
+}
+
+/** What an archive could not read, beside what mirrors could not: each file is named once. */
+function addUnreadable(
+  problems: SourceProblems,
+  table: EntryTable,
+  name: string,
+  failures: readonly FileFailure[],
+): void {
+  const rows = new RowFinder(table);
+  failures.forEach(({ path, code, message, attempts }, at) => {
+    const row = rows.find(latin1OfUtf8(path.slice(name.length + 1)));
+    const error = new BackupError(code as ErrorCode, message);
+    problems.add(row ?? -1 - at, path, error, attempts);
+  });
 }
 
 /** Why a destination cannot be used by this agent, as a reason to ask another one. */

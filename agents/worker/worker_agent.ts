@@ -21,6 +21,7 @@ export const WORKER_CAPABILITIES: readonly Capability[] = [
   "compress",
   "encrypt",
   "mirror",
+  "snapshot",
   "backup.parallel",
   "backup.sequential",
   "backup.verify",
@@ -52,6 +53,7 @@ export function createWorker(
     secrets?: ReadonlyMap<string, SecretSource>;
     /** All it may touch; by default everything. */
     roots?: Roots;
+    version?: string;
   },
 ): Worker {
   /** Of attempts that are known and have not ended. */
@@ -72,6 +74,7 @@ export function createWorker(
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,
       readKeys: namedKeysOf(options.secrets ?? new Map()),
+      program: `backup-agent ${options.version ?? ""}`.trim(),
     })
   );
   const { roots = EVERYWHERE, secrets = new Map(), spawn = spawnThread } = options;

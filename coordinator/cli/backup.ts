@@ -48,6 +48,11 @@ export const JOB_OPTIONS = [
   "buffer",
   "wait",
   "init",
+  "tag",
+  "snapshotHost",
+  "time",
+  "compression",
+  "keyHint",
   "dryRun",
   "json",
   "quiet",
@@ -64,8 +69,20 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       "Every destination starts at once and runs at its own speed; each copy is read back and compared. Copies are plain " +
       "files under DEST/NAME, NAME being the source's own name. Files gone from the source are kept " +
       "unless --delete is given; --keep-versions keeps what was replaced or deleted, see the command versions.",
+      "DEST may also be restic:PATH, a deduplicated, compressed and encrypted repository that stock restic reads: each SOURCE " +
+      "becomes a snapshot. A missing or empty PATH is made; repositories made together are replicas of each other. " +
+      "--delete, --keep-versions, --compress, --encrypt and --mhl are for plain copies; --tag, --host, --time and " +
+      "--compression for snapshots.",
     ],
-    options: [...JOB_OPTIONS, "passphraseFile", "passphraseCommand", "identity", "stateDir"],
+    options: [
+      ...JOB_OPTIONS,
+      "passphraseFile",
+      "passphraseCommand",
+      "identity",
+      "passwordFile",
+      "passwordCommand",
+      "stateDir",
+    ],
     examples: [
       {
         says: "two copies, both verified",
@@ -75,6 +92,11 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
         says: "spare the network, leave out builds",
         words:
           "backup ~/Projects --to /mnt/ssd --to /mnt/nas --limit /mnt/nas=8MB --exclude 'build/'",
+      },
+      {
+        says: "a plain copy and two snapshots",
+        words:
+          "backup ~/Documents --to /mnt/ssd --to restic:/mnt/usb/repo --to restic:/mnt/nas/repo",
       },
       { says: "only look", words: "backup ~/Documents --to /mnt/ssd --dry-run" },
       { says: "a source that starts with a dash", words: "backup --to /mnt/ssd -- -odd-name" },
@@ -86,12 +108,13 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
 
 async function runBackup(call: CommandCall, createEmbedded: CreateEmbedded): Promise<number> {
   const { settings, surroundings, clock } = call;
-  const { names, secrets } = readKeySources(settings, surroundings);
+  const { names, secrets } = await readKeySources(call);
   const job = jobFromSettings(call.positionals, settings, surroundings, names);
   // Before the first picture is shown: whoever sees it may press Ctrl-C.
   const interrupts = watchInterrupts(
     call.signals,
     () => display.note("Cancelling; once more to stop at once"),
+    { mayHoldLocks: job.destinations.some(({ kind }) => kind === "restic") },
   );
   const display = createDisplay(call, firstProgress(job));
   let report: RunReport;

@@ -10,14 +10,19 @@ import {
 import { nearest } from "../../protocol/cli/nearest.ts";
 import { type Setting, settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import { type Surroundings, typedPath } from "../../protocol/cli/surroundings.ts";
+import {
+  isRepositoryAddress,
+  parseRepositoryAddress,
+} from "../../protocol/cli/repository_address.ts";
 import type { RateLimit } from "../../protocol/cli/quantity.ts";
 import { encodingCapabilities, readEncoding } from "./read_encoding.ts";
+import { checkForKinds, SNAPSHOT_CAPABILITIES, snapshotOptions } from "./read_repositories.ts";
 import { readExcludes } from "./read_excludes.ts";
 import { nameOfPlace, placeOfSource, withWishes } from "./source_wishes.ts";
 
 /** The folder at a destination that holds our own data; no copy may have its name. */
 const OWN_FOLDER = ".backup-agent";
-const OTHER_KIND = /^(?:restic|sftp|s3|rest|rclone|b2|https?|file):/i;
+const OTHER_KIND = /^(?:sftp|s3|rest|rclone|b2|https?|file):/i;
 
 /**
  * The job a `backup` call asks for, or with `hostId` the one for a mesh: its sources are bound to that host, may be named
@@ -33,12 +38,18 @@ export function jobFromSettings(
   const get = settings.get;
   const named = sourceSpecs(positionals, get("as").value, at, hostId);
   const sources = hostId === undefined ? named : withWishes(named, settings, at, keys);
-  const encoding = readEncoding(settings, at, {
-    compress: get("compress").value,
-    encrypt: get("encrypt").value,
-    hasPassphrase: keys.passphrase !== undefined,
-    mayIgnoreRecipients: sources.some((s) => (s.encoding?.recipients.length ?? 0) > 0),
-  });
+  const destinations = destinationSpecs(positionals, settings, at);
+  const hasCopies = destinations.some(({ kind }) => kind === "local");
+  const hasSnapshots = destinations.some(({ kind }) => kind === "restic");
+  checkForKinds(settings, { hasCopies, hasSnapshots });
+  const encoding = hasCopies
+    ? readEncoding(settings, at, {
+      compress: get("compress").value,
+      encrypt: get("encrypt").value,
+      hasPassphrase: keys.passphrase !== undefined,
+      mayIgnoreRecipients: sources.some((s) => (s.encoding?.recipients.length ?? 0) > 0),
+    })
+    : undefined;
   const isEncoded = encoding !== undefined || sources.some((s) => s.encoding !== undefined);
   if (isEncoded && get("mhl").value) {
     throw usage(
@@ -56,7 +67,7 @@ export function jobFromSettings(
     JobSpec,
     {
       sources,
-      destinations: destinationSpecs(positionals, settings, at),
+      destinations,
       strategy: "mirror",
       options: {
         verify: get("verify").value,
@@ -69,6 +80,7 @@ export function jobFromSettings(
         oneFileSystem: get("oneFileSystem").value,
         ...(encoding === undefined ? {} : { encoding }),
         ...(Object.keys(keys).length === 0 ? {} : { keys }),
+        ...(hasSnapshots ? { repository: snapshotOptions(settings, at) } : {}),
         ...(get("reencrypt").value ? { reencrypt: true } : {}),
         dryRun: get("dryRun").value,
         deleteGone: get("delete").value,
@@ -81,7 +93,13 @@ export function jobFromSettings(
         waitMs: get("wait").value,
         bufferBytes: get("buffer").value,
       },
-      requiredCapabilities: ["mirror", ...encodingCapabilities(encoding)],
+      requiredCapabilities: [
+        ...new Set([
+          "mirror",
+          ...encodingCapabilities(encoding),
+          ...(hasSnapshots ? SNAPSHOT_CAPABILITIES : []),
+        ]),
+      ],
     } satisfies JobSpec,
   );
 }
@@ -147,12 +165,14 @@ function destinationSpecs(
   for (const text of to.value) {
     if (OTHER_KIND.test(text)) {
       throw usage(
-        `${text} is not a folder, and only folders can be destinations`,
-        `If it is one, write ./${text}`,
+        `${text} is not a folder, and only folders and repositories in folders can be destinations`,
+        `If it is one, write ./${text}; a repository is restic:PATH`,
       );
     }
-    const path = settingPath(text, to, at);
-    const key = text.replace(/(?<=.)\/+$/, "");
+    const isRepository = isRepositoryAddress(text);
+    const { path, key } = isRepository
+      ? parseRepositoryAddress(text, settingPath(".", to, at))
+      : { path: settingPath(text, to, at), key: text.replace(/(?<=.)\/+$/, "") };
     const twin = specs.find((spec) => spec.path === path || spec.key === key);
     if (twin !== undefined) {
       throw usage(
@@ -160,7 +180,8 @@ function destinationSpecs(
         "Name each destination once",
       );
     }
-    specs.push({ key, kind: "local", path, isNew: settings.get("init").value });
+    const kind = isRepository ? "restic" : "local";
+    specs.push({ key, kind, path, isNew: settings.get("init").value });
   }
   applyLimits(specs, settings.get("limit"), at);
   return specs;

@@ -11,8 +11,10 @@ import { parseExcludeLines } from "./read_excludes.ts";
 
 function job(words: string[], facts: Parameters<typeof fakeSurroundings>[0] = {}): JobSpec {
   const at = fakeSurroundings(facts);
-  const parsed = parseArguments(words, OPTION_KEYS);
-  return jobFromSettings(parsed.positionals, resolveSettings(OPTION_KEYS, parsed, at), at);
+  // No command that makes jobs has a role's --host.
+  const keys = OPTION_KEYS.filter((key) => key !== "host");
+  const parsed = parseArguments(words, keys);
+  return jobFromSettings(parsed.positionals, resolveSettings(keys, parsed, at), at);
 }
 
 const KEY = encodeBech32("age", new Uint8Array(32).fill(7));
@@ -154,7 +156,11 @@ Deno.test("mistakes that can be seen without a disk are usage errors that say wh
     [["/x/.backup-agent", "--to", "/a"], /cannot be named/, /--as/],
     [["/x", "--to", "/a", "--to", "/a/."], /--to \/a and --to \/a\/\. are the same/, /once/],
     [["/x", "--to", "a", "--to", "/here/a/"], /the same folder/, /once/],
-    [["/x", "--to", "restic:/repo"], /restic:\/repo is not a folder/, /\.\/restic:\/repo/],
+    [["/x", "--to", "s3:bucket"], /s3:bucket is not a folder/, /\.\/s3:bucket/],
+    [["/x", "--to", "restic:/r", "--delete"], /--delete is for plain copies/, /Repositories/],
+    [["/x", "--to", "/r", "--tag", "t"], /--tag is for repositories/, /restic:PATH/],
+    [["/x", "--to", "restic:s3:b"], /behind s3/, /restic:\.\/s3:b/],
+    [["/x", "--to", "restic:/r", "--to", "/r"], /are the same folder/, /once/],
     [
       ["/x", "--to", "/mnt/nas", "--limit", "/mnt/nsa=1K"],
       /\/mnt\/nsa/,
@@ -185,4 +191,21 @@ Deno.test("a pattern that only looks blank or like a comment after an escape is 
     "\\ ",
     "\\#",
   ]);
+});
+
+Deno.test("a repository is a destination of its own kind, and an agent for it must be able to make snapshots", () => {
+  const words = ["/x", "--to", "restic:repo/", "--to", "/m", "--tag", "a,b", "--tag", "b,c"];
+  const spec = job([...words, "--host", "h", "--time", "2026-11-01 22:08:41", "--delete"]);
+  assert.deepEqual(spec.destinations, [
+    { key: "restic:repo", kind: "restic", path: "/here/repo", isNew: false },
+    { key: "/m", kind: "local", path: "/m", isNew: false },
+  ]);
+  assert.deepEqual(spec.requiredCapabilities, ["mirror", "snapshot", "compress", "encrypt"]);
+  assert.deepEqual(spec.options.repository, {
+    compression: "auto",
+    tags: ["a", "b", "c"],
+    host: "h",
+    timeMs: new Date(2026, 10, 1, 22, 8, 41).getTime(),
+  });
+  assert.equal(job(["/x", "--to", "/m"]).options.repository, undefined);
 });

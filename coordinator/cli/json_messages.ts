@@ -10,7 +10,7 @@ import type {
   SourceReport,
 } from "../../protocol/mesh/run.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
-import { recordedCount, sumLanes } from "./lane_sums.ts";
+import { type LaneSums, recordedCount, sumLanes } from "./lane_sums.ts";
 import { laneNumbers } from "./lane_numbers.ts";
 import type { DestinationEnd } from "./embedded.ts";
 import { verdictSentence } from "./verdict_sentence.ts";
@@ -141,8 +141,26 @@ function destinationSummary(destination: DestinationReport): Record<string, unkn
       versions_removed: sums.history.versionsRemoved,
       ...(sums.history.refused === undefined ? {} : { deletion_refused: sums.history.refused }),
     }),
+    ...(sums.snapshots.length === 0 ? {} : { snapshots: sums.snapshots.map(snapshotSummary) }),
     warnings: [...destination.warnings, ...sums.warnings],
     ...(destination.error === undefined ? {} : { error: destination.error.message }),
+  };
+}
+
+/** restic's names where it has them. */
+function snapshotSummary(
+  { source, id, tree, parent, filesNew, filesChanged, addedBytes, storedBytes }:
+    LaneSums["snapshots"][number],
+): Record<string, unknown> {
+  return {
+    source,
+    snapshot_id: id,
+    tree,
+    ...(parent === undefined ? {} : { parent }),
+    files_new: filesNew,
+    files_changed: filesChanged,
+    data_added: addedBytes,
+    data_added_packed: storedBytes,
   };
 }
 

@@ -1,25 +1,35 @@
 /** One destination's report summed over the sources. */
 import type { DestinationReport } from "../../protocol/mesh/run.ts";
-import type { LaneHistory, LanePlan, LaneReport } from "../../protocol/mesh/task.ts";
-
-export type LaneSums = Pick<
+import type {
+  LaneHistory,
+  LanePlan,
   LaneReport,
-  | "filesTotal"
-  | "filesCopied"
-  | "bytesCopied"
-  | "filesUnchanged"
-  | "filesVerified"
-  | "bytesVerified"
-  | "verification"
-  | "failures"
-  | "failureCount"
-  | "rewritten"
-  | "recordedOnly"
-  | "warnings"
-  | "oldestVerifiedAtMs"
-  | "plan"
-  | "history"
->;
+  SnapshotReport,
+} from "../../protocol/mesh/task.ts";
+
+export type LaneSums =
+  & Pick<
+    LaneReport,
+    | "filesTotal"
+    | "filesCopied"
+    | "bytesCopied"
+    | "filesUnchanged"
+    | "filesVerified"
+    | "bytesVerified"
+    | "verification"
+    | "failures"
+    | "failureCount"
+    | "rewritten"
+    | "recordedOnly"
+    | "warnings"
+    | "oldestVerifiedAtMs"
+    | "plan"
+    | "history"
+  >
+  & {
+    /** With the names of their sources; empty at a folder. */
+    snapshots: (SnapshotReport & { source: string })[];
+  };
 
 /** Sums of all lanes; the oldest verification of all; `mixed` when the lanes were verified in different ways. */
 export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums {
@@ -35,8 +45,10 @@ export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums 
     failureCount: 0,
     rewritten: [],
     warnings: [],
+    snapshots: [],
   };
-  for (const { report } of lanes) {
+  for (const { source, report } of lanes) {
+    if (report.snapshot !== undefined) sums.snapshots.push({ source, ...report.snapshot });
     sums.filesTotal += report.filesTotal;
     sums.filesCopied += report.filesCopied;
     sums.bytesCopied += report.bytesCopied;

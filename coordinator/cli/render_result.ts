@@ -15,6 +15,9 @@ import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { type LaneSums, recordedCount, sumLanes } from "./lane_sums.ts";
 import { verdictSentence } from "./verdict_sentence.ts";
 
+/** As restic shows ids. */
+const SHORT_ID = 8;
+
 const VERIFIED_HOW = {
   disk: " from disk",
   cache: " from cache",
@@ -83,8 +86,19 @@ function destinationLines(
   ];
 }
 
-function planFacts({ plan }: LaneSums): string[] {
+function planFacts({ plan, snapshots }: LaneSums): string[] {
   if (plan === undefined) return [];
+  if (snapshots.length > 0) {
+    const sum = (of: "filesNew" | "filesChanged" | "storedBytes") =>
+      snapshots.reduce((total, one) => total + one[of], 0);
+    return [
+      `would add ${formatBytes(sum("storedBytes"))}: ${
+        formatPlural(sum("filesNew"), "new file")
+      }, ` +
+      `${formatCount(sum("filesChanged"))} changed`,
+      `${formatCount(plan.filesUnchanged)} unchanged`,
+    ];
+  }
   return [
     `would copy ${formatPlural(plan.filesToCopy, "file")} (${formatBytes(plan.bytesToCopy)})`,
     `${formatCount(plan.filesUnchanged)} unchanged`,
@@ -125,8 +139,36 @@ function historyFacts({ history }: LaneSums): string[] {
   ];
 }
 
+/** Of a repository. What is verified there are its own files: packs, index and snapshot. */
+function snapshotFacts({ elapsedMs }: DestinationReport, sums: LaneSums): string[] {
+  const { snapshots } = sums;
+  const ids = snapshots.filter(({ id }) => id !== "").map(({ id, source }) =>
+    snapshots.length > 1
+      ? `${id.slice(0, SHORT_ID)} (${visibleText(source)})`
+      : id.slice(0, SHORT_ID)
+  );
+  const sum = (of: "filesNew" | "filesChanged" | "storedBytes") =>
+    snapshots.reduce((total, one) => total + one[of], 0);
+  return [
+    ...(ids.length === 0
+      ? []
+      : [`${ids.length === 1 ? "snapshot" : "snapshots"} ${ids.join(" and ")}`]),
+    `${formatPlural(sum("filesNew"), "new file")}, ${formatCount(sum("filesChanged"))} changed, ` +
+    `${formatCount(sums.filesUnchanged)} unchanged`,
+    `${formatBytes(sum("storedBytes"))} added`,
+    ...(sums.filesVerified === 0 ? [] : [
+      `${formatPlural(sums.filesVerified, "repository file")} verified${
+        VERIFIED_HOW[sums.verification]
+      }`,
+    ]),
+    ...(sums.failureCount > 0 ? [`${formatCount(sums.failureCount)} failed`] : []),
+    formatDuration(elapsedMs),
+  ];
+}
+
 function copyFacts(destination: DestinationReport, sums: LaneSums): string[] {
   if (destination.lanes.length === 0) return [];
+  if (sums.snapshots.length > 0) return snapshotFacts(destination, sums);
   const bytesPerSecond = destination.elapsedMs > 0
     ? sums.bytesCopied / (destination.elapsedMs / 1000)
     : 0;

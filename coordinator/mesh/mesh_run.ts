@@ -1013,7 +1013,8 @@ class RunInMesh {
 
   #canSplit({ requires = [] }: SourceSpec): boolean {
     const { deleteGone, keepVersions, mhl, dryRun } = this.#job.options;
-    return !deleteGone && !keepVersions && !mhl && !dryRun &&
+    const isForSnapshots = this.#job.destinations.some(({ kind }) => kind === "restic");
+    return !isForSnapshots && !deleteGone && !keepVersions && !mhl && !dryRun &&
       !requires.includes("backup.sequential");
   }
 

@@ -36,6 +36,8 @@ function merged(a: LaneReport, b: LaneReport): LaneReport {
     warnings: [...new Set([...a.warnings, ...b.warnings])],
     ...(plan === undefined ? {} : { plan }),
     ...(history === undefined ? {} : { history }),
+    // A source that goes to a repository is never divided.
+    ...(a.snapshot === undefined ? {} : { snapshot: a.snapshot }),
   };
 }
 

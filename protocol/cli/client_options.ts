@@ -97,6 +97,14 @@ export const CLIENT_OPTIONS = {
     defaultValue: undefined,
     help: "With --encrypt: the passphrase that the agents know as NAME, from their --secret",
   }),
+  passwordName: option<string | undefined>({
+    flag: "password-name",
+    placeholder: "NAME",
+    schema: optionalText,
+    defaultValue: undefined,
+    help:
+      "Password of the repositories, by the NAME that the agents know it by, from their --secret",
+  }),
   identityName: option<string[]>({
     flag: "identity-name",
     placeholder: "NAME",

@@ -63,6 +63,8 @@ export function fakeSurroundings(
 }
 
 export interface FakeSignals extends SignalPort {
+  /** As `isHungUp` says. */
+  terminalHasGone: boolean;
   send(signal: InterruptSignal): void;
   readonly exitedWith: number[];
   readonly listening: ReadonlySet<() => void>;
@@ -72,7 +74,9 @@ export function fakeSignals(): FakeSignals {
   const handlers = new Map<InterruptSignal, () => void>();
   const listening = new Set<() => void>();
   const exitedWith: number[] = [];
-  return {
+  const signals: FakeSignals = {
+    terminalHasGone: false,
+    isHungUp: () => signals.terminalHasGone,
     exitedWith,
     listening,
     listen(signal, handler) {
@@ -86,4 +90,5 @@ export function fakeSignals(): FakeSignals {
     exitNow: (code) => void exitedWith.push(code),
     send: (signal) => handlers.get(signal)?.(),
   };
+  return signals;
 }

@@ -10,6 +10,16 @@ export interface SignalPort {
   unlisten(signal: InterruptSignal, handler: () => void): void;
   /** Ends the process; listeners of the terminal's exit still run. */
   exitNow(code: number): void;
+  /** The terminal that the process was started on has gone. False without one. */
+  isHungUp(): boolean;
+}
+
+export interface InterruptOptions {
+  /**
+   * restic's `unlock` asks whether a lock's holder lives by sending it SIGHUP. Whoever may hold one takes that signal for the
+   * end of the terminal only when that has really gone.
+   */
+  mayHoldLocks?: boolean;
 }
 
 export interface Interrupts {
@@ -22,11 +32,13 @@ export interface Interrupts {
 export function watchInterrupts(
   port: SignalPort,
   onFirst: (signal: InterruptSignal) => void,
+  { mayHoldLocks = false }: InterruptOptions = {},
 ): Interrupts {
   const controller = new AbortController();
   const handlers = INTERRUPT_SIGNALS.map((signal) => ({
     signal,
     handler: () => {
+      if (signal === "SIGHUP" && mayHoldLocks && !port.isHungUp()) return;
       if (controller.signal.aborted) return port.exitNow(130);
       controller.abort(new BackupError("cancelled", `Cancelled by ${signal}`));
       onFirst(signal);
@@ -52,13 +64,25 @@ export function processSignals(): SignalPort {
   const ignored = new Set(ignoredSignals(readOwnStatus()));
   // Deno catches all three once one is listened to, and ends the process for any without a listener.
   const heardInVain = () => {};
+  const hadTerminal = hasTerminal();
   const listenerOf = (signal: InterruptSignal, handler: () => void) =>
     ignored.has(signal) ? heardInVain : handler;
   return {
     listen: (signal, handler) => Deno.addSignalListener(signal, listenerOf(signal, handler)),
     unlisten: (signal, handler) => Deno.removeSignalListener(signal, listenerOf(signal, handler)),
     exitNow: (code) => Deno.exit(code),
+    isHungUp: () => hadTerminal && !hasTerminal(),
   };
+}
+
+/** Whether the process belongs to a terminal: once that is closed, this name leads nowhere. */
+function hasTerminal(): boolean {
+  try {
+    Deno.openSync("/dev/tty").close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Reads the `SigIgn` mask of a Linux `/proc/<pid>/status`. */

@@ -16,6 +16,16 @@ Deno.test("the first signal asks for a clean end, the second ends at once", () =
   assert.deepEqual([heard, signals.exitedWith], [["SIGTERM"], [130]]);
 });
 
+Deno.test("who may hold a lock takes a hang-up for the end only when the terminal has gone", () => {
+  const signals = fakeSignals();
+  const interrupts = watchInterrupts(signals, () => {}, { mayHoldLocks: true });
+  signals.send("SIGHUP");
+  assert.equal(interrupts.signal.aborted, false);
+  signals.terminalHasGone = true;
+  signals.send("SIGHUP");
+  assert.equal(interrupts.signal.aborted, true);
+});
+
 Deno.test("a closed watch listens to nothing", () => {
   const signals = fakeSignals();
   watchInterrupts(signals, () => {}).close();

@@ -40,7 +40,8 @@ export const OPTIONS = {
     envAlias: "BACKUP_DEST",
     schema: listOf(textValue),
     defaultValue: [],
-    help: "Folder to keep a copy in; repeat for more, all are filled at once",
+    help:
+      "Folder for copies, or restic:PATH for a repository; repeat for more, all are filled at once",
   }),
   from: option<string[]>({
     flag: "from",

@@ -2,10 +2,12 @@
 import * as v from "valibot";
 import { option } from "./option.ts";
 import {
+  choiceValue,
   integerBetween,
   listOf,
   parsed,
   sizeValue,
+  snapshotTimeValue,
   switchValue,
   textValue,
 } from "./value_schema.ts";
@@ -126,6 +128,24 @@ export const REPOSITORY_OPTIONS = {
     schema: listOf(textValue),
     defaultValue: [],
     help: "Only snapshots that have all these tags; for a backup the tags to give",
+  }),
+  time: option<string | undefined>({
+    flag: "time",
+    placeholder: "TIME",
+    lasting: false,
+    schema: v.optional(snapshotTimeValue),
+    defaultValue: undefined,
+    defaultText: "now",
+    help: "Time to note in the snapshot, as in '2026-11-01 22:08:41'",
+  }),
+  compression: option<"auto" | "off" | "max">({
+    flag: "compression",
+    placeholder: "MODE",
+    envAlias: "RESTIC_COMPRESSION",
+    schema: choiceValue(["auto", "off", "max"]),
+    defaultValue: "auto",
+    defaultText: "auto",
+    help: "How a repository compresses: auto, off or max",
   }),
   path: option<string[]>({
     flag: "path",

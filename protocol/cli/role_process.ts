@@ -60,7 +60,7 @@ export interface RoleFacts {
 export async function runRole(call: CommandCall, roles: readonly RoleFacts[]): Promise<number> {
   const interrupts = watchInterrupts(call.signals, () => {
     if (!call.settings.get("json").value) call.terminal.err("Ending; once more to stop at once\n");
-  });
+  }, { mayHoldLocks: true });
   const running: Running[] = [];
   try {
     for (const role of roles) {

@@ -47,6 +47,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     priority: "*.jpg=high",
     order: "fifo",
     verify: "all",
+    compression: "max",
     workers: "2",
     keepVersions: "2",
     attempts: "2",

@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import { parseDurationMs, parseRateLimit, parseSizeBytes, type RateLimit } from "./quantity.ts";
+import { localTimeMs } from "./local_time.ts";
 import { PRIORITY_LEVELS, type PriorityLevel } from "../mesh/job.ts";
 
 const SWITCH_TEXT: Readonly<Record<string, boolean>> = {
@@ -109,6 +110,13 @@ export const namedValue: v.GenericSchema<unknown, { name: string; text: string }
     const text = typeof raw === "string" ? raw.slice(at + 1) : "";
     return at > 0 && text !== "" ? { name: (raw as string).slice(0, at), text } : undefined;
   },
+);
+
+/** A moment on this machine's clock, as restic writes it, or `now`. */
+export const snapshotTimeValue: v.GenericSchema<unknown, string> = parsed(
+  "must be a time such as '2026-11-01 22:08:41'",
+  (raw) =>
+    typeof raw === "string" && (raw === "now" || localTimeMs(raw) !== undefined) ? raw : undefined,
 );
 
 /** A list; one value alone stands for a list of one. */

@@ -24,6 +24,10 @@ export const KeyNames = v.object({
   passphrase: v.exactOptional(secretName),
   /** Files of secret keys. */
   identities: v.exactOptional(v.array(secretName)),
+  /** Opens all repositories of the job. */
+  repositoryPassword: v.exactOptional(secretName),
+  /** The beginning of the id of the key to try it on first; no secret. */
+  repositoryKeyHint: v.exactOptional(nonEmpty),
 });
 export type KeyNames = v.InferOutput<typeof KeyNames>;
 
@@ -47,13 +51,17 @@ export const SourceSpec = v.object({
 });
 export type SourceSpec = v.InferOutput<typeof SourceSpec>;
 
+/** A folder of plain copies, or a repository in restic's format. */
+export const DestinationKind = v.picklist(["local", "restic"]);
+export type DestinationKind = v.InferOutput<typeof DestinationKind>;
+
 /**
  * One place for copies. `key` is how people see and name it everywhere (the path as they typed it); `path` is
  * absolute. `isNew` is `--init`: accept that the marker this user knew is gone.
  */
 export const DestinationSpec = v.object({
   key: nonEmpty,
-  kind: v.literal("local"),
+  kind: DestinationKind,
   path: nonEmpty,
   /** Cap on bytes written plus bytes read back per second. */
   limitBytesPerSecond: v.exactOptional(v.pipe(v.number(), v.minValue(1))),
@@ -70,6 +78,17 @@ export type PriorityLevel = v.InferOutput<typeof PriorityLevel>;
 export const ExcludeRule = v.object({ pattern: nonEmpty, origin: nonEmpty });
 export type ExcludeRule = v.InferOutput<typeof ExcludeRule>;
 
+/** What snapshots in repositories are given. */
+export const SnapshotOptions = v.object({
+  compression: v.picklist(["auto", "off", "max"]),
+  tags: v.array(nonEmpty),
+  /** Noted instead of the name of the machine. */
+  host: v.exactOptional(nonEmpty),
+  /** Noted instead of the time of the backup. */
+  timeMs: v.exactOptional(v.pipe(v.number(), v.integer())),
+});
+export type SnapshotOptions = v.InferOutput<typeof SnapshotOptions>;
+
 export const MirrorOptions = v.object({
   verify: v.picklist(["new", "all"]),
   /** An ASC MHL generation is added to each copy that is verified as a whole. */
@@ -84,6 +103,8 @@ export const MirrorOptions = v.object({
   oneFileSystem: v.boolean(),
   encoding: v.exactOptional(Encoding),
   keys: v.exactOptional(KeyNames),
+  /** Present when a destination is a repository. */
+  repository: v.exactOptional(SnapshotOptions),
   /** Files that are encrypted for other recipients are stored again. Absent: no. */
   reencrypt: v.exactOptional(v.boolean()),
   dryRun: v.boolean(),

@@ -197,6 +197,21 @@ export const LaneHistory = v.object({
 });
 export type LaneHistory = v.InferOutput<typeof LaneHistory>;
 
+/** The snapshot that a source got in a repository. */
+export const SnapshotReport = v.object({
+  /** Empty in a dry run. */
+  id: v.string(),
+  tree: v.string(),
+  /** The snapshot it was compared with. */
+  parent: v.exactOptional(v.string()),
+  filesNew: count,
+  filesChanged: count,
+  /** Of files and folders that were not in the repository yet, and what that takes there. */
+  addedBytes: count,
+  storedBytes: count,
+});
+export type SnapshotReport = v.InferOutput<typeof SnapshotReport>;
+
 /** How one source ended at one destination. `verified` only when every file of it is, with zero failures. */
 export const LaneReport = v.object({
   destination: v.string(),
@@ -223,6 +238,8 @@ export const LaneReport = v.object({
   plan: v.exactOptional(LanePlan),
   /** Present when the run deletes or keeps versions. */
   history: v.exactOptional(LaneHistory),
+  /** Present at a repository; what is verified there are its files: packs, index, snapshot. */
+  snapshot: v.exactOptional(SnapshotReport),
 });
 export type LaneReport = v.InferOutput<typeof LaneReport>;
 

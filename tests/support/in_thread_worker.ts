@@ -3,6 +3,7 @@
  * come later, in order, exactly as between threads; only the parallelism is missing.
  */
 import {
+  type Ask,
   type DedicatedScope,
   type Methods,
   serveThread,
@@ -11,7 +12,7 @@ import {
 
 /** Serves the method table that `open` makes, as `serveThread` does. `hangs` answers whether a method never returns. */
 export function inThreadWorker(
-  open: (argument: unknown, cells: ThreadCells) => Methods,
+  open: (argument: unknown, cells: ThreadCells, ask: Ask) => Methods,
   hangs: (method: string) => boolean = () => false,
 ): Worker {
   let isStuck = false;

@@ -88,12 +88,12 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
     spawn: (role) => {
       let destination: EngineRun["destinations"][number] | undefined;
       let number = 0;
-      return inThreadWorker((argument, cells) => {
+      return inThreadWorker((argument, cells, ask) => {
         const { path } = argument as { path?: string };
         destination = run.destinations.find((one) => one.path === path);
         number = path === undefined ? 0 : threadsOf.get(path) ?? 0;
         if (path !== undefined) threadsOf.set(path, number + 1);
-        return THREAD_ROLES[role]!(destination?.posix ?? run.posix, argument, cells);
+        return THREAD_ROLES[role]!(destination?.posix ?? run.posix, argument, cells, ask);
       }, (method) => destination?.hangs?.(method, number) ?? false);
     },
     known: run.known ?? NOTHING_KNOWN,

@@ -34,7 +34,8 @@ export function restore(posix: Posix, options: Restoring): Promise<RestoreOutcom
       clock: new ManualClock(),
       ...options,
     },
-    (role) => inThreadWorker((argument, cells) => THREAD_ROLES[role]!(posix, argument, cells)),
+    (role) =>
+      inThreadWorker((argument, cells, ask) => THREAD_ROLES[role]!(posix, argument, cells, ask)),
   );
 }
 

@@ -83,10 +83,10 @@ export class TestAgent {
       ...(secrets !== undefined && { secrets }),
       spawn: (role) => {
         let path: string | undefined;
-        const thread = inThreadWorker((argument, cells) => {
+        const thread = inThreadWorker((argument, cells, ask) => {
           ({ path } = argument as { path?: string });
           const own = path === undefined ? undefined : posixAt?.(path);
-          return THREAD_ROLES[role]!(own ?? posix, argument, cells);
+          return THREAD_ROLES[role]!(own ?? posix, argument, cells, ask);
         });
         return gate === undefined ? thread : gated(thread, (method) => gate(method, path));
       },

@@ -64,16 +64,20 @@ function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
 }
 
 async function verified(destination: string) {
-  const outcome = await verifyDestination({
-    path: destination,
-    names: [],
-    timeoutMs: 60_000,
-    waitMs: 0,
-    onProgress: () => {},
-    signal: new AbortController().signal,
-    clock: new ManualClock(),
-    log: silentLog,
-  }, (role) => inThreadWorker((argument, cells) => THREAD_ROLES[role]!(posix, argument, cells)));
+  const outcome = await verifyDestination(
+    {
+      path: destination,
+      names: [],
+      timeoutMs: 60_000,
+      waitMs: 0,
+      onProgress: () => {},
+      signal: new AbortController().signal,
+      clock: new ManualClock(),
+      log: silentLog,
+    },
+    (role) =>
+      inThreadWorker((argument, cells, ask) => THREAD_ROLES[role]!(posix, argument, cells, ask)),
+  );
   const { damaged, missing, unreadable, extra } = outcome;
   return { files: outcome.filesVerified, problems: [damaged, missing, unreadable, extra].flat() };
 }

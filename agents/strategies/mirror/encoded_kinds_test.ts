@@ -58,16 +58,20 @@ function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
 }
 
 async function problemsAt(path: string): Promise<unknown[]> {
-  const { damaged, missing, unreadable, extra } = await verifyDestination({
-    path,
-    names: [],
-    timeoutMs: 60_000,
-    waitMs: 0,
-    onProgress: () => {},
-    signal: new AbortController().signal,
-    clock: new ManualClock(),
-    log: silentLog,
-  }, (role) => inThreadWorker((argument, cells) => THREAD_ROLES[role]!(posix, argument, cells)));
+  const { damaged, missing, unreadable, extra } = await verifyDestination(
+    {
+      path,
+      names: [],
+      timeoutMs: 60_000,
+      waitMs: 0,
+      onProgress: () => {},
+      signal: new AbortController().signal,
+      clock: new ManualClock(),
+      log: silentLog,
+    },
+    (role) =>
+      inThreadWorker((argument, cells, ask) => THREAD_ROLES[role]!(posix, argument, cells, ask)),
+  );
   return [damaged, missing, unreadable, extra].flat();
 }
 

@@ -61,9 +61,9 @@ function repair({ path, from, ports = {}, clock, hangs }: RepairCall): Promise<V
     log: silentLog,
   }, (role) => {
     let at = "";
-    return inThreadWorker((argument, cells) => {
+    return inThreadWorker((argument, cells, ask) => {
       at = (argument as { path: string }).path;
-      return THREAD_ROLES[role]!(ports[at] ?? posix, argument, cells);
+      return THREAD_ROLES[role]!(ports[at] ?? posix, argument, cells, ask);
     }, (method) => hangs?.(at, method) ?? false);
   });
 }

@@ -58,8 +58,8 @@ function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
               log: silentLog,
             },
             (role) =>
-              inThreadWorker((argument, cells) =>
-                THREAD_ROLES[role]!(watched.posix, argument, cells)
+              inThreadWorker((argument, cells, ask) =>
+                THREAD_ROLES[role]!(watched.posix, argument, cells, ask)
               ),
           );
           return outcome;

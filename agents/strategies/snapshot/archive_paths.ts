@@ -104,6 +104,10 @@ class Archive {
     // What went away between listing and looking was not there; a source that is missing is told.
     if (result === -ENOENT && named === undefined) return;
     if (result < 0) return this.#problem(path, posixError(result, "look at", show(path)));
+    if (!within.isSource && this.#stat.kind === KIND_SYMLINK) {
+      if (await this.#named(name, path, wanted)) return;
+      this.#posix.statAt(folder, raw, this.#stat);
+    }
     const isDirectory = this.#stat.kind === KIND_DIRECTORY;
     if (named === undefined && this.#options.isExcluded?.(path, isDirectory) === true) return;
     if (this.#stat.kind === KIND_SOCKET) return;
@@ -142,6 +146,30 @@ class Archive {
       await this.#builder.enter(node);
       await this.entries(folder, path, wanted);
       await this.#builder.leave();
+    } finally {
+      this.#posix.closeDirectory(folder);
+    }
+  }
+
+  /**
+   * A link in a path that a person named leads to the folder that they mean: as with mirrors, that folder is backed up under
+   * this name. Only the link would hold nothing of it. False when it leads to no folder.
+   */
+  async #named(name: string, path: string, wanted: TargetNode): Promise<boolean> {
+    const { base = "/" } = this.#options;
+    const folder = this.#posix.openRoot(
+      cNameOfLatin1(byteStringOf(cName(base)).replace(/\/?\0$/, "") + path),
+    );
+    if (folder < 0) return false;
+    try {
+      this.#posix.statDirectory(folder, this.#stat);
+      const node = nodeOfStat(name, this.#stat, this.#options.accounts, this.#zone);
+      const xattrs = this.#xattrs(folder, cName("."), path);
+      if (xattrs.length > 0) node.xattrs = xattrs;
+      await this.#builder.enter(node);
+      await this.entries(folder, path, wanted);
+      await this.#builder.leave();
+      return true;
     } finally {
       this.#posix.closeDirectory(folder);
     }

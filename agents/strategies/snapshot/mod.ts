@@ -17,3 +17,11 @@ export {
   startEncoderThreads,
 } from "./encoders.ts";
 export { splitDevice } from "./node_of_stat.ts";
+export { type ArchiveThreadStart, openArchiveThread } from "./archive_thread.ts";
+export { RepositoryLane, type RepositoryLaneDeps } from "./repository_lane.ts";
+export {
+  openRepositoryThread,
+  type RepositoryInspection,
+  type RepositoryThreadStart,
+} from "./repository_thread.ts";
+export { type LaneWork, SnapshotGroup, type SnapshotGroupDeps } from "./snapshot_group.ts";

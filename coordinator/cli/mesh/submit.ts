@@ -15,6 +15,7 @@ import { JOB_OPTIONS } from "../backup.ts";
 import { createDisplay } from "../create_display.ts";
 import { firstProgress } from "../first_progress.ts";
 import { jobFromSettings } from "../job_from_settings.ts";
+import { namesRepository } from "../read_repositories.ts";
 import { COORDINATOR_OPTIONS, type CoordinatorLink, linkOf } from "./coordinator_call.ts";
 import { followRun, type RunEnd } from "./follow_run.ts";
 import type { MeshDoor } from "./mesh_door.ts";
@@ -32,7 +33,7 @@ export function createSubmitCommand(door: MeshDoor): Command {
       "one below a root that an agent was started with. Ctrl-C cancels the run; with --detach it goes on by itself, and " +
       "run ID --follow shows it again.",
       "--after, --sequential, --parallel and --requires name a source by the name of its copy. Secrets stay with the agents: " +
-      "--passphrase-name and --identity-name say which of their --secret they use.",
+      "--passphrase-name, --identity-name and, for repositories, --password-name say which of their --secret they use.",
     ],
     options: [
       ...JOB_OPTIONS,
@@ -42,6 +43,7 @@ export function createSubmitCommand(door: MeshDoor): Command {
       "requires",
       "passphraseName",
       "identityName",
+      "passwordName",
       "detach",
       ...COORDINATOR_OPTIONS.filter((key) => key !== "json"),
     ],
@@ -122,10 +124,24 @@ export async function showRun(
 function keyNames(settings: Settings): KeyNames {
   const passphrase = settings.get("passphraseName").value;
   const identities = settings.get("identityName").value;
+  const isForRepository = namesRepository(settings);
+  const password = settings.get("passwordName").value;
+  const hint = settings.get("keyHint").value;
   const names = v.safeParse(KeyNames, {
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(identities.length === 0 ? {} : { identities }),
+    ...(password === undefined || !isForRepository ? {} : { repositoryPassword: password }),
+    ...(hint === undefined || !isForRepository ? {} : { repositoryKeyHint: hint }),
   });
+  if (isForRepository && password === undefined) {
+    throw new BackupError(
+      "usage",
+      "The agents are not told which password opens the repositories",
+      {
+        hint: "Give --password-name NAME, and each agent --secret NAME=file:PATH",
+      },
+    );
+  }
   if (names.success) return names.output;
   throw new BackupError("usage", "That is no name of a secret", {
     hint: "Names are small letters, digits and dashes, as the agents' --secret has them",

@@ -1,0 +1,533 @@
+/**
+ * The thread that reads sources and makes packs of them, once for all replicas of a repository. Rule: it touches no destination
+ * itself; what it makes goes to its owner, who hands it to each replica at its own pace.
+ */
+import { realpathSync } from "node:fs";
+import { hostname } from "node:os";
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { FileFailure } from "../../../protocol/mesh/job.ts";
+import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
+import type { WireError } from "../../../protocol/mesh/task.ts";
+import { createKernels } from "../../kernels/mod.ts";
+import { confine, isInRoots } from "../../platform/confined_posix.ts";
+import type { Posix } from "../../platform/posix.ts";
+import {
+  BlobIndex,
+  BlobReader,
+  BlobWriter,
+  Chunker,
+  type Compression,
+  encodeIndex,
+  encodeSnapshot,
+  findParent,
+  INDEX_BLOBS_MAX,
+  type IndexedPack,
+  instantOfMs,
+  type LoadedIndex,
+  loadIndex,
+  loadSnapshot,
+  markUsed,
+  type PackSink,
+  Repository,
+  sealSnapshot,
+  SnapshotBuilder,
+  type StoredSnapshot,
+  throwProblem,
+} from "../../repository/mod.ts";
+import { EntryTable, type EntryTableShare, latin1OfUtf8 } from "../../source/entry_table.ts";
+import { countingPosix } from "../../threads/counting_posix.ts";
+import { ThreadWatch } from "../../threads/thread_watch.ts";
+import type { Ask, Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import { RowFinder } from "../mirror/row_finder.ts";
+import { type AccountNames, readAccountNames } from "./account_names.ts";
+import { archivePaths } from "./archive_paths.ts";
+import { askedObjectStore } from "./asked_object_store.ts";
+import { Encoders, type EncoderThreads, startEncoderThreads } from "./encoders.ts";
+import { type RepositoryFacts, userName } from "./repository_thread.ts";
+
+export interface ArchiveThreadStart {
+  /** Where sources may lie; empty: anywhere. */
+  roots: readonly string[];
+  replicas: ReplicaStart[];
+  /** A thread that reads and stands still so long is given up. */
+  operationTimeoutMs: number;
+}
+
+export interface ReplicaStart {
+  destination: string;
+  /** As people see it. */
+  display: string;
+  facts: RepositoryFacts;
+}
+
+export interface ArchiveRequest {
+  /** Absolute, on this machine. */
+  path: string;
+  /** How files of it are named in messages. */
+  name: string;
+  /** What the walk found, and so what belongs to the snapshot. */
+  table: EntryTableShare;
+  /** Destinations that still take part. */
+  destinations: readonly string[];
+  compression: Compression;
+  tags: readonly string[];
+  excludes: readonly string[];
+  host?: string | undefined;
+  /** Of the snapshot, instead of now. */
+  timeMs?: number | undefined;
+  program: string;
+  /** Nothing is stored. */
+  dryRun: boolean;
+  counters: SharedArrayBuffer;
+}
+
+/** What the archive has got through, in shared memory while it goes on. */
+export interface ArchiveCounters {
+  files: number;
+  bytes: number;
+  filesUnmodified: number;
+  bytesUnmodified: number;
+}
+
+export const ARCHIVE_COUNTERS_BYTES = 32;
+
+export interface ArchiveResult extends ArchiveCounters {
+  filesNew: number;
+  filesChanged: number;
+  tree: string;
+  snapshot: string;
+  parent?: string;
+  /** Plain bytes that were not there yet, and what they take. */
+  addedBytes: number;
+  storedBytes: number;
+  unreadable: FileFailure[];
+  unreadableCount: number;
+  warnings: string[];
+}
+
+/** Goes to all replicas, in this order at each. */
+export interface FeedRequest {
+  name: string;
+  /** In shared memory. */
+  bytes: Uint8Array;
+  kind: "pack" | "index" | "snapshot";
+  counters: ArchiveCounters;
+}
+
+/** What one replica lacks and others have. */
+export interface CatchUpRequest {
+  destination: string;
+  packs: { name: string; sizeBytes: number }[];
+  index: { name: string; bytes: Uint8Array };
+}
+
+/** A replica whose lists cannot be read takes no part. */
+export interface LostReplica {
+  destination: string;
+  error: WireError;
+}
+
+const TICK_MS = 200;
+const NAMED_MAX = 10_000;
+
+interface Replica {
+  destination: string;
+  repository: Repository;
+  loaded: LoadedIndex;
+  /** Packs of other replicas whose blobs are not all here. */
+  missing: Set<string>;
+}
+
+export function archiveCountersOf(shared: SharedArrayBuffer): ArchiveCounters {
+  const [files, bytes, filesUnmodified, bytesUnmodified] = new Float64Array(shared);
+  return {
+    files: files!,
+    bytes: bytes!,
+    filesUnmodified: filesUnmodified!,
+    bytesUnmodified: bytesUnmodified!,
+  };
+}
+
+export function openArchiveThread(
+  raw: Posix,
+  start: ArchiveThreadStart,
+  cells: ThreadCells,
+  ask: Ask,
+  clock: Clock,
+): Methods {
+  const archiver = new ArchiveThread(raw, start, cells, ask, clock);
+  return {
+    load: () => archiver.load(),
+    archive: (request: ArchiveRequest) => archiver.archive(request),
+    release: ({ name }: { name: string }) => archiver.release(name),
+    close: () => archiver.close(),
+  };
+}
+
+class ArchiveThread {
+  readonly #raw: Posix;
+  readonly #start: ArchiveThreadStart;
+  readonly #cells: ThreadCells;
+  readonly #ask: Ask;
+  readonly #clock: Clock;
+  readonly #kernels = createKernels();
+  readonly #accounts: AccountNames = readAccountNames();
+  readonly #cancel = new AbortController();
+  readonly #index = new BlobIndex();
+  readonly #snapshots = new Map<string, StoredSnapshot>();
+  readonly #stopTicking: () => void;
+  readonly #watch: ThreadWatch;
+  /** Of packs that somebody may be storing: gives their memory back. */
+  readonly #releases = new Map<string, () => void>();
+  #threads: EncoderThreads | undefined;
+  #replicas: Replica[] = [];
+  #counters: Float64Array | undefined;
+  #builder: SnapshotBuilder | undefined;
+
+  constructor(
+    raw: Posix,
+    start: ArchiveThreadStart,
+    cells: ThreadCells,
+    ask: Ask,
+    clock: Clock,
+  ) {
+    this.#raw = raw;
+    this.#start = start;
+    this.#cells = cells;
+    this.#ask = ask;
+    this.#clock = clock;
+    this.#watch = new ThreadWatch(clock, start.operationTimeoutMs);
+    // Waiting for a destination is no standing still of the source.
+    this.#stopTicking = clock.every(TICK_MS, () => {
+      Atomics.add(cells.operations, 0, 1);
+      this.#look();
+    });
+  }
+
+  close(): void {
+    this.#stopTicking();
+    this.#threads?.close();
+    this.#threads = undefined;
+    this.#watch.close();
+  }
+
+  /** Nobody needs the memory of a pack any more. */
+  release(name: string): void {
+    this.#releases.get(name)?.();
+    this.#releases.delete(name);
+  }
+
+  /** Reads the lists of all replicas. Those whose lists cannot be read are told and left out. */
+  async load(): Promise<LostReplica[]> {
+    const lost: LostReplica[] = [];
+    const byFiles = new Map<string, LoadedIndex>();
+    for (const { destination, display, facts } of this.#start.replicas) {
+      try {
+        const store = askedObjectStore(this.#ask, destination, display);
+        const repository = new Repository(store, this.#kernels, facts.config, facts.opened);
+        // Snapshots first: what they need is in the lists that are read after them.
+        for (const { id } of await repository.list("snapshot")) {
+          if (this.#snapshots.has(id)) continue;
+          this.#snapshots.set(id, await loadSnapshot(repository, id));
+        }
+        const files = (await repository.list("index")).map(({ id }) => id).join();
+        // Replicas in step have the same files: one index in memory is enough for them.
+        const loaded = byFiles.get(files) ?? await loadIndex(repository);
+        byFiles.set(files, loaded);
+        this.#replicas.push({ destination, repository, loaded, missing: new Set() });
+      } catch (thrown) {
+        lost.push({ destination, error: toWireError(asBackupError(thrown)) });
+      }
+    }
+    const distinct = [...new Set(this.#replicas.map(({ loaded }) => loaded))];
+    for (const { index } of distinct) this.#addAll(index);
+    for (const replica of this.#replicas) {
+      if (distinct.length > 1) replica.missing = this.#missingAt(replica.loaded.index);
+    }
+    return lost;
+  }
+
+  #addAll(index: BlobIndex): void {
+    for (let row = 0; row < index.rowCount; row++) {
+      this.#index.add(this.#index.addPack(index.packId(index.packOf(row))), index.blob(row));
+    }
+  }
+
+  #missingAt(here: BlobIndex): Set<string> {
+    const missing = new Set<string>();
+    const all = this.#index;
+    for (let row = 0; row < all.rowCount; row++) {
+      const pack = all.packId(all.packOf(row));
+      if (missing.has(pack)) continue;
+      if (!here.has(all.typeOf(row), all.idOf(row))) missing.add(pack);
+    }
+    return missing;
+  }
+
+  async archive(request: ArchiveRequest): Promise<ArchiveResult> {
+    const replicas = this.#replicas.filter(({ destination }) =>
+      request.destinations.includes(destination)
+    );
+    const [first, ...others] = replicas;
+    if (first === undefined) throw new BackupError("internal", "No replica is left");
+    this.#counters = new Float64Array(request.counters);
+    const { repository } = first;
+    const startedAt = instantOfMs(this.#clock.nowMs());
+    const time = request.timeMs === undefined ? startedAt : instantOfMs(request.timeMs);
+    const host = request.host ?? hostname();
+    const parent = findParent(this.#snapshots.values(), host, [request.path], time);
+    const warnings: string[] = [];
+    const reader = new BlobReader(repository.store, repository.key, this.#index, {
+      fallbacks: others.map((replica) => replica.repository.store),
+    });
+    const writer = new BlobWriter(repository, this.#index, {
+      clock: this.#clock,
+      compression: request.compression,
+      sink: request.dryRun ? NOWHERE : this.#feed(),
+    });
+    const encoders = this.#encoders(request, repository, writer);
+    const builder = new SnapshotBuilder(
+      writer,
+      new Chunker(this.#kernels.createScanner(repository.config.polynomial)),
+      parent === undefined ? {} : {
+        parent: { tree: parent.tree, reader },
+        onParentDamage: ({ message }) =>
+          void warnings.push(`The snapshot before cannot be read everywhere: ${message}`),
+      },
+    );
+    this.#builder = builder;
+    const problems = new Map<string, FileFailure>();
+    let problemCount = 0;
+    try {
+      await archivePaths(builder, [request.path], {
+        posix: this.#posix(),
+        accounts: this.#accounts,
+        ...(encoders === undefined ? {} : { encoders }),
+        signal: this.#cancel.signal,
+        isExcluded: this.#isExcluded(request),
+        onProblem: (path, error) => {
+          if (path === request.path) throw error;
+          problemCount++;
+          if (problems.size >= NAMED_MAX) return;
+          const named = pathWithin(request, path);
+          const { code, message } = error;
+          problems.set(named, { path: named, code, message, attempts: 1 });
+        },
+      });
+      const sealed = await sealSnapshot(builder, writer, {
+        time,
+        startedAt,
+        endedAt: instantOfMs(this.#clock.nowMs()),
+        paths: [request.path],
+        hostname: host,
+        username: userName(),
+        uid: Deno.uid() ?? 0,
+        gid: Deno.gid() ?? 0,
+        program: request.program,
+        ...(request.tags.length === 0 ? {} : { tags: request.tags }),
+        ...(request.excludes.length === 0 ? {} : { excludes: request.excludes }),
+        ...(parent === undefined ? {} : { parent: parent.id }),
+      });
+      this.#count();
+      let snapshot = "";
+      if (!request.dryRun) {
+        await this.#catchUp(replicas, [sealed.tree], reader);
+        const { id, bytes } = repository.sealFile(encodeSnapshot(sealed));
+        await this.#send(`snapshots/${id}`, [bytes], "snapshot");
+        this.#snapshots.set(id, { id, ...sealed });
+        snapshot = id;
+      }
+      const { counts } = builder;
+      return {
+        ...this.#now(),
+        filesNew: counts.filesNew,
+        filesChanged: counts.filesChanged,
+        tree: sealed.tree,
+        snapshot,
+        ...(parent === undefined ? {} : { parent: parent.id }),
+        addedBytes: writer.counts.addedBytes,
+        storedBytes: writer.counts.addedStoredBytes,
+        unreadable: [...problems.values()],
+        unreadableCount: problemCount,
+        warnings: [...new Set(warnings)].slice(0, 10),
+      };
+    } catch (thrown) {
+      // What they have in hand belongs to an archive that is over.
+      this.#threads?.close();
+      this.#threads = undefined;
+      throw thrown;
+    } finally {
+      this.#builder = undefined;
+      this.#counters = undefined;
+    }
+  }
+
+  /** Undefined where links lead to the source: those threads follow none, and the names of its folders are not theirs. */
+  #encoders(
+    { path }: ArchiveRequest,
+    repository: Repository,
+    writer: BlobWriter,
+  ): Encoders | undefined {
+    if (realpathSync(path) !== path) return undefined;
+    this.#threads ??= startEncoderThreads(repository, { watch: this.#watch });
+    return new Encoders(this.#threads, writer);
+  }
+
+  /** The source is what the walk found, so that all destinations of a run hold the same. */
+  #isExcluded({ path: source, table }: ArchiveRequest): (path: string) => boolean {
+    const finder = new RowFinder(EntryTable.fromShare(table));
+    const above = latin1OfUtf8(source).length + (source === "/" ? 0 : 1);
+    return (path) => finder.find(path.slice(above)) === undefined;
+  }
+
+  /**
+   * Folders above the source are only looked at. With roots, what lies in them is opened so that nothing leads out, and
+   * what lies above them as the names of the roots say.
+   */
+  #posix(): Posix {
+    const { roots } = this.#start;
+    const confined = confine(this.#raw, roots);
+    const isAbove = (path: string) => !isInRoots(path, roots) || path === "/";
+    return countingPosix(
+      {
+        ...this.#raw,
+        openRoot: (path) => {
+          const text = new TextDecoder().decode(path.subarray(0, path.length - 1));
+          return isAbove(text) ? this.#raw.openRoot(path) : confined.openRoot(path);
+        },
+      },
+      this.#cells,
+      (call) => {
+        this.#count();
+        if (call !== "openRead" && call !== "read") return;
+        this.#look();
+        this.#cancel.signal.throwIfAborted();
+      },
+    );
+  }
+
+  #look(): void {
+    if (Atomics.load(this.#cells.cancelled, 0) === 0) return;
+    this.#cancel.abort(new BackupError("cancelled", "Cancelled"));
+  }
+
+  #count(): void {
+    const counters = this.#counters;
+    const counts = this.#builder?.counts;
+    if (counters === undefined || counts === undefined) return;
+    counters[0] = counts.files;
+    counters[1] = counts.bytes;
+    counters[2] = counts.filesUnmodified;
+    counters[3] = counts.bytesUnmodified;
+  }
+
+  #now(): ArchiveCounters {
+    const { files, bytes, filesUnmodified, bytesUnmodified } = this.#builder!.counts;
+    return { files, bytes, filesUnmodified, bytesUnmodified };
+  }
+
+  #feed(): PackSink {
+    return {
+      storePack: ({ id, parts, release }) => {
+        const name = `data/${id.slice(0, 2)}/${id}`;
+        if (release !== undefined) this.#releases.set(name, release);
+        return this.#send(name, parts, "pack");
+      },
+      storeIndex: (id, bytes) => this.#send(`index/${id}`, [bytes], "index"),
+    };
+  }
+
+  async #send(
+    name: string,
+    parts: readonly Uint8Array[],
+    kind: FeedRequest["kind"],
+  ): Promise<void> {
+    const bytes = shared(parts);
+    await this.#ask<void>(
+      "feed",
+      { name, bytes, kind, counters: this.#now() } satisfies FeedRequest,
+    );
+  }
+
+  /** Packs that the trees need and a replica has never got. What no tree needs is not brought. */
+  async #catchUp(
+    replicas: readonly Replica[],
+    trees: readonly string[],
+    reader: BlobReader,
+  ): Promise<void> {
+    const behind = replicas.filter(({ missing }) => missing.size > 0);
+    if (behind.length === 0) return;
+    const all = this.#index;
+    const used = await markUsed(all, reader, trees, {
+      onProblem: throwProblem,
+      signal: this.#cancel.signal,
+    });
+    const { rows, starts } = all.rowsByPack();
+    for (const { destination, repository, loaded, missing } of behind) {
+      const wanted: IndexedPack[] = [];
+      for (const id of missing) {
+        const pack = all.packNumber(id)!;
+        const own = rows.subarray(starts[pack], starts[pack + 1]);
+        const isNeeded = own.some((row) =>
+          used[row] === 1 && !loaded.index.has(all.typeOf(row), all.idOf(row))
+        );
+        if (isNeeded) wanted.push({ id, blobs: Array.from(own, (row) => all.blob(row)) });
+      }
+      for (const packs of batches(wanted)) {
+        const { id, bytes } = repository.sealFile(encodeIndex(packs));
+        await this.#ask<void>(
+          "catchUp",
+          {
+            destination,
+            packs: packs.map((pack) => ({
+              name: `data/${pack.id.slice(0, 2)}/${pack.id}`,
+              sizeBytes: pack.blobs.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+            })),
+            index: { name: `index/${id}`, bytes: shared([bytes]) },
+          } satisfies CatchUpRequest,
+        );
+        for (const pack of packs) missing.delete(pack.id);
+      }
+    }
+  }
+}
+
+function* batches(packs: readonly IndexedPack[]): Generator<IndexedPack[]> {
+  let batch: IndexedPack[] = [];
+  let blobs = 0;
+  for (const pack of packs) {
+    batch.push(pack);
+    blobs += pack.blobs.length;
+    if (blobs < INDEX_BLOBS_MAX) continue;
+    yield batch;
+    batch = [];
+    blobs = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Packs are in shared memory already. */
+function shared(parts: readonly Uint8Array[]): Uint8Array {
+  const [first] = parts;
+  if (parts.length === 1 && first!.buffer instanceof SharedArrayBuffer) return first!;
+  const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = new Uint8Array(new SharedArrayBuffer(sizeBytes));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** A dry run. */
+const NOWHERE: PackSink = {
+  storePack: () => Promise.resolve(),
+  storeIndex: () => Promise.resolve(),
+};
+
+function pathWithin({ path: source, name }: ArchiveRequest, path: string): string {
+  const start = source === "/" ? source : `${source}/`;
+  return path.startsWith(start) ? `${name}/${path.slice(start.length)}` : path;
+}

@@ -1,0 +1,244 @@
+/**
+ * Hands what one archive makes to all replicas, at each one's own pace. Rule: at each replica everything arrives in the order in
+ * which it was made, so packs stand before the index that lists them and that before the snapshot; what a late replica needs is
+ * held in memory only as far as the budget goes, and then borrowed from one that has it.
+ */
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { ArchiveCounters, CatchUpRequest, FeedRequest } from "./archive_thread.ts";
+
+/** One replica, as far as feeding it goes. */
+export interface FedLane {
+  readonly key: string;
+  put(object: { name: string; bytes: Uint8Array }): Promise<void>;
+  /** The bytes of what it has; they are what their name says. */
+  lend(name: string): Promise<Uint8Array>;
+}
+
+export interface FeedEvents {
+  /** `isItsOwn`: nothing can be stored there any more; otherwise what is made for all has failed. */
+  failed(key: string, error: BackupError, isItsOwn: boolean): void;
+  /** Nobody looks at the bytes of this object any more, which are those that were put. */
+  released(name: string): void;
+}
+
+interface Piece {
+  name: string;
+  sizeBytes: number;
+  bytes: Uint8Array | undefined;
+  counters: ArchiveCounters | undefined;
+  /** Resolves when the first replica has it. */
+  safe: PromiseWithResolvers<void>;
+  isSafe: boolean;
+  /** Replicas that are storing it at this moment; one that hangs in it may look at the bytes for ever. */
+  readers: number;
+}
+
+export interface StoredObject {
+  name: string;
+  sizeBytes: number;
+}
+
+/** Where one replica is. */
+class Fed {
+  readonly lane: FedLane;
+  readonly queue: Piece[] = [];
+  readonly stored: StoredObject[] = [];
+  isWorking = false;
+  error: BackupError | undefined;
+  /** As of the last piece that it has. */
+  counters: ArchiveCounters | undefined;
+  idle: (() => void)[] = [];
+
+  constructor(lane: FedLane) {
+    this.lane = lane;
+  }
+}
+
+export class ReplicaFeed {
+  readonly #fed: Fed[];
+  readonly #budgetBytes: number;
+  readonly #events: FeedEvents;
+  /** With their bytes, oldest first. */
+  #held: Piece[] = [];
+
+  constructor(
+    lanes: readonly FedLane[],
+    budgetBytes: number,
+    events: FeedEvents,
+  ) {
+    this.#fed = lanes.map((lane) => new Fed(lane));
+    this.#budgetBytes = budgetBytes;
+    this.#events = events;
+  }
+
+  /** Resolves when one replica has it. @throws {BackupError} when none can take it */
+  async put({ name, bytes, counters }: FeedRequest): Promise<void> {
+    const open = this.#open();
+    if (open.length === 0) throw this.whyNone();
+    const piece = newPiece({ name, sizeBytes: bytes.length, bytes, counters });
+    this.#held.push(piece);
+    for (const fed of open) this.#push(fed, piece);
+    await piece.safe.promise;
+    this.#evict();
+  }
+
+  /** What one replica lacks and others have, in its turn. */
+  catchUp({ destination, packs, index }: CatchUpRequest): void {
+    const fed = this.#find(destination);
+    if (fed.error !== undefined) return;
+    for (const { name, sizeBytes } of packs) {
+      this.#push(fed, newPiece({ name, sizeBytes, bytes: undefined, counters: undefined }));
+    }
+    const { name, bytes } = index;
+    this.#push(fed, newPiece({ name, sizeBytes: bytes.length, bytes, counters: undefined }));
+  }
+
+  /** Nothing more comes for this replica. */
+  fail(key: string, error: BackupError): void {
+    this.#fail(this.#find(key), error, false);
+  }
+
+  /** Resolves when the replica has all that was put so far. @throws {BackupError} when it has failed */
+  async drained(key: string): Promise<void> {
+    const fed = this.#find(key);
+    while (fed.queue.length > 0 && fed.error === undefined) {
+      await new Promise<void>((resolve) => fed.idle.push(resolve));
+    }
+    if (fed.error !== undefined) throw fed.error;
+  }
+
+  /** In the order in which it was stored. */
+  stored(key: string): readonly StoredObject[] {
+    return this.#find(key).stored;
+  }
+
+  isOpen(key: string): boolean {
+    return this.#find(key).error === undefined;
+  }
+
+  /** In the queue of a replica, with what is being stored there. */
+  depth(key: string): number {
+    return this.#find(key).queue.length;
+  }
+
+  counters(key: string): ArchiveCounters | undefined {
+    return this.#find(key).counters;
+  }
+
+  /** The right bytes of an object, from memory or another replica. @throws {BackupError} when nobody has them */
+  async borrow(name: string, forKey: string): Promise<Uint8Array> {
+    const held = this.#held.find((piece) => piece.name === name)?.bytes;
+    if (held !== undefined) return held;
+    let failure: BackupError | undefined;
+    for (const { lane } of this.#fed) {
+      if (lane.key === forKey) continue;
+      try {
+        return await lane.lend(name);
+      } catch (thrown) {
+        failure ??= asBackupError(thrown);
+      }
+    }
+    throw failure ?? new BackupError("not_found", `No other replica has ${name}`);
+  }
+
+  #push(fed: Fed, piece: Piece): void {
+    fed.queue.push(piece);
+    if (!fed.isWorking) void this.#work(fed);
+  }
+
+  async #work(fed: Fed): Promise<void> {
+    fed.isWorking = true;
+    for (let piece = fed.queue[0]; piece !== undefined; piece = fed.queue[0]) {
+      try {
+        if (piece.bytes === undefined) {
+          const bytes = await this.borrow(piece.name, fed.lane.key);
+          await fed.lane.put({ name: piece.name, bytes });
+        } else {
+          piece.readers++;
+          await fed.lane.put({ name: piece.name, bytes: piece.bytes });
+          piece.readers--;
+        }
+      } catch (thrown) {
+        this.#fail(fed, asBackupError(thrown), true);
+        break;
+      }
+      // It may have been given up meanwhile.
+      if (fed.error !== undefined) break;
+      fed.queue.shift();
+      fed.stored.push({ name: piece.name, sizeBytes: piece.sizeBytes });
+      if (piece.counters !== undefined) fed.counters = piece.counters;
+      piece.isSafe = true;
+      piece.safe.resolve();
+      this.#release();
+    }
+    fed.isWorking = false;
+    this.#wake(fed);
+  }
+
+  #fail(fed: Fed, error: BackupError, isItsOwn: boolean): void {
+    if (fed.error !== undefined) return;
+    fed.error = error;
+    const lost = fed.queue.splice(0);
+    this.#wake(fed);
+    this.#events.failed(fed.lane.key, error, isItsOwn);
+    this.#release();
+    if (this.#open().length > 0) return;
+    for (const piece of lost) {
+      // Who has put it may be gone.
+      piece.safe.promise.catch(() => {});
+      piece.safe.reject(error);
+    }
+  }
+
+  #wake(fed: Fed): void {
+    for (const resolve of fed.idle.splice(0)) resolve();
+  }
+
+  /** What everybody has needs no memory any more. */
+  #release(): void {
+    this.#held = this.#held.filter((piece) => {
+      const isWanted = this.#fed.some(({ queue }) => queue.includes(piece));
+      if (!isWanted && piece.isSafe) this.#drop(piece);
+      return isWanted || !piece.isSafe;
+    });
+  }
+
+  /** Late replicas borrow what goes here. */
+  #evict(): void {
+    let heldBytes = this.#held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#held = this.#held.filter((piece) => {
+      if (heldBytes <= this.#budgetBytes || !piece.isSafe || piece.readers > 0) return true;
+      heldBytes -= piece.sizeBytes;
+      this.#drop(piece);
+      return false;
+    });
+  }
+
+  #drop(piece: Piece): void {
+    piece.bytes = undefined;
+    // Memory that a stuck thread may still be writing from is not used for anything else.
+    if (piece.readers === 0) this.#events.released(piece.name);
+  }
+
+  #open(): Fed[] {
+    return this.#fed.filter(({ error }) => error === undefined);
+  }
+
+  /** Why no replica takes part any more. */
+  whyNone(): BackupError {
+    return this.#fed[0]?.error ?? new BackupError("internal", "No replica takes part");
+  }
+
+  #find(key: string): Fed {
+    const fed = this.#fed.find(({ lane }) => lane.key === key);
+    if (fed === undefined) throw new BackupError("internal", `${key} is no replica of this feed`);
+    return fed;
+  }
+}
+
+function newPiece(piece: Omit<Piece, "safe" | "isSafe" | "readers">): Piece {
+  const safe = Promise.withResolvers<void>();
+  // Nobody waits for what only one replica gets.
+  safe.promise.catch(() => {});
+  return { ...piece, safe, isSafe: false, readers: 0 };
+}

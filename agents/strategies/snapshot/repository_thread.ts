@@ -1,0 +1,309 @@
+/**
+ * The thread of one repository destination. Rule: it alone touches that place and holds its lock; once the lock is lost nothing
+ * more is written there.
+ */
+import { hostname, userInfo } from "node:os";
+import type { Clock } from "../../../protocol/base/clock.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import type { Identity } from "../../destinations/identity.ts";
+import { inspect } from "../../destinations/local_destination.ts";
+import { openLocalObjectStore } from "../../destinations/local_object_store.ts";
+import { MemoryObjectStore } from "../../destinations/memory_object_store.ts";
+import type { ObjectStore } from "../../destinations/object_store.ts";
+import { createPacer, unlimited } from "../../destinations/pacer.ts";
+import { createKernels } from "../../kernels/mod.ts";
+import { confine } from "../../platform/confined_posix.ts";
+import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
+import { cName, newStat, type Posix } from "../../platform/posix.ts";
+import { isProcessAlive, thisProcess } from "../../platform/process_identity.ts";
+import {
+  addReplicas,
+  calibrate,
+  type Credentials,
+  idOf,
+  initRepositories,
+  type KdfParameters,
+  type LockOwner,
+  lockRepository,
+  type OpenedKey,
+  openRepository,
+  PACK_MAX_BYTES,
+  type Repository,
+  type RepositoryConfig,
+  type RepositoryLock,
+} from "../../repository/mod.ts";
+import { countingPosix } from "../../threads/counting_posix.ts";
+import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import { carryOut, type StoreCall } from "./asked_object_store.ts";
+
+export interface RepositoryThreadStart {
+  path: string;
+  /** Where destinations may lie; empty: anywhere. */
+  roots: readonly string[];
+  /** 0: none. */
+  limitBytesPerSecond: number;
+  hostId: string;
+}
+
+export interface RepositoryInspection {
+  exists: boolean;
+  /** It has a configuration. */
+  isRepository: boolean;
+  /** Nothing is there that could be anybody's. */
+  isVacant: boolean;
+  ancestors: Identity[];
+  freeBytes: number | undefined;
+  device: string;
+}
+
+/** What other threads need to read and seal for a repository. Secret. */
+export interface RepositoryFacts {
+  config: RepositoryConfig;
+  opened: OpenedKey;
+  /** The same for all replicas of one repository, and for nothing else. */
+  replicaId: string;
+}
+
+export interface OpenRepositoryRequest {
+  credentials: Credentials;
+  /** What the marker says elsewhere: the id in the configuration that must be found. */
+  expectedId?: string;
+}
+
+export interface LockRequest {
+  waitMs: number;
+}
+
+/** Files of a new repository, or of a replica to be. */
+export type NewFiles = [name: string, bytes: Uint8Array][];
+
+export interface CreateRequest {
+  files: NewFiles;
+  credentials: Credentials;
+}
+
+export interface PutRequest {
+  name: string;
+  /** In shared memory, where it came that way. */
+  bytes: Uint8Array;
+}
+
+export interface CheckedObject {
+  /** Its SHA-256 is its name. */
+  isGood: boolean;
+  /** False: it may have come from the page cache. */
+  fromDisk: boolean;
+}
+
+/** On the disk of a whole file system. */
+const NOBODYS: ReadonlySet<string> = new Set(["lost+found"]);
+const TICK_MS = 200;
+const KEY_AND_CONFIG_MAX_BYTES = 1 << 20;
+
+export function openRepositoryThread(
+  raw: Posix,
+  start: RepositoryThreadStart,
+  cells: ThreadCells,
+  clock: Clock,
+): Methods {
+  const posix = countingPosix(confine(raw, start.roots), cells);
+  const { path } = start;
+  const kernels = createKernels();
+  const cancel = new AbortController();
+  let owedMs = 0;
+  const pacer = start.limitBytesPerSecond === 0
+    ? unlimited
+    : createPacer(start.limitBytesPerSecond, clock, (ms) => owedMs = ms);
+  /** Waits as the limit wants, while the lock is still refreshed. */
+  const pay = async (bytes: number): Promise<void> => {
+    owedMs = 0;
+    pacer.pay(bytes);
+    if (owedMs > 0) await clock.sleep(owedMs, cancel.signal);
+  };
+  let store: ObjectStore | undefined;
+  let repository: Repository | undefined;
+  let lock: RepositoryLock | undefined;
+  // Waiting for something else than the disk is no standing still.
+  const stopTicking = clock.every(TICK_MS, () => {
+    Atomics.add(cells.operations, 0, 1);
+    if (Atomics.load(cells.cancelled, 0) !== 0) cancel.abort(cancelled());
+  });
+
+  const opened = (): Repository => {
+    if (repository === undefined) throw new BackupError("internal", `${path} is not open`);
+    return repository;
+  };
+  const storeHere = (): ObjectStore => store ??= openLocalObjectStore(posix, path);
+  const mayWrite = (): Repository => {
+    lock?.signal.throwIfAborted();
+    if (Atomics.load(cells.fenced, 0) !== 0 || Atomics.load(cells.cancelled, 0) !== 0) {
+      throw cancelled();
+    }
+    return opened();
+  };
+
+  return {
+    inspect: (): RepositoryInspection => inspectRepository(posix, path),
+
+    /** Files of a new repository, made in memory. */
+    async newFiles(
+      { credentials, kdf }: { credentials: Credentials; kdf?: KdfParameters },
+    ): Promise<NewFiles> {
+      const memory = new MemoryObjectStore();
+      await initRepositories([memory], kernels, clock, {
+        username: userName(),
+        hostname: hostname(),
+        password: credentials.password,
+        kdf: kdf ?? calibrate(clock),
+      });
+      return await filesOf(memory);
+    },
+
+    /** Files that make a replica of the repository that is open. */
+    keyFiles: (): Promise<NewFiles> => filesOf(opened().store),
+
+    /** Makes the folder, when it is missing, and the repository in it. */
+    async create({ files, credentials }: CreateRequest): Promise<RepositoryFacts> {
+      const memory = new MemoryObjectStore();
+      for (const [name, bytes] of files) await memory.put(name, [bytes]);
+      const like = await openRepository(memory, kernels, credentials);
+      makeLeaf(posix, path);
+      [repository] = await addReplicas(like, [storeHere()]);
+      return factsOf(opened());
+    },
+
+    async open({ credentials, expectedId }: OpenRepositoryRequest): Promise<RepositoryFacts> {
+      repository = await openRepository(storeHere(), kernels, credentials);
+      if (expectedId !== undefined && repository.config.id !== expectedId) {
+        throw new BackupError("destination_lost", `Another repository is at ${path} now`, { path });
+      }
+      return factsOf(repository);
+    },
+
+    /** Shared, as restic's of a backup. */
+    async lock({ waitMs }: LockRequest): Promise<void> {
+      lock = await lockRepository(
+        opened(),
+        { clock, owner: ownerOf(start.hostId), isAlive: isProcessAlive },
+        { waitMs, signal: cancel.signal },
+      );
+    },
+
+    async put({ name, bytes }: PutRequest): Promise<void> {
+      const { store } = mayWrite();
+      await pay(bytes.length);
+      await store.put(name, [bytes]);
+      cells.bytes[0]! += bytes.length;
+    },
+
+    async check({ name }: { name: string }): Promise<CheckedObject> {
+      const { bytes, fromDisk } = await opened().store.readBack(name, PACK_MAX_BYTES);
+      await pay(bytes.length);
+      cells.bytes[0]! += bytes.length;
+      return { isGood: name.endsWith(`/${idOf(bytes)}`), fromDisk };
+    },
+
+    /** For another replica, in shared memory. @throws {BackupError} also when its bytes are not what its name says */
+    async lend({ name }: { name: string }): Promise<Uint8Array> {
+      const bytes = await opened().store.get(name, PACK_MAX_BYTES);
+      if (!name.endsWith(`/${idOf(bytes)}`)) {
+        throw new BackupError("damaged", `${path}/${name} is damaged: its SHA-256 is not its name`);
+      }
+      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      shared.set(bytes);
+      return shared;
+    },
+
+    store: (call: StoreCall): Promise<unknown> => carryOut(opened().store, call),
+
+    async unlock(): Promise<void> {
+      const held = lock;
+      lock = undefined;
+      await held?.release();
+    },
+
+    async close(): Promise<void> {
+      try {
+        await lock?.release();
+      } finally {
+        lock = undefined;
+        stopTicking();
+        store?.close();
+        store = undefined;
+      }
+    },
+  };
+}
+
+function inspectRepository(posix: Posix, path: string): RepositoryInspection {
+  const { exists, ancestors, freeBytes, device } = inspect(posix, path, []);
+  const found = { exists, ancestors, freeBytes, device: device ?? "" };
+  if (!exists) return { ...found, isRepository: false, isVacant: true };
+  const root = posix.openRoot(cName(path));
+  if (root < 0) throw posixError(root, "open destination", path);
+  try {
+    const isRepository = posix.statAt(root, cName("config"), newStat()) >= 0;
+    const names = posix.list(root);
+    if (typeof names === "number") throw posixError(names, "list", path);
+    return { ...found, isRepository, isVacant: names.every((name) => NOBODYS.has(name)) };
+  } finally {
+    posix.closeDirectory(root);
+  }
+}
+
+function makeLeaf(posix: Posix, path: string): void {
+  const root = posix.openRoot(cName(path));
+  if (root >= 0) return posix.closeDirectory(root);
+  if (root !== -ENOENT) throw posixError(root, "open destination", path);
+  const above = posix.openRoot(cName(path.replace(/\/+[^/]*$/, "") || "/"));
+  if (above < 0) throw posixError(above, "open the folder above", path);
+  try {
+    const made = posix.makeDirectory(above, cName(path.slice(path.lastIndexOf("/") + 1)), 0o700);
+    if (made < 0 && made !== -EEXIST) throw posixError(made, "create", path);
+    posix.flushDirectory(above);
+  } finally {
+    posix.closeDirectory(above);
+  }
+}
+
+async function filesOf(store: ObjectStore): Promise<NewFiles> {
+  const files: NewFiles = [];
+  for (const { name } of await store.list("keys")) {
+    files.push([name, await store.get(name, KEY_AND_CONFIG_MAX_BYTES)]);
+  }
+  files.push(["config", await store.get("config", KEY_AND_CONFIG_MAX_BYTES)]);
+  return files;
+}
+
+function factsOf({ config, keyId, master }: Repository): RepositoryFacts {
+  const { encrypt, macK, macR } = master;
+  const secrets = idOf(new Uint8Array([...encrypt, ...macK, ...macR]));
+  return {
+    config,
+    opened: { keyId, master },
+    replicaId: `${config.id} ${config.polynomial.toString(16)} ${secrets}`,
+  };
+}
+
+function ownerOf(hostId: string): LockOwner {
+  return {
+    hostname: hostname(),
+    username: userName(),
+    uid: Deno.uid() ?? 0,
+    gid: Deno.gid() ?? 0,
+    process: thisProcess(hostId),
+  };
+}
+
+export function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // No entry for the number in the system's list.
+    return "";
+  }
+}
+
+function cancelled(): BackupError {
+  return new BackupError("cancelled", "Cancelled");
+}

@@ -1,0 +1,484 @@
+/**
+ * The replicas of one repository in one run: each source is read, divided, sealed and packed once for all of them. Rule: each
+ * replica ends by itself, with its own verdict, and none waits for another; a snapshot is told as verified only when all that
+ * was stored for it was read back and is what its name says.
+ */
+import type { Clock } from "../../../protocol/base/clock.ts";
+import {
+  asBackupError,
+  BackupError,
+  type ErrorCode,
+  IntegrityError,
+} from "../../../protocol/base/errors.ts";
+import type { FileFailure, MirrorOptions } from "../../../protocol/mesh/job.ts";
+import {
+  type LaneCounters,
+  type LaneProgress,
+  type LaneState,
+  ZERO_COUNTERS,
+} from "../../../protocol/mesh/progress.ts";
+import type { LaneReport, SnapshotReport, WireError } from "../../../protocol/mesh/task.ts";
+import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
+import type { EntryTableShare } from "../../source/entry_table.ts";
+import { ThreadClient } from "../../threads/thread_rpc.ts";
+import type { ThreadWatch } from "../../threads/thread_watch.ts";
+import {
+  ARCHIVE_COUNTERS_BYTES,
+  type ArchiveCounters,
+  archiveCountersOf,
+  type ArchiveRequest,
+  type ArchiveResult,
+  type ArchiveThreadStart,
+  type CatchUpRequest,
+  type FeedRequest,
+  type LostReplica,
+} from "./archive_thread.ts";
+import type { StoreRequest } from "./asked_object_store.ts";
+import { ReplicaFeed } from "./replica_feed.ts";
+import type { RepositoryLane } from "./repository_lane.ts";
+import type { CheckedObject } from "./repository_thread.ts";
+
+export interface SnapshotGroupDeps {
+  clock: Clock;
+  spawn: (role: string) => Worker;
+  watch: ThreadWatch;
+  /** Where sources may lie; empty: anywhere. */
+  roots: readonly string[];
+  /** As snapshots note it. */
+  program: string;
+  operationTimeoutMs: number;
+}
+
+export interface SnapshotInput {
+  source: { path: string; name: string };
+  table: EntryTableShare;
+  filesTotal: number;
+  bytesTotal: number;
+  /** Keys of the destinations that this task serves. */
+  destinations: readonly string[];
+  options: MirrorOptions;
+  /** True when the attempt must not publish anything any more. */
+  isOver: () => boolean;
+  signal: AbortSignal;
+  /** What could not be read, once. */
+  onUnreadable: (failures: readonly FileFailure[]) => void;
+}
+
+export interface LaneWork {
+  destination: string;
+  report: Promise<LaneReport>;
+  progress(): LaneProgress;
+}
+
+/** Packs that wait in memory for late replicas. */
+const FEED_BUDGET_BYTES = 64 << 20;
+
+interface Lane {
+  lane: RepositoryLane;
+  state: LaneState;
+  verify: Pick<
+    LaneCounters,
+    "verifyFilesTotal" | "verifyBytesTotal" | "verifyFilesDone" | "verifyBytesDone"
+  >;
+  error: BackupError | undefined;
+}
+
+export class SnapshotGroup {
+  readonly #deps: SnapshotGroupDeps;
+  readonly #lanes: readonly RepositoryLane[];
+  #thread: ThreadClient | undefined;
+  #loaded: Promise<LostReplica[]> | undefined;
+  /** Sources go one after the other: what the first has stored, the next finds. */
+  #last: Promise<unknown> = Promise.resolve();
+  #feed: ReplicaFeed | undefined;
+  #input: Pick<SnapshotInput, "isOver" | "signal"> | undefined;
+
+  /** All are open and replicas of each other. */
+  constructor(deps: SnapshotGroupDeps, lanes: readonly RepositoryLane[]) {
+    this.#deps = deps;
+    this.#lanes = lanes;
+  }
+
+  /** Backs one source up to all replicas that the task serves. */
+  archive(input: SnapshotInput): LaneWork[] {
+    const lanes: Lane[] = this.#lanes.filter(({ key }) => input.destinations.includes(key))
+      .map((lane) => ({ lane, state: "analyze", verify: NOTHING_VERIFIED, error: undefined }));
+    const failed = new Map(lanes.map(({ lane }) => [lane.key, Promise.withResolvers<never>()]));
+    for (const { promise } of failed.values()) promise.catch(() => {});
+    const feed = new ReplicaFeed(
+      lanes.map(({ lane }) => lane),
+      FEED_BUDGET_BYTES,
+      {
+        failed: (key, error, isItsOwn) => {
+          if (isItsOwn) lanes.find(({ lane }) => lane.key === key)!.lane.fail(error);
+          failed.get(key)!.reject(error);
+        },
+        released: (name) => void this.#thread?.call("release", { name }).catch(() => {}),
+      },
+    );
+    const counters = new SharedArrayBuffer(ARCHIVE_COUNTERS_BYTES);
+    const before = this.#last;
+    const ran = (async () => {
+      await before;
+      input.signal.throwIfAborted();
+      return await this.#run(input, lanes, feed, counters);
+    })();
+    this.#last = ran.catch(() => {});
+    return lanes.map((lane) => ({
+      destination: lane.lane.key,
+      report: this.#end(lane, Promise.race([ran, failed.get(lane.lane.key)!.promise]), feed, input),
+      progress: () => ({
+        destination: lane.lane.key,
+        state: lane.state,
+        counters: countersOf(lane, feed, archiveCountersOf(counters), input),
+        gauges: lane.lane.gauges(feed.depth(lane.lane.key)),
+      }),
+    }));
+  }
+
+  async close(): Promise<void> {
+    const thread = this.#thread;
+    if (thread === undefined) return;
+    thread.cancel();
+    if (!thread.isClosed && thread.pendingCount === 0) {
+      await thread.call("close", undefined).catch(() => {});
+    }
+    this.#deps.watch.remove(thread);
+    thread.close();
+  }
+
+  async #run(
+    input: SnapshotInput,
+    lanes: readonly Lane[],
+    feed: ReplicaFeed,
+    counters: SharedArrayBuffer,
+  ): Promise<ArchiveResult> {
+    const { options, source, signal } = input;
+    this.#feed = feed;
+    this.#input = input;
+    const thread = this.#thread ??= this.#spawn();
+    const onAbort = () => thread.cancel();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      this.#loaded ??= thread.call<LostReplica[]>("load", undefined);
+      for (const { destination, error } of await this.#loaded) {
+        if (input.destinations.includes(destination)) feed.fail(destination, ofWire(error));
+      }
+      const left = lanes.filter(({ lane }) => lane.error === undefined && feed.isOpen(lane.key));
+      if (left.length === 0) throw feed.whyNone();
+      for (const lane of left) lane.state = "copy";
+      const { repository } = options;
+      const request: ArchiveRequest = {
+        path: source.path,
+        name: source.name,
+        table: input.table,
+        destinations: left.map(({ lane }) => lane.key),
+        compression: repository?.compression ?? "auto",
+        tags: repository?.tags ?? [],
+        excludes: options.excludes.map(({ pattern }) => pattern),
+        host: repository?.host,
+        timeMs: repository?.timeMs,
+        program: this.#deps.program,
+        dryRun: options.dryRun,
+        counters,
+      };
+      const result = await thread.call<ArchiveResult>("archive", request);
+      input.onUnreadable(result.unreadable);
+      return result;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #spawn(): ThreadClient {
+    const start: ArchiveThreadStart = {
+      roots: this.#deps.roots,
+      replicas: this.#lanes.map(({ key, facts, spec }) => ({
+        destination: key,
+        display: spec.path,
+        facts: facts!,
+      })),
+      operationTimeoutMs: this.#deps.operationTimeoutMs,
+    };
+    const thread = new ThreadClient(
+      this.#deps.spawn("archive"),
+      start,
+      (method, argument) => this.#answer(method, argument),
+    );
+    this.#deps.watch.add(thread, "The source");
+    return thread;
+  }
+
+  /** Nobody waits for a disk that does not answer once the attempt is cancelled. */
+  #answer(method: string, argument: unknown): Promise<unknown> {
+    return untilAborted(this.#carryOut(method, argument), this.#input!.signal);
+  }
+
+  async #carryOut(method: string, argument: unknown): Promise<unknown> {
+    switch (method) {
+      case "store": {
+        const { destination, call } = argument as StoreRequest;
+        return await this.#lanes.find(({ key }) => key === destination)!.store(call);
+      }
+      case "feed": {
+        const request = argument as FeedRequest;
+        if (request.kind === "snapshot" && this.#input!.isOver()) {
+          throw new BackupError("superseded", "The task belongs to another attempt now");
+        }
+        return await this.#feed!.put(request);
+      }
+      case "catchUp":
+        return this.#feed!.catchUp(argument as CatchUpRequest);
+      default:
+        throw new TypeError(`Unknown question: ${method}`);
+    }
+  }
+
+  /** The rest of one lane once its archive is made. Never throws. */
+  async #end(
+    lane: Lane,
+    archived: Promise<ArchiveResult>,
+    feed: ReplicaFeed,
+    input: SnapshotInput,
+  ): Promise<LaneReport> {
+    const { key } = lane.lane;
+    let result: ArchiveResult | undefined;
+    const verified = new Verification();
+    try {
+      result = await archived;
+      if (input.options.dryRun) {
+        lane.state = "manifest";
+        return planned(key, result);
+      }
+      lane.state = "flush";
+      await untilAborted(feed.drained(key), input.signal);
+      lane.state = "verify";
+      await this.#verify(lane, feed, verified, input);
+      lane.state = verified.failures.length === 0 ? "verified" : "failed";
+    } catch (thrown) {
+      const error = input.signal.aborted && lane.lane.error === undefined
+        ? new BackupError("cancelled", "Cancelled")
+        : lane.lane.error ?? asBackupError(thrown);
+      lane.error = error;
+      lane.state = error.code === "cancelled" ? "cancelled" : "failed";
+      feed.fail(key, error);
+    }
+    return reportOf(lane, result, verified);
+  }
+
+  /** Reads back all that was stored, and writes again what is not right there from whoever has it. */
+  async #verify(
+    lane: Lane,
+    feed: ReplicaFeed,
+    verified: Verification,
+    { options, signal }: SnapshotInput,
+  ): Promise<void> {
+    const { key } = lane.lane;
+    const objects = feed.stored(key);
+    const totals = {
+      verifyFilesTotal: objects.length,
+      verifyBytesTotal: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    };
+    lane.verify = { ...NOTHING_VERIFIED, ...totals };
+    for (const { name, sizeBytes } of objects) {
+      await untilAborted(
+        verifyObject(lane.lane, feed, name, options.attemptsMax, verified),
+        signal,
+      );
+      verified.bytes += sizeBytes;
+      verified.objects++;
+      lane.verify = {
+        ...totals,
+        verifyFilesDone: verified.objects,
+        verifyBytesDone: verified.bytes,
+      };
+    }
+  }
+}
+
+/** What was read back at one replica. */
+class Verification {
+  objects = 0;
+  bytes = 0;
+  fromDisk = 0;
+  readonly rewritten: string[] = [];
+  readonly failures: FileFailure[] = [];
+
+  get kind(): LaneReport["verification"] {
+    if (this.objects === 0) return "none";
+    if (this.fromDisk === this.objects) return "disk";
+    return this.fromDisk === 0 ? "cache" : "mixed";
+  }
+}
+
+async function verifyObject(
+  lane: RepositoryLane,
+  feed: ReplicaFeed,
+  name: string,
+  attemptsMax: number,
+  verified: Verification,
+): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    const { isGood, fromDisk } = await checkOf(lane, name);
+    if (isGood) {
+      if (fromDisk) verified.fromDisk++;
+      if (attempt > 1) verified.rewritten.push(`${lane.key}/${name}`);
+      return;
+    }
+    const fail = (message: string) =>
+      verified.failures.push({
+        path: `${lane.key}/${name}`,
+        code: "damaged",
+        message,
+        attempts: attempt,
+      });
+    if (attempt >= attemptsMax) {
+      fail("It does not read back as it was written");
+      return;
+    }
+    let bytes: Uint8Array;
+    try {
+      bytes = await feed.borrow(name, lane.key);
+    } catch {
+      fail("It does not read back as it was written, and no other replica has it");
+      return;
+    }
+    await lane.put({ name, bytes });
+  }
+}
+
+/** What is not there, or cannot be read, is not good. */
+async function checkOf(lane: RepositoryLane, name: string): Promise<CheckedObject> {
+  try {
+    return await lane.check(name);
+  } catch (thrown) {
+    const { code } = asBackupError(thrown);
+    if (code === "io" || code === "not_found") return { isGood: false, fromDisk: false };
+    throw thrown;
+  }
+}
+
+function reportOf(
+  { lane, state, error }: Lane,
+  result: ArchiveResult | undefined,
+  verified: Verification,
+): LaneReport {
+  const failure = error ??
+    (verified.failures.length === 0
+      ? undefined
+      : new IntegrityError("What was stored does not read back as it was written", {
+        path: lane.key,
+        hint: "Run check --read-data, and look at the disk and the memory of this machine",
+      }));
+  return {
+    destination: lane.key,
+    state: state === "verified" || state === "cancelled" ? state : "failed",
+    ...(failure === undefined ? {} : { error: toWireError(failure) }),
+    filesTotal: result?.files ?? 0,
+    filesCopied: (result?.filesNew ?? 0) + (result?.filesChanged ?? 0),
+    bytesCopied: (result?.bytes ?? 0) - (result?.bytesUnmodified ?? 0),
+    filesUnchanged: result?.filesUnmodified ?? 0,
+    filesVerified: verified.objects,
+    bytesVerified: verified.bytes,
+    verification: verified.kind,
+    failures: verified.failures,
+    failureCount: verified.failures.length,
+    rewritten: verified.rewritten,
+    warnings: result?.warnings ?? [],
+    ...(result === undefined ? {} : { snapshot: snapshotOf(result) }),
+  };
+}
+
+function snapshotOf(result: ArchiveResult): SnapshotReport {
+  const { snapshot, tree, parent, filesNew, filesChanged, addedBytes, storedBytes } = result;
+  return {
+    id: snapshot,
+    tree,
+    ...(parent === undefined ? {} : { parent }),
+    filesNew,
+    filesChanged,
+    addedBytes,
+    storedBytes,
+  };
+}
+
+function planned(destination: string, result: ArchiveResult): LaneReport {
+  const { files, filesNew, filesChanged, filesUnmodified, bytes, bytesUnmodified } = result;
+  return {
+    destination,
+    state: "planned",
+    filesTotal: files,
+    filesCopied: 0,
+    bytesCopied: 0,
+    filesUnchanged: filesUnmodified,
+    filesVerified: 0,
+    bytesVerified: 0,
+    verification: "none",
+    failures: [],
+    failureCount: 0,
+    rewritten: [],
+    warnings: result.warnings,
+    plan: {
+      filesToCopy: filesNew + filesChanged,
+      bytesToCopy: bytes - bytesUnmodified,
+      filesUnchanged: filesUnmodified,
+      filesGone: 0,
+    },
+    snapshot: snapshotOf(result),
+  };
+}
+
+/** A replica that has everything put so far is as far as the archive; another one as far as what it has last got. */
+function countersOf(
+  { lane, state, verify }: Lane,
+  feed: ReplicaFeed,
+  archived: ArchiveCounters,
+  { filesTotal, bytesTotal }: SnapshotInput,
+): LaneCounters {
+  const isWhole = state === "flush" || state === "verify" || state === "verified";
+  const at = feed.depth(lane.key) === 0 ? archived : feed.counters(lane.key) ?? NOTHING_ARCHIVED;
+  const of = (done: number, total: number) => isWhole ? total : Math.min(done, total);
+  const filesDone = of(at.files, filesTotal);
+  const bytesDone = of(at.bytes, bytesTotal);
+  return {
+    ...ZERO_COUNTERS,
+    filesTotal,
+    bytesTotal,
+    filesDone,
+    bytesDone,
+    filesUnchanged: Math.min(at.filesUnmodified, filesDone),
+    bytesUnchanged: Math.min(at.bytesUnmodified, bytesDone),
+    ...verify,
+  };
+}
+
+const NOTHING_ARCHIVED: ArchiveCounters = {
+  files: 0,
+  bytes: 0,
+  filesUnmodified: 0,
+  bytesUnmodified: 0,
+};
+
+const NOTHING_VERIFIED = {
+  verifyFilesTotal: 0,
+  verifyBytesTotal: 0,
+  verifyFilesDone: 0,
+  verifyBytesDone: 0,
+};
+
+function ofWire({ code, message, path, hint, retry }: WireError): BackupError {
+  return new BackupError(code as ErrorCode, message, { path, hint, retry });
+}
+
+/** The promise's result; when it is cancelled before, whoever works on it is not waited for. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * The repositories of one run on one agent. Rule: nothing is made before all that exist were opened, and nothing at all when one
+ * of them refuses the password; what is made together, or beside one that exists, is a replica.
+ */
+import type { Clock } from "../../protocol/base/clock.ts";
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import type { DestinationSpec } from "../../protocol/mesh/job.ts";
+import type { PreparedDestination } from "../../protocol/mesh/task.ts";
+import { toWireError } from "../../protocol/mesh/task_mapping.ts";
+import type { Inspection } from "../destinations/local_destination.ts";
+import type { KnownDestinations } from "../destinations/known_destinations.ts";
+import type { Credentials } from "../repository/mod.ts";
+import {
+  type RepositoryInspection,
+  RepositoryLane,
+  type RepositoryLaneDeps,
+  SnapshotGroup,
+  type SnapshotGroupDeps,
+} from "../strategies/snapshot/mod.ts";
+
+export interface RunRepositoriesDeps {
+  clock: Clock;
+  known: KnownDestinations;
+  lane: RepositoryLaneDeps;
+  group: SnapshotGroupDeps;
+}
+
+export interface OpenRepositoriesRequest {
+  credentials: Credentials | undefined;
+  waitMs: number;
+  /** Nothing is made or locked. */
+  dryRun: boolean;
+  /** Of one that an agent has prepared, by key: nothing else will do, and nothing is made. */
+  expectedIds?: ReadonlyMap<string, string>;
+}
+
+interface Place {
+  lane: RepositoryLane;
+  inspection: RepositoryInspection | undefined;
+  error: BackupError | undefined;
+  isOpen: boolean;
+}
+
+/** Before the id in a repository's configuration, where ids of all kinds of destinations are kept. */
+const ID_PREFIX = "restic-";
+
+export class RunRepositories {
+  readonly #deps: RunRepositoriesDeps;
+  readonly #places = new Map<string, Place>();
+  #groups: SnapshotGroup[] = [];
+  readonly #finished = new Set<string>();
+
+  constructor(deps: RunRepositoriesDeps, specs: readonly DestinationSpec[]) {
+    this.#deps = deps;
+    for (const spec of specs) {
+      this.#places.set(spec.key, {
+        lane: new RepositoryLane(deps.lane, spec),
+        inspection: undefined,
+        error: undefined,
+        isOpen: false,
+      });
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
+  has(key: string): boolean {
+    return this.#places.has(key);
+  }
+
+  /** False in a dry run for one that is not there yet. */
+  isOpen(key: string): boolean {
+    return this.#places.get(key)?.isOpen === true;
+  }
+
+  /** Replicas of each other; each destination that is open is in one. */
+  get groups(): readonly SnapshotGroup[] {
+    return this.#groups;
+  }
+
+  /** Looks without changing anything, in the shape that all destinations are compared in. */
+  async inspect(spec: DestinationSpec): Promise<Inspection> {
+    const place = this.#place(spec.key);
+    place.inspection = await place.lane.inspect();
+    const { exists, ancestors, freeBytes, device } = place.inspection;
+    return {
+      exists,
+      ancestors,
+      copies: [],
+      occupied: [],
+      bindings: [],
+      destinationId: undefined,
+      freeBytes,
+      fileSystem: undefined,
+      device,
+    };
+  }
+
+  /** Opens, makes and locks all that were looked at; each has its own error. */
+  async open(request: OpenRepositoriesRequest): Promise<ReadonlyMap<string, PreparedDestination>> {
+    const places = [...this.#places.values()].filter((p) => p.inspection !== undefined);
+    await Promise.all(
+      places.map((place) => this.#attempt(place, () => this.#find(place, request))),
+    );
+    const vacant = places.filter((p) => p.error === undefined && !p.isOpen);
+    if (!request.dryRun && vacant.length > 0) await this.#make(places, vacant, request);
+    const open = places.filter((p) => p.isOpen);
+    if (!request.dryRun) {
+      const { waitMs } = request;
+      await Promise.all(
+        open.map((place) => this.#attempt(place, () => place.lane.lock({ waitMs }))),
+      );
+    }
+    this.#group(open.filter((p) => p.error === undefined).map(({ lane }) => lane));
+    return new Map(places.map((place) => [place.lane.key, this.#prepared(place)]));
+  }
+
+  async finish(key: string): Promise<void> {
+    this.#finished.add(key);
+    await this.#place(key).lane.finish();
+  }
+
+  drop(key: string): void {
+    this.#places.get(key)?.lane.drop();
+  }
+
+  /** What is being stored is ended, and nothing further is begun until it goes on. */
+  pause(isPaused: boolean): void {
+    for (const { lane } of this.#places.values()) lane.pause(isPaused);
+  }
+
+  cancel(): void {
+    for (const [key, { lane }] of this.#places) if (!this.#finished.has(key)) lane.cancel();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#groups.map((group) => group.close()));
+    await Promise.all([...this.#places.values()].map(({ lane }) => lane.close()));
+    this.#places.clear();
+  }
+
+  async #attempt(place: Place, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      place.error = asBackupError(thrown);
+    }
+  }
+
+  /** Opens one that exists. @throws {BackupError} when it is not what it should be */
+  async #find(place: Place, request: OpenRepositoriesRequest): Promise<void> {
+    const { lane, inspection } = place;
+    const { spec } = lane;
+    const { key, path } = spec;
+    const knownId = spec.isNew ? undefined : this.#deps.known.idAt(path);
+    const expectedId = request.expectedIds?.get(key);
+    if (!inspection!.isRepository) {
+      if (expectedId !== undefined) {
+        throw new BackupError("destination_lost", `${key} is no repository here`, { path: key });
+      }
+      if (knownId !== undefined) {
+        throw new BackupError(
+          "destination_changed",
+          `${key} was a destination before, and no repository is there now`,
+          { path: key, hint: "Mount the disk; if it really is a new one, say so with --init" },
+        );
+      }
+      if (inspection!.isVacant) return;
+      throw new BackupError(
+        "destination_missing",
+        `${key} is no repository, and the folder is not empty`,
+        { path: key, hint: "Name a repository, or an empty or missing folder to make one in" },
+      );
+    }
+    const { config } = await lane.open({
+      credentials: credentialsOf(request),
+      ...(expectedId === undefined ? {} : { expectedId: expectedId.slice(ID_PREFIX.length) }),
+    });
+    if (knownId !== undefined && knownId !== ID_PREFIX + config.id) {
+      throw new BackupError(
+        "destination_changed",
+        `${key} is not the destination that was known under this path`,
+        { path: key, hint: "Mount the right disk; if this one is meant, say so with --init" },
+      );
+    }
+    place.isOpen = true;
+  }
+
+  /** All at once, so that they are replicas: of the first that exists, or of each other. */
+  async #make(
+    places: readonly Place[],
+    vacant: readonly Place[],
+    request: OpenRepositoriesRequest,
+  ): Promise<void> {
+    const refused = places.find(({ error }) => error?.code === "wrong_key");
+    const credentials = credentialsOf(request);
+    const like = places.find(({ isOpen }) => isOpen);
+    const made = (async () => {
+      if (refused !== undefined) {
+        throw new BackupError(
+          "wrong_key",
+          `No repository is made, since the password does not open ${refused.lane.key}`,
+        );
+      }
+      return like === undefined
+        ? await vacant[0]!.lane.newFiles(credentials)
+        : await like.lane.keyFiles();
+    })();
+    made.catch(() => {});
+    await Promise.all(vacant.map((place) =>
+      this.#attempt(place, async () => {
+        await place.lane.create({ files: await made, credentials });
+        place.isOpen = true;
+      })
+    ));
+  }
+
+  #group(lanes: readonly RepositoryLane[]): void {
+    const byReplica = new Map<string, RepositoryLane[]>();
+    for (const lane of lanes) {
+      const id = lane.facts!.replicaId;
+      byReplica.set(id, [...byReplica.get(id) ?? [], lane]);
+    }
+    this.#groups = [...byReplica.values()].map((same) => new SnapshotGroup(this.#deps.group, same));
+  }
+
+  #prepared({ lane, inspection, error, isOpen }: Place): PreparedDestination {
+    const prepared: PreparedDestination = { destination: lane.key, warnings: [] };
+    if (error !== undefined) return { ...prepared, error: toWireError(error) };
+    if (inspection?.freeBytes !== undefined) prepared.freeBytes = inspection.freeBytes;
+    if (!isOpen) return prepared;
+    const destinationId = ID_PREFIX + lane.facts!.config.id;
+    this.#deps.known.remember(lane.spec.path, destinationId);
+    return { ...prepared, destinationId };
+  }
+
+  #place(key: string): Place {
+    const place = this.#places.get(key);
+    if (place === undefined) throw new BackupError("rejected", `${key} was not prepared here`);
+    return place;
+  }
+}
+
+function credentialsOf({ credentials }: OpenRepositoriesRequest): Credentials {
+  if (credentials !== undefined) return credentials;
+  throw new BackupError("wrong_key", "No password is given for the repositories", {
+    hint: "Give --password-file or --password-command, or set RESTIC_PASSWORD",
+  });
+}
