@@ -36,8 +36,11 @@ export interface Zstd {
   /** One frame. A view that the next call may write over. */
   compress(plain: Uint8Array, level: number): Uint8Array;
   /** Undefined for what is no zstd or longer than `maxBytes`; of what is cut off it may give the beginning. */
-  decompress(packed: Uint8Array, maxBytes: number): Uint8Array | undefined;
+  decompress(packed: Uint8Array, maxBytes: number, room?: TakeRoom): Uint8Array | undefined;
 }
+
+/** Memory for the result, of at least this length: whoever reads many one after the other gives the same again. */
+export type TakeRoom = (bytes: number) => Uint8Array;
 
 /** The loops that are ours. */
 export interface Loops {

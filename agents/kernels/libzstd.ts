@@ -60,7 +60,7 @@ export function openLibzstd(): Zstd {
         : into.subarray(0, Number(got));
     },
 
-    decompress(packed, maxBytes) {
+    decompress(packed, maxBytes, room = (bytes) => new Uint8Array(bytes)) {
       const from = packed as BufferSource;
       const bytes = BigInt(packed.length);
       // Two numbers at the end of the range say that the size is unknown, and that this is no frame.
@@ -68,8 +68,14 @@ export function openLibzstd(): Zstd {
       const isOneFrame = size <= maxBytes &&
         c.ZSTD_findFrameCompressedSize(from, bytes) === bytes;
       if (!isOneFrame) return portableZstd.decompress(packed, maxBytes);
-      const into = new Uint8Array(size);
-      const got = c.ZSTD_decompressDCtx(decompressor, into, BigInt(size), from, bytes);
+      const into = room(size).subarray(0, size);
+      const got = c.ZSTD_decompressDCtx(
+        decompressor,
+        into as BufferSource,
+        BigInt(size),
+        from,
+        bytes,
+      );
       return got === BigInt(size) ? into : portableZstd.decompress(packed, maxBytes);
     },
   };

@@ -7,6 +7,7 @@ export {
   type Kernels,
   POLY1305_KEY_BYTES,
   POLY1305_TAG_BYTES,
+  type TakeRoom,
   WINDOW_BYTES,
 } from "./kernels.ts";
 export { isIrreducible } from "./gf2.ts";

@@ -2,6 +2,7 @@
  * Which blob stands where, for a whole repository: columns of numbers and a hash table over them. Rule: no object a blob;
  * a million blobs take about 60 MB.
  */
+import type { IndexColumns } from "./index_columns.ts";
 import { ID_BYTES } from "./object_id.ts";
 import type { BlobType, PackedBlob } from "./pack_header.ts";
 
@@ -66,16 +67,45 @@ export class BlobIndex {
     return number;
   }
 
+  /** Room for so many rows, so that none is copied while they come; memory that is never used is never taken. */
+  reserve(rows: number): void {
+    if (rows > this.#packs.length) this.#setRoom(Math.ceil(rows));
+  }
+
   /** Adds a blob; one that is there already, in the same pack at the same place, is not added again. */
   add(pack: number, blob: PackedBlob): number {
     this.#probeBytes.setFromHex(blob.id);
     const flag = blob.type === "tree" ? TREE_BIT : 0;
+    return this.#addProbe(pack, flag, blob.offset, blob.lengthBytes, blob.plainBytes);
+  }
+
+  /** As `add` for every row; `packs` are the numbers of the columns' packs here. */
+  addColumns(columns: IndexColumns, packs: readonly number[]): void {
+    for (let row = 0; row < columns.count; row++) {
+      for (let i = 0; i < ID_WORDS; i++) this.#probe[i] = columns.ids[row * ID_WORDS + i]!;
+      this.#addProbe(
+        packs[columns.packs[row]!]!,
+        columns.trees[row]!,
+        columns.offsets[row]!,
+        columns.lengths[row]!,
+        columns.plains[row]!,
+      );
+    }
+  }
+
+  #addProbe(
+    pack: number,
+    flag: number,
+    offset: number,
+    lengthBytes: number,
+    plainBytes: number,
+  ): number {
     if ((this.#count + 1) > this.#table.length * LOAD_MAX) this.#growTable();
     let slot = this.#slotOfProbe(flag);
     for (let at = this.#table[slot]!; at !== EMPTY; at = this.#table[slot]!) {
       const row = at - 1;
       if (
-        this.#packs[row] === pack && this.#offsets[row] === blob.offset && this.#isProbe(row, flag)
+        this.#packs[row] === pack && this.#offsets[row] === offset && this.#isProbe(row, flag)
       ) return row;
       slot = (slot + 1) & (this.#table.length - 1);
     }
@@ -83,9 +113,9 @@ export class BlobIndex {
     const row = this.#count++;
     this.#ids.set(this.#probe, row * ID_WORDS);
     this.#packs[row] = pack;
-    this.#offsets[row] = blob.offset;
-    this.#lengths[row] = blob.lengthBytes;
-    this.#plains[row] = blob.plainBytes;
+    this.#offsets[row] = offset;
+    this.#lengths[row] = lengthBytes;
+    this.#plains[row] = plainBytes;
     this.#flags[row] = flag;
     this.#table[slot] = row + 1;
     return row;
@@ -186,7 +216,10 @@ export class BlobIndex {
 
   /** By half: what is copied once too often costs less than memory that nobody needs. */
   #growRows(): void {
-    const rows = Math.ceil(this.#packs.length * 1.5);
+    this.#setRoom(Math.ceil(this.#packs.length * 1.5));
+  }
+
+  #setRoom(rows: number): void {
     this.#ids = grown(this.#ids, rows * ID_WORDS);
     this.#packs = grown(this.#packs, rows);
     this.#offsets = grown(this.#offsets, rows);

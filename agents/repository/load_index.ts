@@ -1,8 +1,11 @@
 /** All index files as one index. Rule: what cannot be read is told, never taken for empty. */
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import { BlobIndex } from "./blob_index.ts";
-import { decodeIndex } from "./index_file.ts";
+import { IndexColumns } from "./index_columns.ts";
 import type { Repository } from "./repository.ts";
+
+/** An id cannot be compressed, everything else can. */
+const STORED_BYTES_A_BLOB = 36;
 
 export interface LoadedIndex {
   index: BlobIndex;
@@ -24,17 +27,27 @@ export async function loadIndex(
   const files: string[] = [];
   const seenIn = new Map<number, string>();
   const repeated = new Map<string, string[]>();
-  for (const { id } of await repository.list("index")) {
+  const columns = new IndexColumns();
+  // One piece of memory for all of them, which is given up in the end.
+  let room = new Uint8Array(0);
+  const listed = await repository.list("index");
+  index.reserve(listed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / STORED_BYTES_A_BLOB);
+  for (const { id } of listed) {
     try {
-      const json = await repository.load("index", id);
-      // Decoded as a whole first, so that a damaged file adds nothing.
-      for (const { id: packId, blobs } of [...decodeIndex(json, repository.pathOf("index", id))]) {
+      // Read as a whole first, so that a damaged file adds nothing.
+      const json = await repository.load("index", id, (bytes) => {
+        if (room.length < bytes) room = new Uint8Array(bytes * 1.25);
+        return room;
+      });
+      columns.read(json, repository.pathOf("index", id));
+      const packs = columns.packIds.map((packId) => {
         const pack = index.addPack(packId);
         const first = seenIn.get(pack);
         if (first === undefined) seenIn.set(pack, id);
-        else repeated.set(packId, [...repeated.get(packId) ?? [first], id]);
-        for (const blob of blobs) index.add(pack, blob);
-      }
+        else if (first !== id) repeated.set(packId, [...repeated.get(packId) ?? [first], id]);
+        return pack;
+      });
+      index.addColumns(columns, packs);
       files.push(id);
     } catch (error) {
       if (!(error instanceof IntegrityError) || onDamage === undefined) throw error;

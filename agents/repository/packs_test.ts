@@ -4,11 +4,18 @@ import fc from "fast-check";
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import { createKernels } from "../kernels/mod.ts";
 import { BlobIndex, NO_ROW } from "./blob_index.ts";
-import { decodeIndex, encodeIndex } from "./index_file.ts";
+import { IndexColumns } from "./index_columns.ts";
+import { decodeIndex, encodeIndex, type IndexedPack } from "./index_file.ts";
 import { newMasterKey } from "./key_file.ts";
 import { idOf } from "./object_id.ts";
 import { PackBuilder } from "./pack_builder.ts";
-import { decodeHeader, encodeHeader, headerLength, packSize } from "./pack_header.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  headerLength,
+  type PackedBlob,
+  packSize,
+} from "./pack_header.ts";
 import { SealingKey } from "./sealing_key.ts";
 
 const key = new SealingKey(createKernels(), newMasterKey());
@@ -108,6 +115,60 @@ Deno.test("index: what was added is found by type and id, every copy once, and n
       last = index.offsetOf(row);
     }
   }
+});
+
+/** What the columns hold, as objects. */
+function inColumns(columns: IndexColumns, json: Uint8Array): IndexedPack[] {
+  columns.read(json, "index/x");
+  const packs: { id: string; blobs: PackedBlob[] }[] = columns.packIds.map((id) => ({
+    id,
+    blobs: [],
+  }));
+  const ids = new Uint8Array(columns.ids.buffer);
+  for (let row = 0; row < columns.count; row++) {
+    packs[columns.packs[row]!]!.blobs.push({
+      type: columns.trees[row] === 1 ? "tree" : "data",
+      id: ids.subarray(row * 32, (row + 1) * 32).toHex(),
+      offset: columns.offsets[row]!,
+      lengthBytes: columns.lengths[row]!,
+      plainBytes: columns.plains[row]!,
+    });
+  }
+  return packs;
+}
+
+Deno.test("index files: columns hold what objects would, however the JSON is written, and refuse the same", () => {
+  const columns = new IndexColumns();
+  const forms: ((json: string) => string)[] = [
+    (json) => json,
+    (json) => json.trim(),
+    (json) => JSON.stringify(JSON.parse(json), null, 1),
+    (json) => json.replace("{", '{"supersedes":["x"],'),
+    (json) => json.replaceAll('"type":', '"more":{"id":1},"type":'),
+    (json) => json.replace('"data"', '"xxxx"'),
+    (json) => json.replace(/"length":\d+/, '"length":4294967296'),
+    (json) => json.replace(/"offset":\d+/, '"offset":1e3'),
+    (json) => json.replace(/[0-9a-f]{64}/, (id) => id.toUpperCase()),
+    (json) => `${json}x`,
+    (json) => json.slice(0, -4),
+  ];
+  const form = fc.constantFrom(...forms);
+  fc.assert(fc.property(fc.array(blobs, { maxLength: 3 }), form, (lists, form) => {
+    const packs = lists.map((blobs) => ({ id: id(), blobs }));
+    const json = new TextEncoder().encode(form(new TextDecoder().decode(encodeIndex(packs))));
+    const read = (how: () => IndexedPack[]) => {
+      try {
+        return how();
+      } catch (error) {
+        assert.ok(error instanceof IntegrityError, String(error));
+        return "damaged";
+      }
+    };
+    assert.deepEqual(
+      read(() => inColumns(columns, json)),
+      read(() => [...decodeIndex(json, "index/x")]),
+    );
+  }));
 });
 
 Deno.test("index files: they are read as written, unknown fields are ignored, nonsense is damage", () => {

@@ -4,7 +4,7 @@
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
-import type { Kernels } from "../kernels/mod.ts";
+import type { Kernels, TakeRoom } from "../kernels/mod.ts";
 import { COMPRESSION_LEVELS } from "./compression.ts";
 import { type FileType, folderOf, idOfObject, objectName } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
@@ -69,8 +69,8 @@ export class Repository {
     return found.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** The plain JSON. @throws {BackupError} `damaged`, `not_found` */
-  async load(type: UnpackedType, id: string): Promise<Uint8Array> {
+  /** The plain JSON, in `room` where it is unpacked. @throws {BackupError} `damaged`, `not_found` */
+  async load(type: UnpackedType, id: string, room?: TakeRoom): Promise<Uint8Array> {
     const path = this.pathOf(type, id);
     const stored = await this.store.get(objectName(type, id), UNPACKED_MAX_BYTES);
     if (idOf(stored) !== id) {
@@ -82,7 +82,7 @@ export class Repository {
     }
     if (plain[0] === BRACE || plain[0] === BRACKET) return plain;
     const json = plain[0] === VERSION_BYTE
-      ? this.kernels.decompress(plain.subarray(1), PLAIN_MAX_BYTES)
+      ? this.kernels.decompress(plain.subarray(1), PLAIN_MAX_BYTES, room)
       : undefined;
     if (json === undefined) {
       throw new IntegrityError(`${path} holds nothing that can be read`, { path });
