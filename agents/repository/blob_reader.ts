@@ -137,15 +137,35 @@ export class BlobReader {
     let window = kept >= 0 ? this.#windows.splice(kept, 1)[0]! : undefined;
     if (window === undefined) {
       const info = await store.stat(name);
+      // From a fixed place: trees are read in the reverse of the order in which they were written.
+      const start = offset - offset % WINDOW_BYTES;
       // The range that is asked for gives the right error when the pack is missing or cut off.
       const end = Math.max(
         offset + lengthBytes,
-        Math.min(offset + WINDOW_BYTES, info?.sizeBytes ?? 0),
+        Math.min(start + WINDOW_BYTES, info?.sizeBytes ?? 0),
       );
-      window = { pack, offset, bytes: await store.getRange(name, offset, end - offset) };
+      const bytes = await rangeOrUndefined(store, name, start, end - start);
+      // A bad sector beside it is no reason to give up a blob.
+      if (bytes === undefined) return await store.getRange(name, offset, lengthBytes);
+      window = { pack, offset: start, bytes };
       if (this.#windows.length >= WINDOWS_KEPT) this.#windows.shift();
     }
     this.#windows.push(window);
     return window.bytes.subarray(offset - window.offset, offset - window.offset + lengthBytes);
+  }
+}
+
+/** Undefined when the disk cannot read some of it. */
+async function rangeOrUndefined(
+  store: ObjectStore,
+  name: string,
+  offset: number,
+  lengthBytes: number,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await store.getRange(name, offset, lengthBytes);
+  } catch (error) {
+    if (error instanceof BackupError && error.code === "io") return undefined;
+    throw error;
   }
 }

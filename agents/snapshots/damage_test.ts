@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PASSWORD } from "../../tests/support/restic.ts";
 import { RepositoryShell } from "../../tests/support/repository_commands.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
 import { openRepository } from "../repository/mod.ts";
 import { backup } from "../repository/sample_repository_suite.ts";
 
@@ -187,6 +188,32 @@ Deno.test("a repository that changes under us is an error that names what went, 
         Deno.removeSync(target, { recursive: true });
       }
     }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("damage: a sector that the disk cannot read costs the file in it, and with a replica nothing", async () => {
+  const { shell, whole } = await twoReplicas();
+  const folder = Deno.makeTempDirSync();
+  try {
+    const [data] = [...whole.keys()].filter((name) => name.startsWith("data/"));
+    // The first bytes of the pack, which are of the first file.
+    const store = shell.memory("/memory/a");
+    const getRange = store.getRange.bind(store);
+    store.getRange = (name, offset, lengthBytes) => {
+      if (name !== data || offset >= 16) return getRange(name, offset, lengthBytes);
+      const path = `${store.display}/${name}`;
+      return Promise.reject(new BackupError("io", `Cannot read ${path}: EIO`, { path }));
+    };
+    const target = join(folder, "target");
+    const alone = await shell.type(["restore", A, "--target", target]);
+    assert.equal(alone.code, 4, alone.err);
+    assert.ok(alone.err.includes(data!), alone.err);
+    assert.equal(requireRight(target), 1);
+    const both = await shell.type(["restore", A, B, "--target", target]);
+    assert.equal(both.code, 0, both.err);
+    assert.equal(requireRight(target), 2);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
