@@ -7,9 +7,11 @@ import type { Clock } from "../../protocol/base/clock.ts";
 export interface Pacer {
   /** Waits until the rate allows what was moved so far plus `bytes`. Blocks the thread. */
   pay(bytes: number): void;
+  /** From the next piece on; what is owed stays owed. */
+  setRate(bytesPerSecond: number): void;
 }
 
-export const unlimited: Pacer = { pay: () => {} };
+export const unlimited: Pacer = { pay: () => {}, setRate: () => {} };
 
 /** `wait(ms)` blocks. A quarter of a second of idle time earns credit, so that small pauses cost no speed; more does not. */
 export function createPacer(
@@ -18,10 +20,12 @@ export function createPacer(
   wait: (ms: number) => void,
 ): Pacer {
   let freeAtMs = clock.monotonicMs();
+  let rate = bytesPerSecond;
   return {
+    setRate: (next) => void (rate = next),
     pay(bytes) {
       const nowMs = clock.monotonicMs();
-      freeAtMs = Math.max(freeAtMs, nowMs - CREDIT_MS) + bytes / bytesPerSecond * 1000;
+      freeAtMs = Math.max(freeAtMs, nowMs - CREDIT_MS) + bytes / rate * 1000;
       const waitMs = freeAtMs - nowMs;
       if (waitMs > MIN_WAIT_MS) wait(waitMs);
     },

@@ -43,6 +43,17 @@ Deno.test("over any stretch no more passes than rate × (time + credit) and one 
   );
 });
 
+Deno.test("another rate counts from the next piece on, and what is owed stays owed", () => {
+  let nowMs = 0;
+  const pacer = createPacer(1_000, { monotonicMs: () => nowMs }, (ms) => nowMs += ms);
+  for (let i = 0; i < 10; i++) pacer.pay(1_000);
+  const halfMs = nowMs;
+  assert.ok(Math.abs(halfMs - 10_000) <= CREDIT_MS + CARRIED_MS, `${halfMs}`);
+  pacer.setRate(10_000);
+  for (let i = 0; i < 10; i++) pacer.pay(1_000);
+  assert.ok(Math.abs(nowMs - halfMs - 1_000) <= CARRIED_MS, `${nowMs}`);
+});
+
 Deno.test("work without pauses runs at the rate, not below", () => {
   const pacer = paced(1_000_000);
   const startMs = pacer.now();

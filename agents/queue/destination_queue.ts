@@ -11,6 +11,7 @@ import {
   nextWorkerCount,
   startWorkerCount,
   throughputScore,
+  withLimits,
   type WorkerCountState,
 } from "./worker_count.ts";
 
@@ -104,6 +105,12 @@ export class DestinationQueue<W> {
       intervalMs: ADAPT_EVERY_MS,
     });
     this.#stopAdapting = clock.every(ADAPT_EVERY_MS, () => this.#adapt());
+  }
+
+  /** How many workers it may have from now on; one too many ends after what it has in hand. */
+  setWorkers({ workersMin, workersMax }: Pick<QueueLimits, "workersMin" | "workersMax">): void {
+    this.#count = withLimits(this.#count, { min: workersMin, max: workersMax });
+    this.#wake();
   }
 
   /** Workers alive now. */

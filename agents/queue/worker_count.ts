@@ -95,6 +95,20 @@ export function startWorkerCount(
   };
 }
 
+/** The state within other limits; the same when they are the same. @throws {RangeError} as `startWorkerCount` does */
+export function withLimits(
+  state: WorkerCountState,
+  { min, max }: Pick<WorkerLimits, "min" | "max">,
+): WorkerCountState {
+  const { limits, count } = state;
+  if (limits.min === min && limits.max === max) return state;
+  if (!(min >= 1 && min <= max && max <= 8)) throw new RangeError(`No worker range: ${min}–${max}`);
+  // The climb begins anew: a step under way would lead back to where it must not be, and what did not pay may pay now.
+  const { decidedAtMs } = state;
+  const start = Math.min(max, Math.max(min, count));
+  return startWorkerCount(decidedAtMs, { min, max, start, intervalMs: limits.intervalMs });
+}
+
 /** The state after one more sample. The count moves by at most one. */
 export function nextWorkerCount(
   state: WorkerCountState,

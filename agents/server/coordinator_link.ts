@@ -100,6 +100,7 @@ export function startCoordinatorLink(deps: CoordinatorLinkDeps): CoordinatorLink
     );
     agent.revoke(answer.revoked);
     agent.renew(answer.renewed, sentAtMs, answer.leaseMs);
+    agent.share(answer.shares ?? []);
     void agent.endRuns(answer.ended ?? []);
     if (!answer.known) {
       isRegistered = false;

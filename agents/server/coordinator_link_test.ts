@@ -42,6 +42,9 @@ function fakeAgent(): LinkedAgent & { said: unknown[] } {
       if (runs.length > 0) said.push(["end", ...runs]);
       return Promise.resolve();
     },
+    share: (shares) => {
+      if (shares.length > 0) said.push(["share", ...shares]);
+    },
     totals: () => ({ bytes: 1, files: 2, tasks: 3 }),
     setDraining: (isDraining) => void said.push(["drain", isDraining]),
     beginEnding: () => void said.push(["ending"]),
@@ -69,7 +72,13 @@ function clientOf(bindings: Binding[], isDown: () => boolean = () => false) {
 
 function coordinator() {
   const calls: { method: string; seq?: number }[] = [];
-  const state = { known: true, drain: false, revoked: [] as mesh.HeldTask[], isRunOver: false };
+  const state = {
+    known: true,
+    drain: false,
+    revoked: [] as mesh.HeldTask[],
+    isRunOver: false,
+    shares: [] as mesh.RunShare[],
+  };
   const bindings = [
     onCall(mesh.RegisterAgent, ({ facts }) => {
       calls.push({ method: `register ${facts.agentId}` });
@@ -80,7 +89,8 @@ function coordinator() {
       calls.push({ method: "heartbeat", seq });
       const { known, drain, revoked } = state;
       const ended = state.isRunOver ? runs! : [];
-      return { known, renewed: known ? tasks : [], leaseMs: 2_000, revoked, drain, ended };
+      const shares = state.shares;
+      return { known, renewed: known ? tasks : [], leaseMs: 2_000, revoked, drain, ended, shares };
     }),
   ];
   return { calls, state, bindings };
@@ -144,6 +154,17 @@ Deno.test("a worker says which runs it holds something for, and gives back those
   await clock.advance(500);
   await settle(clock, () => agent.said.some((s) => (s as unknown[])[0] === "end"));
   assert.deepEqual(agent.said.find((s) => (s as unknown[])[0] === "end"), ["end", HELD_RUN]);
+  link.close();
+});
+
+Deno.test("a worker uses what its coordinator says is left to it", async () => {
+  const peer = coordinator();
+  const { clock, agent, link } = start(peer);
+  await settle(clock, () => agent.said.length >= 2);
+  const limits = [{ destination: "/d", bytesPerSecond: 500 }];
+  peer.state.shares = [{ ...HELD_RUN, workersMax: 2, limits }];
+  await clock.advance(500);
+  await settle(clock, () => agent.said.some((s) => (s as unknown[])[0] === "share"));
   link.close();
 });
 

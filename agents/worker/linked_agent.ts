@@ -1,6 +1,6 @@
 /** What the serving of a worker needs of its engine. Rule: leases are counted by the engine, on its own clock. */
 import type { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
-import type { Acceptance, HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { Acceptance, HeldRun, HeldTask, RunShare } from "../../protocol/mesh/methods.ts";
 import type { SourceSpec } from "../../protocol/mesh/job.ts";
 
 export interface WorkTotals {
@@ -18,6 +18,14 @@ export interface OfferedTask {
   sizeBytes: number;
 }
 
+/** What an engine holds of runs. */
+export interface HeldRuns {
+  held(): HeldRun[];
+  /** Gives it back; a later epoch of the run stays. */
+  release(run: HeldRun): Promise<void>;
+  share(share: RunShare): void;
+}
+
 export interface LinkedAgent {
   /** As they are now; the same object while nothing has changed. */
   facts(): AgentFacts;
@@ -31,6 +39,8 @@ export interface LinkedAgent {
   heldRuns(): HeldRun[];
   /** They are over, or go on without it: what is held of these epochs is given back. Never rejects. */
   endRuns(runs: readonly HeldRun[]): Promise<void>;
+  /** What is left to it of each run's limits. */
+  share(shares: readonly RunShare[]): void;
   totals(): WorkTotals;
   /** What the coordinator wants. */
   setDraining(isDraining: boolean): void;

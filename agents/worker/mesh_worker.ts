@@ -8,11 +8,11 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { AgentFacts } from "../../protocol/mesh/agent_facts.ts";
 import { missingCapabilities } from "../../protocol/mesh/capability.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
-import type { Acceptance, HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { Acceptance, HeldTask } from "../../protocol/mesh/methods.ts";
 import type { LaneProgress } from "../../protocol/mesh/progress.ts";
 import type { MirrorTask, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
-import type { LinkedAgent, OfferedTask, WorkTotals } from "./linked_agent.ts";
+import type { HeldRuns, LinkedAgent, OfferedTask, WorkTotals } from "./linked_agent.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type LoadParts, loadScore } from "./load_score.ts";
 
@@ -32,7 +32,7 @@ export interface MeshWorkerDeps {
   /** Told when the lease of an attempt has changed; 0: nothing of it may be published any more. */
   onLease?: (task: HeldTask, endsAtMs: number) => void;
   /** What the engine holds of runs. */
-  runs?: { held(): HeldRun[]; release(run: HeldRun): Promise<void> };
+  runs?: HeldRuns;
 }
 
 /** How often leases are looked at. */
@@ -160,6 +160,9 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
     heldRuns: () => deps.runs?.held() ?? [],
     async endRuns(runs) {
       await Promise.allSettled(runs.map((run) => deps.runs?.release(run)));
+    },
+    share(shares) {
+      for (const share of shares) deps.runs?.share(share);
     },
     totals: () => ({ ...totals }),
     setDraining(draining) {

@@ -12,6 +12,7 @@ import type {
   MirrorOptions,
   SourceSpec,
 } from "../../protocol/mesh/job.ts";
+import type { RunShare } from "../../protocol/mesh/methods.ts";
 import {
   type LaneProgress,
   type TaskProgress,
@@ -456,6 +457,15 @@ export class RunContext {
     } finally {
       this.#lanes.delete(task.destination);
       await lane.close();
+    }
+  }
+
+  /** What is left to this agent of the run's limits. */
+  share({ workersMax, limits }: Pick<RunShare, "workersMax" | "limits">): void {
+    const byKey = new Map(limits.map((l) => [l.destination, l.bytesPerSecond]));
+    for (const [key, lane] of this.#lanes) {
+      const limit = byKey.get(key);
+      lane.share({ workersMax, ...(limit !== undefined && { limitBytesPerSecond: limit }) });
     }
   }
 

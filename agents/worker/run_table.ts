@@ -3,7 +3,7 @@
  * again gives the same answer, one of a later run epoch replaces what was there, and an earlier one changes nothing.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
-import type { HeldRun } from "../../protocol/mesh/methods.ts";
+import type { HeldRun, RunShare } from "../../protocol/mesh/methods.ts";
 import type { JoinResult, JoinTask, PrepareResult, PrepareTask } from "../../protocol/mesh/task.ts";
 import type { TaskFiles } from "./task_files.ts";
 import type { RunContext } from "./run_context.ts";
@@ -63,6 +63,11 @@ export class RunTable {
       if (found !== undefined) return found;
     }
     throw new BackupError("not_found", `This agent does not work on ${taskId}`);
+  }
+
+  share({ runId, runEpoch, ...share }: RunShare): void {
+    const entry = this.#runs.get(runId);
+    if (entry?.epoch === runEpoch) entry.context.share(share);
   }
 
   held(): HeldRun[] {

@@ -4,12 +4,13 @@ import { assertNever } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { Capability } from "../../protocol/mesh/capability.ts";
-import type { HeldRun, HeldTask } from "../../protocol/mesh/methods.ts";
+import type { HeldTask } from "../../protocol/mesh/methods.ts";
 import type { TaskResult, TaskSpec } from "../../protocol/mesh/task.ts";
 import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
 import { spawnThread } from "../threads/spawn.ts";
 import { AttemptGuard } from "../strategies/mirror/attempt_guard.ts";
+import type { HeldRuns } from "./linked_agent.ts";
 import { namedKeysOf } from "./named_keys.ts";
 import { EVERYWHERE, type Roots } from "./roots.ts";
 import { RunContext } from "./run_context.ts";
@@ -35,7 +36,7 @@ export interface Worker {
    */
   setLease(task: HeldTask, endsAtMs: number): void;
   /** What it holds of runs, and how to give that back; a later epoch of the run stays. */
-  runs: { held(): HeldRun[]; release(run: HeldRun): Promise<void> };
+  runs: HeldRuns;
   /** The files of a task it works on. @throws {BackupError} `not_found` */
   files(taskId: string, offset: number, limit: number): TaskFiles;
   /** Releases every run. */
@@ -116,6 +117,7 @@ export function createWorker(
       else guards.get(keyOf(task))?.stop();
     },
     runs: {
+      share: (share) => runs.share(share),
       held: () => runs.held(),
       release: ({ runId, runEpoch }) => runs.release(runId, runEpoch),
     },

@@ -21,6 +21,7 @@ export function meshBindings(service: MeshService): Binding[] {
       const renewed = known ? service.renew(beat.agentId, beat.tasks) : [];
       const own = new Set(renewed.map(keyOf));
       const ended = known ? service.overFor(beat.runs ?? []) : [];
+      const shares = known ? service.sharesOf(beat.runs ?? []) : [];
       return {
         known,
         renewed,
@@ -28,6 +29,7 @@ export function meshBindings(service: MeshService): Binding[] {
         // Of somebody who is not known nothing is taken away: it registers, and is told then.
         revoked: known ? beat.tasks.filter((task) => !own.has(keyOf(task))) : [],
         ...(ended.length === 0 ? {} : { ended }),
+        ...(shares.length === 0 ? {} : { shares }),
         drain: service.isDraining(beat.agentId),
       };
     }),

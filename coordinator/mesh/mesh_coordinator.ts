@@ -404,6 +404,11 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     isDraining: (agentId) => registry.isDraining(agentId),
     renew: (agentId, tasks) => dispatcher.renew(agentId, tasks),
     overFor: (runs) => runs.filter(isOverFor),
+    sharesOf: (runs) =>
+      runs.flatMap(({ runId, runEpoch }) => {
+        const run = live.get(runId)?.run;
+        return run?.epoch() === runEpoch ? [{ runId, runEpoch, ...run.share() }] : [];
+      }),
     submit(job, idempotencyKey) {
       if (isClosed) {
         throw new BackupError("rejected", "The coordinator is ending", { retry: "later" });

@@ -9,6 +9,7 @@ import { newId } from "../../protocol/base/ids.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
+import type { RunShare } from "../../protocol/mesh/methods.ts";
 import type { RunReport } from "../../protocol/mesh/run.ts";
 import type {
   LaneReport,
@@ -68,6 +69,7 @@ const NOT_HERE: ReadonlySet<string> = new Set([
   "not_found",
   "not_a_directory",
 ]);
+const COUNTED_FOR_MS = 1_000;
 const FALLBACK_NOTE =
   "No worker can be reached: the coordinator does the work itself, one directory at a time";
 
@@ -98,6 +100,8 @@ export interface MeshRun {
   epoch(): number;
   /** The store says by now whether it is paused; here it takes effect. */
   pause(isPaused: boolean): void;
+  /** What each of its agents may use now. */
+  share(): Pick<RunShare, "workersMax" | "limits">;
   /** Goes no further and changes nothing any more: whoever opens the store next goes on. `done` rejects. */
   leave(): void;
 }
@@ -108,6 +112,7 @@ export function startMeshRun(deps: MeshRunDeps, options: MeshRunOptions): MeshRu
     done: run.carryOut(),
     cancelDestination: (key) => run.cancelDestination(key),
     epoch: () => run.epoch,
+    share: () => run.share(),
     pause: (isPaused) => run.pause(isPaused),
     leave: () => run.leave(),
   };
@@ -148,6 +153,8 @@ class RunInMesh {
   /** Homes that failed without refusing: others are preferred. */
   readonly #poorHomes = new Map<string, string>();
   readonly #homeFaults = new Map<string, number>();
+  #openTasks = 0;
+  #counted: { agents: number; atMs: number } | undefined;
   /** How many destinations each home that was tried could not reach. */
   readonly #unreached = new Map<string, number>();
   /** What the home said last that made it unfit, as a stage throws it. */
@@ -514,11 +521,14 @@ class RunInMesh {
     try {
       const { runEpoch } = store.transact((tx) => tx.rehomeRun(runId, home.id));
       this.epoch = runEpoch;
+      this.#openTasks = this.#tasks.filter((t) =>
+        !isFinal(store.task(t.stored.taskId)!.state)
+      ).length;
       const agents = this.#agentsFor();
       const context = this.#context({ home, runEpoch, agents, signal: both });
       this.#participants.set(home.id, Promise.resolve());
       this.#asked.add(home.id);
-      await Promise.race([rejection(lost.signal), this.#stages(context, agents, both)]);
+      await Promise.race([rejection(lost.signal), this.#stages(context, both)]);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       if (lost.signal.aborted) throw lost.signal.reason;
@@ -537,7 +547,7 @@ class RunInMesh {
     }
   }
 
-  async #stages(context: StageContext, agents: number, signal: AbortSignal): Promise<void> {
+  async #stages(context: StageContext, signal: AbortSignal): Promise<void> {
     const { store } = this.#deps;
     const { runId, progress } = this.#options;
     await prepareStage(context);
@@ -564,7 +574,7 @@ class RunInMesh {
       store.transact((tx) => tx.moveRun(runId, "running"));
       progress.apply({ kind: "run_state", state: "running" });
     }
-    await this.#copy(context, agents, signal);
+    await this.#copy(context, signal);
   }
 
   // -- tasks
@@ -651,7 +661,7 @@ class RunInMesh {
     });
   }
 
-  async #copy(context: StageContext, agents: number, signal: AbortSignal): Promise<void> {
+  async #copy(context: StageContext, signal: AbortSignal): Promise<void> {
     const { dispatcher, store } = this.#deps;
     const { runId } = this.#options;
     const ledger = this.#ledger!;
@@ -673,15 +683,16 @@ class RunInMesh {
 
     const open = this.#tasks.map((task, index) => ({ task, index }))
       .filter(({ task }) => !isFinal(store.task(task.stored.taskId)!.state));
-    const share = Math.max(1, Math.min(agents, open.length));
+    this.#openTasks = open.length;
     const meshTasks = open.map(({ task, index }) =>
-      this.#meshTask(context, task, index, share, closeSettled, signal)
+      this.#meshTask(context, task, index, closeSettled, signal)
     );
     dispatcher.putRun(runId, {
       isPaused: store.run(runId)!.isPaused,
       excluded: this.#excluded,
     });
     const ends = dispatcher.dispatch(meshTasks, this.#options.signal);
+    for (const end of ends) end.finally(() => this.#openTasks--).catch(() => {});
     closeSettled();
     await Promise.race([Promise.all(ends), broken]);
     signal.throwIfAborted();
@@ -699,7 +710,6 @@ class RunInMesh {
     context: StageContext,
     task: PlannedTask,
     index: number,
-    share: number,
     closeSettled: () => void,
     runSignal: AbortSignal,
   ): MeshTask {
@@ -750,7 +760,7 @@ class RunInMesh {
             source: spec,
             ...(part === null ? {} : { part }),
             destinations: owed,
-            options: this.#optionsFor(share),
+            options: this.#shared().options,
             ...(isOwn ? {} : { leaseMs }),
           }, {
             signal: both,
@@ -887,8 +897,10 @@ class RunInMesh {
     if (!this.#asked.has(agentId)) {
       store.transact((tx) => tx.note({ kind: "run_joined", runId, agentId }));
     }
+    this.#counted = undefined;
+    const shared = this.#shared();
     const destinations = openDestinations(context).flatMap(({ key, id }) => {
-      const spec = context.job.destinations.find((d) => d.key === key)!;
+      const spec = shared.destinations.find((d) => d.key === key)!;
       return id === undefined ? [] : [{ spec, destinationId: id }];
     });
     const joined = (async () => {
@@ -898,7 +910,7 @@ class RunInMesh {
         runEpoch: context.runEpoch ?? 1,
         sources: this.#job.sources,
         destinations,
-        options: context.job.options,
+        options: shared.options,
       });
       const refused = result.destinations.find((d) => d.error !== undefined);
       if (refused?.error === undefined) return;
@@ -1018,9 +1030,51 @@ class RunInMesh {
       !requires.includes("backup.sequential");
   }
 
-  #optionsFor(share: number): JobSpec["options"] {
-    const { options } = this.#job;
-    return { ...options, workersMax: Math.max(1, Math.floor(options.workersMax / share)) };
+  /** How many agents work at its destinations at once, or will. */
+  #shares(): number {
+    const agents = Math.max(this.#agentsNow(), this.#participants.size);
+    const tasks = this.#tasks.length > 0
+      ? this.#openTasks
+      : this.#job.sources.some((s) => this.#canSplit(s))
+      ? Infinity
+      : this.#job.sources.length;
+    return Math.max(1, Math.min(agents, tasks));
+  }
+
+  /** Counted at most once a second: every heartbeat asks. */
+  #agentsNow(): number {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#counted === undefined || nowMs - this.#counted.atMs >= COUNTED_FOR_MS) {
+      this.#counted = { agents: this.#agentsFor(), atMs: nowMs };
+    }
+    return this.#counted.agents;
+  }
+
+  /** The job's limits, divided among those who work at once. */
+  #shared(): Pick<JobSpec, "destinations" | "options"> {
+    const { options, destinations } = this.#job;
+    const share = this.#shares();
+    const workersMax = Math.max(1, Math.floor(options.workersMax / share));
+    return {
+      options: { ...options, workersMax, workersMin: Math.min(options.workersMin, workersMax) },
+      destinations: destinations.map((d) =>
+        d.limitBytesPerSecond === undefined
+          ? d
+          : { ...d, limitBytesPerSecond: Math.max(1, d.limitBytesPerSecond / share) }
+      ),
+    };
+  }
+
+  share(): Pick<RunShare, "workersMax" | "limits"> {
+    const { options: { workersMax }, destinations } = this.#shared();
+    return {
+      workersMax,
+      limits: destinations.flatMap(({ key, limitBytesPerSecond }) =>
+        limitBytesPerSecond === undefined
+          ? []
+          : [{ destination: key, bytesPerSecond: limitBytesPerSecond }]
+      ),
+    };
   }
 
   #context(
@@ -1028,19 +1082,9 @@ class RunInMesh {
   ): StageContext {
     const { store, clock, log } = this.#deps;
     const { runId, progress, signal, onDestination } = this.#options;
-    const share = at === undefined
-      ? 1
-      : this.#job.sources.some((s) => this.#canSplit(s))
-      ? at.agents
-      : Math.min(at.agents, this.#job.sources.length);
-    const destinations = this.#job.destinations.map((d) =>
-      d.limitBytesPerSecond === undefined
-        ? d
-        : { ...d, limitBytesPerSecond: Math.max(1, d.limitBytesPerSecond / share) }
-    );
     const context: StageContext = {
       runId,
-      job: { ...this.#job, destinations, options: this.#optionsFor(share) },
+      job: at === undefined ? this.#job : { ...this.#job, ...this.#shared() },
       home: at?.home ?? NOBODY,
       store,
       clock,

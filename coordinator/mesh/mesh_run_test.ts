@@ -522,3 +522,50 @@ Deno.test("whatever is not safe at the end has a reason, also when its agent gav
     undefined,
   ]);
 });
+
+Deno.test("a limit is divided among the agents that work at once, and anew when one dies, joins or the work runs out", async () => {
+  const m = new Mesh();
+  const agents = ["a", "b", "c"].map((id) => m.add(id));
+  const job = jobOf(["1", "2", "3", "4"], ["/d"]);
+  const destinations = job.destinations.map((d) => ({ ...d, limitBytesPerSecond: 900 }));
+  await m.start({
+    ...job,
+    destinations,
+    options: { ...job.options, workersMin: 2, workersMax: 8 },
+  });
+  const limit = () => m.run!.share().limits[0]!.bytesPerSecond;
+  const joined = agents.flatMap((a) => a.calls("join")).map((c) => c.spec.destinations[0]!.spec);
+  assert.deepEqual(joined.map((d) => d.limitBytesPerSecond), [300, 300]);
+  assert.deepEqual([limit(), m.run!.share().workersMax], [300, 2]);
+  m.kill("b");
+  await m.wait(1_000);
+  assert.equal(limit(), 450);
+  m.add("d");
+  await m.wait(1_000);
+  assert.equal(limit(), 300);
+  const given = m.agents.get("d")!.fake.calls("join")[0]!.spec;
+  assert.equal(given.destinations[0]!.spec.limitBytesPerSecond, 300);
+  // One task is left: whoever has it may use all there is.
+  for (let left = 4; left > 1; left--) {
+    await m.wait(1_000);
+    const [call] = [...m.agents.values()].filter(({ view }) => view.readiness !== "dead")
+      .flatMap(({ fake }) => fake.calls("mirror").filter((c) => c.isOpen));
+    await call!.succeed(mirrorResult(laneReport("/d", "verified")));
+  }
+  await m.wait(1_000);
+  assert.equal(limit(), 900);
+  assert.equal(m.run!.share().workersMax, 8);
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+});
+
+Deno.test("more agents than workers: each has one, also where the job asks for two at least", async () => {
+  const m = new Mesh();
+  const agents = ["a", "b", "c"].map((id) => m.add(id));
+  const job = jobOf(["1", "2", "3"], ["/d"]);
+  await m.start({ ...job, options: { ...job.options, workersMin: 2, workersMax: 2 } });
+  const specs = agents.flatMap((a) => [...a.calls("prepare"), ...a.calls("join")]);
+  for (const { spec: { options } } of specs) {
+    assert.deepEqual([options.workersMin, options.workersMax], [1, 1]);
+  }
+});

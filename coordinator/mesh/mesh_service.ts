@@ -8,6 +8,7 @@ import type {
   RunDetail,
   RunEvent,
   RunInfo,
+  RunShare,
 } from "../../protocol/mesh/methods.ts";
 import type { EventStream } from "../../protocol/rpc/method.ts";
 import type { Registry, RegistryTimes } from "../registry/registry.ts";
@@ -21,6 +22,8 @@ export interface MeshService {
   renew(agentId: string, tasks: readonly HeldTask[]): HeldTask[];
   /** Of the runs it holds something for, those that have ended or gone on without it. */
   overFor(runs: readonly HeldRun[]): HeldRun[];
+  /** Of the runs it holds something for, what it may use of them now. */
+  sharesOf(runs: readonly HeldRun[]): RunShare[];
   readonly times: RegistryTimes;
   submit(job: JobSpec, idempotencyKey: string | undefined): string;
   runs(limit: number): RunInfo[];

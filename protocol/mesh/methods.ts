@@ -39,6 +39,19 @@ export type HeldTask = v.InferOutput<typeof HeldTask>;
 export const HeldRun = v.object({ runId: id, runEpoch: epoch });
 export type HeldRun = v.InferOutput<typeof HeldRun>;
 
+/** What an agent may use of a run's destinations, beside those who work there too. Whole numbers, so it may come twice. */
+export const RunShare = v.object({
+  runId: id,
+  runEpoch: epoch,
+  workersMax: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(8)),
+  /** Of destinations that have a limit, by key. */
+  limits: v.array(v.object({
+    destination: v.string(),
+    bytesPerSecond: v.pipe(v.number(), v.minValue(1)),
+  })),
+});
+export type RunShare = v.InferOutput<typeof RunShare>;
+
 /** Agent → coordinator, every `heartbeatMs`. An older `seq` of the same boot changes nothing. */
 export const Heartbeat = defineMethod({
   name: "mesh.Heartbeat",
@@ -66,6 +79,8 @@ export const Heartbeat = defineMethod({
     revoked: v.array(HeldTask),
     /** Runs that have ended, or gone on without it: it gives back what it holds of these epochs. */
     ended: v.exactOptional(v.array(HeldRun)),
+    /** Of those that go on, since others come and go. */
+    shares: v.exactOptional(v.array(RunShare)),
     /** The coordinator wants it to take nothing more. */
     drain: v.boolean(),
   }),

@@ -63,6 +63,8 @@ export class DestinationLane {
   readonly #runs: LaneRun[] = [];
   readonly #shares = new Map<string, LaneTaskShare>();
   readonly #queue: DestinationQueue<ThreadClient>;
+  readonly #options: MirrorOptions;
+  #limitBytesPerSecond: number | undefined;
   #control: ThreadClient;
   /** The control thread is one of the queue's workers now. */
   #controlWorks = false;
@@ -75,6 +77,8 @@ export class DestinationLane {
   constructor(deps: LaneDeps, spec: DestinationSpec, options: MirrorOptions) {
     this.#deps = deps;
     this.spec = spec;
+    this.#options = options;
+    this.#limitBytesPerSecond = spec.limitBytesPerSecond;
     this.#control = this.#spawn();
     this.#queue = new DestinationQueue<ThreadClient>(
       deps.clock,
@@ -255,6 +259,25 @@ export class DestinationLane {
     for (const thread of this.#threads) thread.cancel();
   }
 
+  /** Others work at this destination too, more or fewer than before. */
+  share(
+    { workersMax, limitBytesPerSecond }: { workersMax: number; limitBytesPerSecond?: number },
+  ): void {
+    if (this.#limitBytesPerSecond === undefined) {
+      const workersMin = Math.min(this.#options.workersMin, workersMax);
+      const options = { ...this.#options, workersMin, workersMax };
+      this.#queue.setWorkers(laneWorkers(this.spec, options, this.#deps.share));
+      return;
+    }
+    if (limitBytesPerSecond === undefined || limitBytesPerSecond === this.#limitBytesPerSecond) {
+      return;
+    }
+    this.#limitBytesPerSecond = limitBytesPerSecond;
+    for (const thread of this.#threads) {
+      if (!thread.isClosed) thread.call("setLimit", limitBytesPerSecond).catch(() => {});
+    }
+  }
+
   pause(isPaused: boolean): void {
     this.#queue.pause(isPaused);
   }
@@ -304,7 +327,7 @@ export class DestinationLane {
     const start: LaneThreadStart = {
       path: this.spec.path,
       slots: this.#deps.slots,
-      limitBytesPerSecond: this.spec.limitBytesPerSecond ?? 0,
+      limitBytesPerSecond: this.#limitBytesPerSecond ?? 0,
       roots: this.#deps.roots,
     };
     const thread = new ThreadClient(this.#deps.spawn("lane"), start);

@@ -211,6 +211,7 @@ export function openLaneThread(
       ),
     readyForParts: (share: LaneTaskShare): void => lane.readyForParts(share),
     stillThere: (): void => lane.stillThere(),
+    setLimit: (bytesPerSecond: number): void => lane.setLimit(bytesPerSecond),
     flush: (): void => lane.flush(),
     verify: (
       request: { task: string; rows: Uint32Array; versions: [number, FileVersion][] },
@@ -328,6 +329,10 @@ class LaneThread {
       })
       : unlimited;
     this.#verifier = new FileVerifier(posix, cells, this.#pacer);
+  }
+
+  setLimit(bytesPerSecond: number): void {
+    this.#pacer.setRate(bytesPerSecond);
   }
 
   get destination(): CopyDestination {
