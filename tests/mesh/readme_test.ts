@@ -1,6 +1,7 @@
 /**
- * Two machines of one mesh: network namespaces with TLS between them, each with its own machine id and its own files under
- * the same paths. Rule: the commands are those of the README, word for word.
+ * What the README says about many agents, done word for word: on one machine, and on two with TLS between them, each with its
+ * own machine id and its own files under the same paths. Rule: machines are network namespaces, and copies are compared by
+ * stock tools.
  */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { assertCopies, STOCK_TOOLS } from "../support/compare_trees.ts";
 import { fillFiles } from "../support/fill_tree.ts";
 import { until } from "../support/mesh_processes.ts";
-import { createTwoHosts, type Netns, NETNS_TOOLS } from "../support/netns.ts";
+import { createNetns, createTwoHosts, type Netns, NETNS_TOOLS } from "../support/netns.ts";
 import { type Outcome, type RunningProgram, startProgram } from "../support/run_program.ts";
 import { createScene, parseLines } from "../support/scene.ts";
 import { needs } from "../support/tools.ts";
@@ -26,6 +27,64 @@ interface Host {
   start(command: string): RunningProgram;
   run(command: string): Promise<Outcome>;
 }
+
+Deno.test({
+  ...needs(
+    "on one machine the commands of the README do what it says, with nothing set up",
+    ...NETNS_TOOLS,
+    "zstd",
+    ...STOCK_TOOLS,
+  ),
+  async fn() {
+    await using scene = createScene();
+    await using netns = await createNetns();
+    await using running = new AsyncDisposableStack();
+    const { folder } = scene;
+    for (const name of ["bin", "disk"]) mkdirSync(`${folder}/${name}`);
+    symlinkSync(EXECUTABLE, `${folder}/bin/backup-agent`);
+    const host = createHost(netns, `${folder}/host`, folder, 1);
+    for (const name of ["Documents", "Projects"]) {
+      fillFiles(`${host.folder}/work/${name}`, FILES, 2_000, name.length);
+    }
+    const [roles, commands, wishes] = shellBlocks("## Many agents");
+    for (const command of roles!.trimEnd().split("\n")) {
+      const role = running.use(host.start(command));
+      await role.saw("serves on").catch(async (thrown) => {
+        throw new Error(`${thrown}: ${(await role.outcome).err}`);
+      });
+    }
+    const [submit, ...others] = commands!.trimEnd().split("\n");
+    const done = async (command: string, code = 0) => {
+      const outcome = await host.run(command);
+      assert.equal(outcome.code, code, `${command}: ${outcome.out}${outcome.err}`);
+      return outcome.out;
+    };
+    await done(submit!);
+    for (const name of ["Documents", "Projects"]) {
+      await assertCopies(`${host.folder}/work/${name}`, [
+        `${folder}/disk/ssd`,
+        `${folder}/disk/nas`,
+      ]);
+    }
+    const [run] = parseLines(await done("backup-agent runs --json"));
+    const runId = String(run!["run_id"]);
+    const [{ tasks }] = parseLines(await done(`backup-agent run ${runId} --json`)) as unknown as [
+      { tasks: { task_id: string }[] },
+    ];
+    for (const line of others) {
+      const command = line.replace(" ID", ` ${runId}`).replace("TASK", tasks[0]!.task_id);
+      // The task is over by then, and that is said.
+      const shown = await done(command, command.includes(" handoff ") ? 1 : 0);
+      assert.notEqual(shown, "", command);
+    }
+    await done(wishes!);
+    const zstd = await host.run(
+      'for f in /mnt/ssd/Projects/*/*.zst; do zstd -tq "$f" || exit 1; done',
+    );
+    assert.equal(zstd.code, 0, zstd.err);
+    await assertCopies(`${host.folder}/work/Documents`, [`${folder}/disk/ssd`]);
+  },
+});
 
 Deno.test({
   ...needs(
