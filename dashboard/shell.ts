@@ -4,6 +4,7 @@ import { type Html, html } from "./html.ts";
 
 /** `status` undefined: the coordinator does not answer. */
 export function pageShell(status: PublicStatus | undefined): Html {
+  const { tone, text } = verdictOf(status);
   return html`
     <!doctype html>
     <html lang="en">
@@ -18,13 +19,22 @@ export function pageShell(status: PublicStatus | undefined): Html {
       </head>
       <body>
         <div id="app">
+          <header class="top"><a class="brand" href="/">backup-agent</a></header>
           <main>
-    <h1>backup-agent</h1>
-    ${status === undefined
-      ? html`<p role="status">The coordinator does not answer.</p>`
-      : statusText(status)}
-    <noscript><p>This is the state at the time the page was loaded; load it again for a new one. Everything else needs
-    JavaScript.</p></noscript>
+            <h1 class="unseen">backup-agent</h1>
+            <div class="verdict is-${tone}" role="status">
+              <span class="verdict-icon">
+                <svg class="icon" viewBox="0 0 20 20" aria-hidden="true">
+                  <path d="${VERDICT_ICONS[tone]}"></path>
+                </svg>
+              </span>
+              <p class="verdict-text">${text}</p>
+            </div>
+            <noscript>
+              ${status === undefined ? html`` : statusBox(status)}
+              <p class="muted">This is the state at the time the page was loaded; load it again for a new one. Everything else
+              needs JavaScript.</p>
+            </noscript>
           </main>
         </div>
       </body>
@@ -32,17 +42,49 @@ export function pageShell(status: PublicStatus | undefined): Html {
   `;
 }
 
-function statusText({ runs, agents }: PublicStatus): Html {
+type Tone = "good" | "working" | "paused" | "bad";
+
+/** The same signs as the page's own. */
+const VERDICT_ICONS: Record<Tone, string> = {
+  good: "M4.5 10.5l3.5 3.5 7.5-8",
+  working: "M10 3.5a6.5 6.5 0 1 1-6.5 6.5",
+  paused: "M7 5v10M13 5v10",
+  bad: "M10 3.5l7 12.5H3zM10 8.5v3.5M10 14v.2",
+};
+
+/** Of the newest run: no name of anything is known here. */
+function verdictOf(status: PublicStatus | undefined): { tone: Tone; text: string } {
+  if (status === undefined) return { tone: "bad", text: "The coordinator does not answer" };
+  const run = status.runs[0];
+  if (run === undefined) return { tone: "paused", text: "Nothing has been copied yet" };
+  const text = copiesText(run);
+  if (run.isPaused) return { tone: "paused", text: `${text}, paused` };
+  if (run.state === "completed") return { tone: "good", text };
+  const isOver = run.state === "partial" || run.state === "failed" || run.state === "cancelled";
+  return isOver
+    ? { tone: "bad", text: `${text}, ${run.state}` }
+    : { tone: "working", text: `${text}, ${run.percent} %` };
+}
+
+function copiesText({ copies: { verified, total } }: PublicStatus["runs"][number]): string {
+  return `${verified} of ${total} ${total === 1 ? "copy" : "copies"} verified`;
+}
+
+function statusBox({ runs, agents }: PublicStatus): Html {
   const lines = runs.map((run) => {
-    const copies = `${run.copies.verified} of ${run.copies.total} copies verified`;
     const state = run.isPaused ? "paused" : run.state;
-    return html`<li>${copies}, ${String(run.percent)} %, ${state}</li>`;
+    return html`<li><span>${
+      copiesText(run)
+    }</span><span class="muted">${run.percent} %, ${state}</span></li>`;
   });
   return html`
-    <div role="status">
-      <ul>${lines.length > 0 ? lines : [html`<li>Nothing has been copied yet</li>`]}</ul>
-      <p>${String(agents.alive)} of ${String(agents.total)} agents are there.</p>
-    </div>
+    <section class="box">
+      <h2>Runs</h2>
+      <ul class="plain-list">${lines.length > 0
+        ? lines
+        : [html`<li>Nothing has been copied yet</li>`]}</ul>
+      <p class="muted">${agents.alive} of ${agents.total} agents are there.</p>
+    </section>
   `;
 }
 

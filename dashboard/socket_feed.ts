@@ -8,11 +8,8 @@ import type { Clock } from "../protocol/base/clock.ts";
 import { asBackupError } from "../protocol/base/errors.ts";
 import type { Log } from "../protocol/base/log.ts";
 import { FollowConsole } from "../protocol/mesh/console_methods.ts";
-import {
-  applyChange,
-  type ConsoleEvent,
-  type ConsoleState,
-} from "../protocol/mesh/console_state.ts";
+import { applyChange } from "../protocol/mesh/apply_change.ts";
+import type { ConsoleEvent, ConsoleState } from "../protocol/mesh/console_state.ts";
 import type { RpcClient } from "../protocol/rpc/client.ts";
 import { ReaderMessage, type SocketMessage } from "./socket_messages.ts";
 

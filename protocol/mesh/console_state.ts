@@ -198,20 +198,6 @@ export const ConsoleEvent = v.variant("kind", [
 ]);
 export type ConsoleEvent = v.InferOutput<typeof ConsoleEvent>;
 
-/** The state after a change; what has not changed is the same object. */
-export function applyChange(state: ConsoleState, change: ConsoleChange): ConsoleState {
-  const next: ConsoleState = { ...state, coordinator: change.coordinator ?? state.coordinator };
-  for (const name of CONSOLE_COLLECTION_NAMES) {
-    const put = change.put[name];
-    const gone = change.gone[name];
-    if (put === undefined && gone === undefined) continue;
-    const rows: Record<string, unknown> = { ...state[name], ...put };
-    for (const id of gone ?? []) delete rows[id];
-    Object.assign(next, { [name]: rows });
-  }
-  return next;
-}
-
 /** What everybody may know: no path, no name of a file, no host. */
 export const PublicStatus = v.object({
   status: v.literal("ok"),

@@ -43,6 +43,11 @@ export const LAYERS: readonly Layer[] = [
     because: "agents, coordinator and dashboard meet only through the protocol",
   },
   {
+    in: "dashboard/page",
+    only: ["protocol", "dashboard/page", "dashboard/api_client.ts", "dashboard/socket_messages.ts"],
+    because: "the page runs in a browser and knows the server by its types",
+  },
+  {
     in: "agents/platform",
     never: ["agents/strategies", "agents/queue", "agents/repository", "agents/worker"],
     because: "the platform room offers system calls and knows no one who uses them",

@@ -1,0 +1,251 @@
+/** Every file at every destination as a cell. Rule: a cell that is missing is seen at once, and every cell can be read as text. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { formatBytes, formatCount } from "../../../protocol/cli/format.ts";
+import { ask } from "../actions.ts";
+import { usePage } from "../ui/page_context.ts";
+import { useEvery } from "../ui/use_answer.ts";
+import {
+  type FilePages,
+  isComplete,
+  nextOffset,
+  NO_FILES,
+  PAGE_FILES,
+  withPage,
+} from "./file_pages.ts";
+import { fileAt, layOut, MARK_LETTERS, markOf, MARKS, type MatrixLayout } from "./matrix_layout.ts";
+
+const LOADING_EVERY_MS = 60;
+const LIVE_EVERY_MS = 1_000;
+const GAP = 1;
+
+export interface FileMatrixProps {
+  runId: string;
+  isLive: boolean;
+}
+
+export function FileMatrix({ runId, isLive }: FileMatrixProps) {
+  const { api, clock } = usePage();
+  const [pages, setPages] = useState<FilePages>(NO_FILES);
+  const [problem, setProblem] = useState<string>();
+  const [zoom, setZoom] = useState(0);
+  const [cursor, setCursor] = useState(0);
+  const [isSeen, setSeen] = useState(false);
+  const last = useRef(-PAGE_FILES);
+  const isAsking = useRef(false);
+  const place = useRef<HTMLElement>(null);
+
+  useEffect(() => {
+    setPages({ ...NO_FILES, rows: [] });
+    setCursor(0);
+    last.current = -PAGE_FILES;
+  }, [runId]);
+
+  useEffect(() => {
+    const watcher = new IntersectionObserver((entries) =>
+      setSeen(entries.some((entry) => entry.isIntersecting))
+    );
+    if (place.current !== null) watcher.observe(place.current);
+    return () => watcher.disconnect();
+  }, []);
+
+  async function askNext(): Promise<void> {
+    if (isAsking.current) return;
+    isAsking.current = true;
+    const offset = nextOffset(pages, last.current);
+    const outcome = await ask(
+      api.api.runs[":runId"].files.$get({
+        param: { runId },
+        query: { offset: String(offset), limit: String(PAGE_FILES) },
+      }),
+    );
+    isAsking.current = false;
+    if (!outcome.ok) return setProblem(outcome.message);
+    setProblem(undefined);
+    last.current = offset;
+    setPages((now) => withPage(now, outcome.value, offset));
+  }
+
+  const hasAll = isComplete(pages);
+  // What has ended does not change: it is read once, and once more after the end.
+  useEffect(() => {
+    if (isSeen) void askNext();
+  }, [isSeen, isLive, runId]);
+  useEvery(
+    clock,
+    hasAll ? LIVE_EVERY_MS : LOADING_EVERY_MS,
+    () => void askNext(),
+    isSeen && (isLive || !hasAll) && problem === undefined,
+  );
+
+  const { destinations, rows, total } = pages;
+  const row = rows[cursor];
+  return (
+    <section class="box matrix" ref={place}>
+      <div class="box-head">
+        <h2>Files at destinations</h2>
+        <label class="zoom">
+          <span>Cell size</span>
+          <input
+            type="range"
+            min={0}
+            max={5}
+            value={zoom}
+            onInput={(event) => setZoom(Number(event.currentTarget.value))}
+          />
+        </label>
+      </div>
+      <Legend pages={pages} />
+      {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
+      {pages.notes.map((note) => <p key={note} class="muted">{note}</p>)}
+      {destinations.map((name, at) => (
+        <Band
+          key={name}
+          name={name}
+          index={at}
+          pages={pages}
+          zoom={zoom}
+          cursor={cursor}
+          onCursor={setCursor}
+        />
+      ))}
+      <p class="matrix-file" aria-live="polite">
+        {row === undefined ? (total === 0 ? "No files yet" : " ") : (
+          <>
+            <bdi>{row.path}</bdi>
+            <span class="muted">
+              {`, ${formatBytes(row.sizeBytes)}: `}
+              {destinations.map((name, at) => `${name} ${MARKS[markOf(row.marks, at)].name}`)
+                .join(", ")}
+            </span>
+          </>
+        )}
+      </p>
+      {total > rows.length && hasAll && (
+        <p class="muted">
+          {`The first ${formatCount(rows.length)} of ${formatCount(total)} files are shown.`}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Legend({ pages: { rows, destinations } }: { pages: FilePages }) {
+  const counts = new Map<string, number>();
+  for (const { marks } of rows) {
+    for (let at = 0; at < destinations.length; at++) {
+      const mark = markOf(marks, at);
+      counts.set(mark, (counts.get(mark) ?? 0) + 1);
+    }
+  }
+  return (
+    <ul class="legend">
+      {MARK_LETTERS.filter((mark) => (counts.get(mark) ?? 0) > 0).map((mark) => (
+        <li key={mark}>
+          <span class={`swatch is-${MARKS[mark].tone}`} />
+          {MARKS[mark].name} <span class="digits">{formatCount(counts.get(mark) ?? 0)}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface BandProps {
+  name: string;
+  index: number;
+  pages: FilePages;
+  zoom: number;
+  cursor: number;
+  onCursor(file: number): void;
+}
+
+function Band({ name, index, pages, zoom, cursor, onCursor }: BandProps) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const watcher = new ResizeObserver(([entry]) =>
+      setWidth(Math.floor(entry?.contentRect.width ?? 0))
+    );
+    if (canvas.current?.parentElement) watcher.observe(canvas.current.parentElement);
+    return () => watcher.disconnect();
+  }, []);
+  const layout = layOut(pages.rows.length, width || 1, zoom);
+  useEffect(() => {
+    if (canvas.current !== null && width > 0) {
+      drawBand(canvas.current, pages, index, layout, cursor);
+    }
+  }, [pages, width, zoom, cursor]);
+
+  function move(event: KeyboardEvent): void {
+    const steps: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -layout.columns,
+      ArrowDown: layout.columns,
+    };
+    const step = steps[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    onCursor(Math.min(pages.rows.length - 1, Math.max(0, cursor + step)));
+  }
+
+  return (
+    <div class="band">
+      <h3>{name}</h3>
+      <canvas
+        ref={canvas}
+        tabindex={0}
+        role="img"
+        aria-label={`Files at ${name}; arrow keys move from file to file`}
+        onKeyDown={move}
+        onPointerMove={(event) => {
+          const file = fileAt(layout, pages.rows.length, event.offsetX, event.offsetY);
+          if (file !== undefined) onCursor(file);
+        }}
+      />
+    </div>
+  );
+}
+
+function drawBand(
+  canvas: HTMLCanvasElement,
+  { rows }: FilePages,
+  index: number,
+  { cell, columns, bandHeight }: MatrixLayout,
+  cursor: number,
+): void {
+  const scale = Math.min(2, devicePixelRatio || 1);
+  canvas.width = columns * cell * scale;
+  canvas.height = bandHeight * scale;
+  canvas.style.width = `${columns * cell}px`;
+  canvas.style.height = `${bandHeight}px`;
+  const pen = canvas.getContext("2d");
+  if (pen === null) return;
+  pen.scale(scale, scale);
+  const style = getComputedStyle(canvas);
+  const size = cell > 3 ? cell - GAP : cell;
+  // One colour after the other: changing it is what costs.
+  for (const letter of MARK_LETTERS) {
+    pen.fillStyle = style.getPropertyValue(`--mark-${MARKS[letter].tone}`);
+    for (let at = 0; at < rows.length; at++) {
+      if (markOf(rows[at]!.marks, index) !== letter) continue;
+      const x = (at % columns) * cell;
+      const y = Math.floor(at / columns) * cell;
+      if (letter === "x" && size >= 5) drawCross(pen, x, y, size);
+      else pen.fillRect(x, y, size, size);
+    }
+  }
+  if (rows.length > 0 && document.activeElement === canvas) {
+    pen.strokeStyle = style.getPropertyValue("--ink");
+    pen.lineWidth = 2;
+    const x = (cursor % columns) * cell;
+    const y = Math.floor(cursor / columns) * cell;
+    pen.strokeRect(x, y, Math.max(3, size), Math.max(3, size));
+  }
+}
+
+/** What failed has a form of its own too. */
+function drawCross(pen: CanvasRenderingContext2D, x: number, y: number, size: number): void {
+  pen.fillRect(x, y, size, size);
+  pen.clearRect(x + size / 2 - 0.75, y + 1, 1.5, size - 2);
+  pen.clearRect(x + 1, y + size / 2 - 0.75, size - 2, 1.5);
+}

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  isComplete,
+  MATRIX_FILES_MAX,
+  nextOffset,
+  NO_FILES,
+  PAGE_FILES,
+  withPage,
+} from "./file_pages.ts";
+import { fileAt, layOut, markOf } from "./matrix_layout.ts";
+
+Deno.test("every file has exactly one cell, and a point of it leads back to the file", () => {
+  fc.assert(fc.property(
+    fc.integer({ min: 1, max: MATRIX_FILES_MAX }),
+    fc.integer({ min: 240, max: 1_200 }),
+    fc.integer({ min: 0, max: 5 }),
+    fc.double({ min: 0, max: 0.999, noNaN: true }),
+    (files, width, zoom, where) => {
+      const layout = layOut(files, width, zoom);
+      assert.ok(layout.columns * layout.rows >= files);
+      const file = Math.floor(where * files);
+      const x = (file % layout.columns) * layout.cell;
+      const y = Math.floor(file / layout.columns) * layout.cell;
+      assert.equal(fileAt(layout, files, x, y), file);
+      assert.equal(fileAt(layout, files, x + layout.cell - 1, y + layout.cell - 1), file);
+    },
+  ));
+});
+
+Deno.test("100,000 files fit, and zooming makes their cells larger", () => {
+  const small = layOut(100_000, 1_000);
+  assert.equal(small.cell, 2);
+  assert.ok(small.bandHeight <= 400);
+  assert.ok(layOut(100_000, 1_000, 2).cell > small.cell);
+  assert.equal(layOut(100, 1_000).cell, 14);
+});
+
+Deno.test("pages are asked for in order until all are there, then round and round, and never beyond the limit", () => {
+  let pages = { ...NO_FILES, rows: [] as typeof NO_FILES.rows };
+  const total = PAGE_FILES * 2 + 1;
+  let last = -PAGE_FILES;
+  const asked: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    last = nextOffset(pages, last);
+    asked.push(last);
+    const rows = Array.from(
+      { length: Math.min(PAGE_FILES, total - last) },
+      (_, at) => ({ path: `f${last + at}`, sizeBytes: 1, marks: "v" }),
+    );
+    pages = withPage(pages, { destinations: ["d"], rows, total, notes: [] }, last);
+  }
+  assert.deepEqual(asked, [0, 1_000, 2_000, 0, 1_000]);
+  assert.ok(isComplete(pages));
+  assert.equal(pages.rows.length, total);
+  assert.equal(
+    nextOffset(
+      { ...pages, total: 1e9, rows: new Array(MATRIX_FILES_MAX) },
+      MATRIX_FILES_MAX - PAGE_FILES,
+    ),
+    0,
+  );
+});
+
+Deno.test("a destination that is not told of a file has none", () => {
+  assert.equal(markOf("v", 0), "v");
+  assert.equal(markOf("v", 1), "-");
+  assert.equal(markOf("?", 0), "-");
+});
