@@ -37,12 +37,16 @@ const VALID: [method: string, params: unknown][] = [
 
 const anyJson = fc.jsonValue({ maxDepth: 4, stringUnit: "binary" });
 const anyId = fc.oneof(fc.integer(), fc.string(), anyJson);
-const validCall = fc.constantFrom(...VALID).map(([method, params]) => ({
-  jsonrpc: "2.0",
-  id: 1,
-  method,
-  params,
-}));
+const validCall = validCallOf(VALID);
+
+function validCallOf(valid: readonly (readonly [method: string, params: unknown])[]) {
+  return fc.constantFrom(...valid).map(([method, params]) => ({
+    jsonrpc: "2.0",
+    id: 1,
+    method,
+    params,
+  }));
+}
 
 const nastyKey = fc.constantFrom(
   ...["__proto__", "constructor", "toString", "message_id", "task_id", "", "parts", "0"],
@@ -58,28 +62,39 @@ const nastyValue = fc.oneof(
 /** Where a value has members: at each level one is taken by its number. */
 const pathIn = fc.array(fc.nat({ max: 20 }), { minLength: 1, maxLength: 6 });
 
-/** A valid call in which one to four places are replaced, removed, added or renamed. */
-const mutatedCall = fc.tuple(
-  validCall,
-  fc.array(
-    fc.record({
-      path: pathIn,
-      how: fc.constantFrom("replace", "remove", "add", "snake"),
-      key: nastyKey,
-      value: nastyValue,
-      isOuter: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
-    }),
-    { minLength: 1, maxLength: 4 },
-  ),
-).map(([call, mutations]) => {
-  const root: Record<string, unknown> = structuredClone(call);
-  for (const mutation of mutations) {
-    // The envelope is soon told; what is in it should be looked at more often.
-    const inParams = typeof root.params === "object" && root.params !== null && !mutation.isOuter;
-    mutate(inParams ? root.params as Record<string, unknown> : root, mutation);
-  }
-  return root;
-});
+/** A valid call in which some places are replaced, removed, added or renamed. */
+export function brokenCallOf(
+  valid: readonly (readonly [method: string, params: unknown])[],
+  mutationsMin = 1,
+): fc.Arbitrary<Record<string, unknown>> {
+  return mutatedCallOf(validCallOf(valid), mutationsMin);
+}
+
+const mutatedCall = mutatedCallOf(validCall, 1);
+
+function mutatedCallOf(call: typeof validCall, minLength: number) {
+  return fc.tuple(
+    call,
+    fc.array(
+      fc.record({
+        path: pathIn,
+        how: fc.constantFrom("replace", "remove", "add", "snake"),
+        key: nastyKey,
+        value: nastyValue,
+        isOuter: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+      }),
+      { minLength, maxLength: 4 },
+    ),
+  ).map(([call, mutations]) => {
+    const root: Record<string, unknown> = structuredClone(call);
+    for (const mutation of mutations) {
+      // The envelope is soon told; what is in it should be looked at more often.
+      const inParams = typeof root.params === "object" && root.params !== null && !mutation.isOuter;
+      mutate(inParams ? root.params as Record<string, unknown> : root, mutation);
+    }
+    return root;
+  });
+}
 
 function mutate(
   root: Record<string, unknown>,
