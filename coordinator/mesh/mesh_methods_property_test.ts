@@ -24,6 +24,7 @@ function validCalls(m: MeshInProcess): [method: string, params: unknown][] {
   };
   return [
     ["mesh.SubmitJob", { job: m.job("photos"), idempotencyKey: "the key" }],
+    ["mesh.SubmitJob", { job: m.job("photos", "music") }],
     ["mesh.Heartbeat", beat],
     ["mesh.RegisterAgent", {
       ...{ name: "agent-9", version: "1", url: "http://agent-9.test/rpc", facts },
