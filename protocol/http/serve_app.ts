@@ -200,7 +200,9 @@ function cannotServe(thrown: unknown, { host, port }: ServeOptions): unknown {
       cause: thrown,
     });
   }
-  if (thrown instanceof Deno.errors.AddrNotAvailable || code === "EADDRNOTAVAIL") {
+  // `node:http` of Deno 2.9 calls it EINVAL.
+  const isNotOurs = code === "EADDRNOTAVAIL" || code === "EINVAL";
+  if (thrown instanceof Deno.errors.AddrNotAvailable || isNotOurs) {
     return new BackupError("config", `${host} is no address of this machine`, {
       hint: "Leave out --host to serve on 127.0.0.1",
       cause: thrown,
