@@ -47,14 +47,15 @@ export class ConsoleModel {
 
   /** Something was told about a run. */
   observe(runId: string, event?: Unnumbered): void {
-    // Nobody has looked yet: whoever does finds it in the store.
-    if (this.#runs === undefined) return;
-    const known = this.#runs.find((r) => r.runId === runId);
-    if (known !== undefined) known.observe(event);
-    else this.#runs = [new RunFacts(this.#deps, runId), ...this.#runs];
-    const over = this.#runs.filter((r) => r.isOver);
+    const runs = this.runs();
+    const known = runs.find((r) => r.runId === runId);
+    if (known !== undefined) {
+      known.observe(event);
+      if (!known.isOver) return;
+    } else this.#runs = [new RunFacts(this.#deps, runId), ...runs];
+    const over = this.#runs!.filter((r) => r.isOver);
     const gone = new Set(over.slice(RUNS_SHOWN));
-    if (gone.size > 0) this.#runs = this.#runs.filter((r) => !gone.has(r));
+    if (gone.size > 0) this.#runs = this.#runs!.filter((r) => !gone.has(r));
   }
 
   /** The next look begins anew, from the store. */

@@ -84,7 +84,7 @@ export class ConsoleService {
     this.model = new ConsoleModel({
       store,
       agents: () => mesh().service.agents(),
-      detail: (runId) => mesh().service.run(runId),
+      nameOf: (agentId) => mesh().reach.nameOf(agentId),
       nowMs: () => clock.nowMs(),
       places: () => this.places.cards(),
       schedules: () => this.schedules.cards(),

@@ -14,7 +14,6 @@ import {
   HandoffTask,
   type HeldRun,
   type RunDetail,
-  type RunInfo,
   type TaskInfo,
 } from "../../protocol/mesh/methods.ts";
 import { createTaskClient } from "../../protocol/mesh/task_over_a2a.ts";
@@ -35,6 +34,7 @@ import { meshBindings } from "./bindings.ts";
 import type { MeshService } from "./mesh_service.ts";
 import { createMeshDispatcher } from "./mesh_dispatcher.ts";
 import { type MeshRun, startMeshRun } from "./mesh_run.ts";
+import { runInfoOf, taskInfoOf } from "./stored_infos.ts";
 import { createRunHub, type RunHub, type Unnumbered } from "./run_hub.ts";
 
 export interface OwnAgentFacts {
@@ -342,38 +342,8 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     }
   }
 
-  function taskInfo(task: StoredTask): TaskInfo {
-    const { taskId, source, part, state, epoch, agentId, requires, files, sizeBytes, reason } =
-      task;
-    const name = agentId === null ? null : registry.get(agentId)?.name ?? agentId;
-    return {
-      taskId,
-      source,
-      ...(part === null ? {} : { part }),
-      state,
-      epoch,
-      agent: agentId,
-      agentName: name,
-      requires,
-      files: Math.round(files),
-      sizeBytes: Math.round(sizeBytes),
-      reason,
-    };
-  }
-
-  function infoOf(run: StoredRun): RunInfo {
-    const { runId, state, createdAtMs, endedAtMs, spec, report, notes } = run;
-    return {
-      runId,
-      state,
-      createdAtMs: Math.round(createdAtMs),
-      endedAtMs: endedAtMs === null ? null : Math.round(endedAtMs),
-      sources: spec.sources,
-      destinations: spec.destinations.map((d) => d.key),
-      exitCode: report?.exitCode ?? (state === "failed" ? 1 : null),
-      notes,
-    };
-  }
+  const nameOf = (agentId: string): string => registry.get(agentId)?.name ?? agentId;
+  const taskInfo = (task: StoredTask): TaskInfo => taskInfoOf(task, nameOf);
 
   function knownRun(runId: string): StoredRun {
     const run = store.run(runId);
@@ -384,7 +354,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   function detailOf(runId: string): RunDetail {
     const run = knownRun(runId);
     return {
-      ...infoOf(run),
+      ...runInfoOf(run),
       spec: run.spec,
       tasks: store.tasks(runId).map(taskInfo),
       progress: live.get(runId)?.hub.progress() ?? null,
@@ -425,7 +395,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       startWaiting();
       return runId;
     },
-    runs: (limit) => store.runs(limit).map(infoOf),
+    runs: (limit) => store.runs(limit).map(runInfoOf),
     run: detailOf,
     follow(runId) {
       const running = live.get(runId);
@@ -562,8 +532,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     service,
     reach: {
       views: pool.views,
-      nameOf: (agentId) =>
-        agentId === FALLBACK_ID ? OWN_AGENT_NAME : registry.get(agentId)?.name ?? agentId,
+      nameOf: (agentId) => agentId === FALLBACK_ID ? OWN_AGENT_NAME : nameOf(agentId),
       tasks: pool.client,
       rpc(agentId) {
         const own = agentId === FALLBACK_ID ? deps.fallback?.rpc?.() : undefined;

@@ -771,7 +771,8 @@ class RunInMesh {
                 begun();
                 taskChanged(taskId);
               }
-              progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes });
+              const atMs = Math.round(this.#deps.clock.nowMs());
+              progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes, atMs });
               ledger.heard(index, lanes);
               dispatcher.hold(taskId, mirrorHoldsSlot(ledger.statesOf(index)));
               closeSettled();

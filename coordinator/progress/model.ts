@@ -1,5 +1,6 @@
 /** What the aggregator knows about a run, and the events it learns it from. Rule: immutable; only `reduce` makes the next one. */
 import type { RunState } from "../../protocol/mesh/job.ts";
+import type { RecentFile } from "../../protocol/mesh/run.ts";
 import type {
   LaneCounters,
   LaneGauges,
@@ -25,6 +26,8 @@ export interface DestinationModel {
   readonly key: string;
   /** By task id; empty until the run is planned. */
   readonly lanes: ReadonlyMap<string, LaneModel>;
+  /** When it was opened; null while it is not known. */
+  readonly freeBytes: number | null;
   /** The last word of each agent that works on it. */
   readonly gauges: ReadonlyMap<string, LaneGauges>;
   /** `place` counts the ends of the run, from 0. */
@@ -44,6 +47,8 @@ export interface ProgressModel {
   /** By source name. */
   readonly scans: ReadonlyMap<string, ScanModel>;
   readonly destinations: readonly DestinationModel[];
+  /** The newest first; more than are shown, so that what a slow destination does later still finds its file. */
+  readonly recentFiles: readonly RecentFile[];
 }
 
 export type ProgressEvent =
@@ -67,7 +72,10 @@ export type ProgressEvent =
     readonly epoch: number;
     readonly seq: number;
     readonly lanes: readonly LaneProgress[];
+    /** On the wall clock; for the list of recent files. */
+    readonly atMs?: number;
   }
+  | { readonly kind: "opened"; readonly destination: string; readonly freeBytes: number }
   | {
     readonly kind: "destination_ended";
     readonly destination: string;
@@ -83,8 +91,10 @@ export function emptyModel(runId: string, destinations: readonly string[]): Prog
     destinations: destinations.map((key) => ({
       key,
       lanes: new Map(),
+      freeBytes: null,
       gauges: new Map(),
       end: null,
     })),
+    recentFiles: [],
   };
 }

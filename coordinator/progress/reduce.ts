@@ -11,6 +11,7 @@ import {
   PHASES,
   ZERO_COUNTERS,
 } from "../../protocol/mesh/progress.ts";
+import { withRecentFiles } from "./recent_files.ts";
 import { mergeCounters } from "./merge_counters.ts";
 import type { DestinationModel, LaneModel, ProgressEvent, ProgressModel } from "./model.ts";
 
@@ -32,11 +33,19 @@ export function reduce(model: ProgressModel, event: ProgressEvent): ProgressMode
         model,
         (d) => d.end === null && d.lanes.size === 0 ? planned(d, event) : d,
       );
-    case "lanes":
-      return withDestinations(model, (d) => {
+    case "lanes": {
+      const next = withDestinations(model, (d) => {
         const word = event.lanes.find((lane) => lane.destination === d.key);
         return word === undefined ? d : withLane(d, event, word);
       });
+      // A late word changes no lane, and says nothing new of files either.
+      return next === model ? model : withRecentFiles(next, event);
+    }
+    case "opened":
+      return withDestinations(
+        model,
+        (d) => d.key === event.destination ? { ...d, freeBytes: event.freeBytes } : d,
+      );
     case "destination_ended": {
       const place = model.destinations.filter((d) => d.end !== null).length;
       const { state, elapsedMs } = event;

@@ -12,7 +12,8 @@ import {
 import { pillsOf, stateOf } from "./destination_state.ts";
 import { sumCounters } from "./merge_counters.ts";
 import type { DestinationModel, ProgressModel } from "./model.ts";
-import { etaMs, type Rate, sampleRate, STALLED_AFTER_MS } from "./rate.ts";
+import { RECENT_FILES_SHOWN } from "./recent_files.ts";
+import { etaMs, etaRangeMs, type Rate, sampleRate, STALLED_AFTER_MS } from "./rate.ts";
 import { statusLine } from "./status_line.ts";
 
 const CURRENT_FILES_MAX = 8;
@@ -40,17 +41,18 @@ export function runView(model: ProgressModel, rates: Rates, elapsedMs: number): 
     const bytesPerSecond = rates.get(destination.key)?.bytesPerSecond ?? null;
     const gauges = gaugesOf(destination, bytesPerSecond ?? 0);
     const isStalled = gauges.stalledForMs >= STALLED_AFTER_MS;
+    const { remaining } = work(state, counters);
     return {
       destination: destination.key,
       state,
       pills: pillsOf(destination),
       counters,
       gauges,
-      etaMs: destination.end !== null
-        ? 0
-        : isStalled
+      etaMs: destination.end !== null ? 0 : isStalled ? null : etaMs(remaining, bytesPerSecond),
+      etaRangeMs: destination.end !== null || isStalled
         ? null
-        : etaMs(work(state, counters).remaining, bytesPerSecond),
+        : etaRangeMs(remaining, rates.get(destination.key)),
+      freeBytes: freeAt(destination, counters),
       fastest: destination === fastest,
       elapsedMs: destination.end?.elapsedMs ?? elapsedMs,
     };
@@ -66,7 +68,13 @@ export function runView(model: ProgressModel, rates: Rates, elapsedMs: number): 
       state: stateOf(d),
       end: d.end?.state,
     }))),
+    recentFiles: model.recentFiles.slice(0, RECENT_FILES_SHOWN),
   };
+}
+
+/** What is written counts once, although a file that replaces another takes room twice for a while. */
+function freeAt({ freeBytes }: DestinationModel, c: LaneCounters): number | null {
+  return freeBytes === null ? null : Math.max(0, freeBytes - (c.bytesDone - c.bytesUnchanged));
 }
 
 /** What the current phase has moved, and still has to. Unchanged files are done without moving. */

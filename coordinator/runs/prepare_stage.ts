@@ -39,6 +39,10 @@ export async function prepareStage(context: StageContext): Promise<void> {
     }
     destination.warnings = prepared.warnings;
     if (prepared.destinationId !== undefined) destination.id = prepared.destinationId;
+    const { freeBytes } = prepared;
+    if (freeBytes !== undefined) {
+      context.progress.apply({ kind: "opened", destination: destination.key, freeBytes });
+    }
     if (prepared.error !== undefined) {
       endDestination(context, destination, "failed", prepared.error);
     }

@@ -55,8 +55,6 @@ export const LaneGauges = v.object({
   stalledForMs: count,
   /** At most 8, cleared when idle. */
   currentFiles: v.array(v.string()),
-  /** Of the destination's file system, when it was looked at lately. */
-  freeBytes: v.exactOptional(count),
 });
 export type LaneGauges = v.InferOutput<typeof LaneGauges>;
 

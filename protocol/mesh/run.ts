@@ -34,7 +34,7 @@ export const DestinationProgress = v.object({
   etaMs: v.nullable(count),
   /** The same as a range, as wide as the rate varies; absent from older coordinators. */
   etaRangeMs: v.exactOptional(v.nullable(v.object({ low: count, high: count }))),
-  /** Free there, as its agents said last. */
+  /** Free there: what was when it was opened, less what has been written since. */
   freeBytes: v.exactOptional(v.nullable(count)),
   /** True for at most one destination: the first verified, else the one with the highest rate. */
   fastest: v.boolean(),

@@ -180,7 +180,9 @@ export function openDesk(options: DeskOptions = {}): Desk {
         }),
         { remoteAddr: { hostname: "127.0.0.1" } },
       );
-      const isJson = /json/.test(response.headers.get("content-type") ?? "");
+      const isJson = /^application\/(problem\+)?json$/.test(
+        response.headers.get("content-type") ?? "",
+      );
       const json = isJson ? await response.clone().json() : undefined;
       return { status: response.status, json, response };
     },

@@ -230,12 +230,16 @@ export class DestinationLane {
     signal.addEventListener("abort", drop, { once: true });
     return {
       report: run.run().finally(() => signal.removeEventListener("abort", drop)),
-      progress: () => ({
-        destination: this.spec.key,
-        state: run.state,
-        counters: run.counters(),
-        gauges: this.#gauges(),
-      }),
+      progress: () => {
+        const recentFiles = run.takeRecentFiles();
+        return {
+          destination: this.spec.key,
+          state: run.state,
+          counters: run.counters(),
+          gauges: this.#gauges(),
+          ...(recentFiles.length === 0 ? {} : { recentFiles }),
+        };
+      },
     };
   }
 

@@ -7,6 +7,7 @@ import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure, MirrorOptions } from "../../../protocol/mesh/job.ts";
 import {
   type LaneCounters,
+  type LaneFile,
   type LaneState,
   ZERO_COUNTERS,
 } from "../../../protocol/mesh/progress.ts";
@@ -55,6 +56,7 @@ import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_wr
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
+import { RecentRows } from "./recent_rows.ts";
 import { countRecorded, recordedWarnings } from "./recorded_only.ts";
 import type { SourceProblems } from "./source_problems.ts";
 import { STORED_ROW_BYTES } from "./stored_rows.ts";
@@ -170,6 +172,7 @@ export class LaneRun {
   readonly #history: LaneHistory = { ...NO_HISTORY };
   #plannedDeletion: Partial<LanePlan> = {};
   #nextFile = 0;
+  readonly #recent = new RecentRows();
   readonly #current = new Map<ThreadClient, number>();
   readonly #verifying = new Map<ThreadClient, { startBytes: number; maxBytes: number }>();
 
@@ -223,6 +226,15 @@ export class LaneRun {
       bytesDone: this.#reportedBytesDone,
       verifyBytesDone: this.#reportedVerifyBytes,
     };
+  }
+
+  /** The files that ended a step since the last call, the latest of them; each call begins anew. */
+  takeRecentFiles(): LaneFile[] {
+    return this.#recent.take().map(({ row, mark }) => ({
+      path: this.#displayOf(row),
+      sizeBytes: this.table.columns.sizeBytes[row]!,
+      mark,
+    }));
   }
 
   /** Names of files in hand, at most eight. */
@@ -532,6 +544,7 @@ export class LaneRun {
 
   #stagedOne(row: number, sizeBytes: number, countBytes: boolean): void {
     this.#staged.push(row);
+    this.#recent.add(row, "copied");
     this.#stagedBytes += sizeBytes;
     this.#counters.filesDone++;
     if (countBytes) this.#counters.bytesDone += sizeBytes;
@@ -806,7 +819,9 @@ export class LaneRun {
       });
       this.#countVerified(done);
       this.#tools.queue.progressed(done.bytes, done.files);
+      const failed = new Set(done.problems.map(({ row }) => row));
       for (const row of batch.rows) {
+        if (!failed.has(row)) this.#recent.add(row, "verified");
         if (this.#rewriting.has(row) && !done.problems.some((p) => p.row === row)) {
           this.#rewritten.push(this.#displayOf(row));
           this.#rewriting.delete(row);
@@ -891,7 +906,10 @@ export class LaneRun {
     this.#failed.add(row);
     this.#failureCount++;
     this.#gaveUp.set(row, (other) => this.#failure(other, code, message, attempts));
-    if (this.table.columns.kind[row] === KIND_FILE) this.#counters.filesFailed++;
+    if (this.table.columns.kind[row] === KIND_FILE) {
+      this.#counters.filesFailed++;
+      this.#recent.add(row, "failed");
+    }
     if (this.#failures.length < FAILURES_NAMED_MAX) {
       this.#failures.push({ path: this.#displayOf(row), code, message, attempts });
     }
