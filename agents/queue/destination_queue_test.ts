@@ -438,3 +438,37 @@ Deno.test("a slot that is dropped ends at once, says nothing more, and leaves th
   assert.deepEqual([other.isDone, work.running.length, queue.depth], [true, 0, 0]);
   queue.stop();
 });
+
+Deno.test("a paused queue takes no further file, ends what is in hand, and goes on where it was", async () => {
+  const { clock, work, queue } = scene({ workersStart: 1, workersMax: 1, batchFilesMax: 1 });
+  queue.addMany(0, [1, 2, 3], 0);
+  await clock.advance(0);
+  assert.equal(work.running.length, 1);
+  queue.pause(true);
+  work.running[0]!.end([later(1)]);
+  queue.addMany(0, [4], 0);
+  await clock.advance(ALL_RETRIES_MS);
+  assert.deepEqual([work.running.length, queue.depth, queue.stillForMs], [0, 4, 0]);
+  const drained = watch(queue.drained(0));
+  queue.pause(false);
+  while (work.batches.length < 5) {
+    await clock.advance(0);
+    work.running[0]?.end();
+  }
+  await clock.advance(0);
+  assert.ok(drained.isDone);
+  assert.deepEqual(work.failures, []);
+  queue.stop();
+});
+
+Deno.test("a queue that is paused before it has anything opens no worker, and one that is stopped while paused settles", async () => {
+  const { clock, work, queue } = scene();
+  queue.pause(true);
+  queue.addMany(0, [1, 2, 3], 0);
+  await clock.advance(1_000);
+  assert.equal(work.opened, 0);
+  const drained = watch(queue.drained(0));
+  queue.stop();
+  await clock.advance(0);
+  assert.ok(drained.isDone);
+});

@@ -14,6 +14,8 @@ import { checkTimes, dueMs, nextTimeMs } from "./schedule_times.ts";
 
 /** How often the times are looked at. */
 export const SCHEDULE_LOOK_MS = 1_000;
+/** Clocks are set back at times, and files are changed by others. */
+const LOOK_ANYWAY_MS = 60_000;
 /** What is later than this was missed, as the machine slept or nobody served. */
 export const LATE_AFTER_MS = 5 * 60_000;
 
@@ -41,6 +43,8 @@ export function createSchedules(deps: {
 }): Schedules {
   const { store, clock, log } = deps;
   let stop = () => {};
+  /** Nothing is due before, on the wall clock; schedules are not read until then. */
+  let quietToMs = -Infinity;
 
   function cardOf(schedule: Schedule): ScheduleCard {
     const { times, isOn, seenToMs, createdAtMs } = schedule;
@@ -54,6 +58,7 @@ export function createSchedules(deps: {
   }
 
   function save(schedule: Schedule): void {
+    quietToMs = -Infinity;
     store.transact((tx) => tx.putDocument("schedule", schedule.scheduleId, schedule));
   }
 
@@ -80,10 +85,13 @@ export function createSchedules(deps: {
 
   function look(): void {
     const nowMs = clock.nowMs();
+    if (nowMs < quietToMs) return;
     for (const schedule of store.documents("schedule")) {
       const due = dueMs(schedule, nowMs);
       if (due !== undefined) seeTo(schedule, due.lastMs);
     }
+    const nexts = store.documents("schedule").flatMap((s) => cardOf(s).nextAtMs ?? []);
+    quietToMs = Math.min(...nexts, nowMs + LOOK_ANYWAY_MS);
   }
 
   function seeTo(schedule: Schedule, dueAtMs: number): void {

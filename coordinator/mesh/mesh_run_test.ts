@@ -569,3 +569,68 @@ Deno.test("more agents than workers: each has one, also where the job asks for t
     assert.deepEqual([options.workersMin, options.workersMax], [1, 1]);
   }
 });
+
+/** As the coordinator does it: the store first, then the run. */
+function pause(m: Mesh, isPaused: boolean): void {
+  m.store.transact((tx) => tx.pauseRun(RUN, isPaused));
+  m.run!.pause(isPaused);
+}
+
+Deno.test("a paused run leases nothing new, its agents begin no further file, and it goes on when it is resumed", async () => {
+  const m = new Mesh();
+  const a = m.add("a");
+  await m.start(jobOf(["x", "y"], ["/d"]));
+  assert.equal(a.calls("mirror").length, 1);
+  pause(m, true);
+  await m.settle();
+  assert.deepEqual(a.calls("pause").map((c) => c.spec.isPaused), [true]);
+  await m.verifyAll();
+  await m.wait(60_000);
+  assert.deepEqual(m.store.tasks(RUN).map((t) => t.state), ["succeeded", "queued"]);
+  pause(m, false);
+  await m.verifyAll();
+  assert.deepEqual(a.calls("pause").map((c) => c.spec.isPaused), [true, false]);
+  assert.equal(m.outcome.report?.state, "completed");
+});
+
+Deno.test("a coordinator that is started again leaves a paused run alone until it is resumed, and it can be cancelled", async () => {
+  for (const end of ["resumed", "cancelled"] as const) {
+    const before = new Mesh();
+    before.add("a");
+    await before.start(jobOf(["x"], ["/d"]));
+    pause(before, true);
+    before.run!.leave();
+    await before.settle();
+    const m = new Mesh(before);
+    const { fake: a } = m.agents.get("a")!;
+    const prepared = a.calls("prepare").length;
+    await m.start();
+    await m.wait(60_000);
+    assert.equal(a.calls("prepare").length, prepared, "no lock is taken");
+    if (end === "resumed") pause(m, false);
+    else m.abort.abort();
+    await m.wait(1_000);
+    await m.verifyAll();
+    assert.equal(m.outcome.report?.state, end === "resumed" ? "completed" : "cancelled");
+  }
+});
+
+Deno.test("an agent that gets a task of a paused run is told to wait before it begins", async () => {
+  const m = new Mesh();
+  m.add("a");
+  m.add("b");
+  await m.start(jobOf(["x"], ["/d"]));
+  const [task] = m.store.tasks(RUN);
+  const [from, to] = task!.agentId === "a" ? ["a", "b"] : ["b", "a"];
+  pause(m, true);
+  await m.settle();
+  assert.deepEqual(m.dispatcher.move(task!.taskId, task!.epoch, from!, to!), {
+    epoch: task!.epoch + 1,
+  });
+  await m.settle();
+  const { fake } = m.agents.get(to!)!;
+  assert.deepEqual(fake.calls("pause").at(-1)?.spec.isPaused, true);
+  assert.equal(fake.calls("mirror").length, 1);
+  m.abort.abort();
+  await m.wait(1_000);
+});
