@@ -105,13 +105,13 @@ class LocalObjectStore implements ObjectStore {
   }
 
   // deno-lint-ignore require-await -- as above
-  async readBack(name: string, maxBytes: number) {
+  async readBack(name: string, maxBytes: number, room?: Uint8Array) {
     return this.#open(name, (fd) => {
       this.#require(this.#posix.stat(fd, this.#stat), "read", name);
       const sizeBytes = this.#stat.sizeBytes;
       this.#posix.dropCache(fd);
       const fromDisk = this.#posix.cachedBytes(fd, sizeBytes) === 0;
-      return { bytes: this.#readWhole(fd, name, maxBytes), fromDisk };
+      return { bytes: this.#readWhole(fd, name, maxBytes, room), fromDisk };
     });
   }
 
@@ -262,7 +262,7 @@ class LocalObjectStore implements ObjectStore {
     return found.value;
   }
 
-  #readWhole(fd: number, name: string, maxBytes: number): Uint8Array {
+  #readWhole(fd: number, name: string, maxBytes: number, room?: Uint8Array): Uint8Array {
     this.#require(this.#posix.stat(fd, this.#stat), "read", name);
     const sizeBytes = this.#stat.sizeBytes;
     if (sizeBytes > maxBytes) {
@@ -271,7 +271,9 @@ class LocalObjectStore implements ObjectStore {
         { path: this.#path(name) },
       );
     }
-    const bytes = new Uint8Array(sizeBytes);
+    const bytes = room !== undefined && room.length >= sizeBytes
+      ? room.subarray(0, sizeBytes)
+      : new Uint8Array(sizeBytes);
     const got = this.#fill(fd, bytes, 0, name);
     return got < sizeBytes ? bytes.subarray(0, got) : bytes;
   }

@@ -30,8 +30,11 @@ export interface ObjectStore {
   get(name: string, maxBytes: number): Promise<Uint8Array>;
   /** Exactly `lengthBytes` bytes. @throws {BackupError} `damaged` when the object ends before them */
   getRange(name: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
-  /** The whole object as the medium has it, past caches where that can be had. Otherwise as `get`. */
-  readBack(name: string, maxBytes: number): Promise<ReadBack>;
+  /**
+   * The whole object as the medium has it, past caches where that can be had. Otherwise as `get`. The bytes may lie in `room`
+   * when that is large enough.
+   */
+  readBack(name: string, maxBytes: number, room?: Uint8Array): Promise<ReadBack>;
   stat(name: string): Promise<ObjectInfo | undefined>;
   /** Everything below `folder`, in any order; nothing when there is no such folder. */
   list(folder: string): Promise<ObjectInfo[]>;

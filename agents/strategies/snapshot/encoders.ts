@@ -54,7 +54,8 @@ const FIRST_PART_OFFSET = 64;
 
 /** Threads that encode for one repository; they serve one `Encoders` after the other. */
 export interface EncoderThreads {
-  readonly clients: readonly ThreadClient[];
+  /** Starts them when they are needed for the first time: where nothing has changed they never are. */
+  clients(): readonly ThreadClient[];
   close(): void;
 }
 
@@ -77,13 +78,16 @@ export function startEncoderThreads(
   const affordable = Math.floor((options.budgetBytes ?? ENCODERS_BUDGET_BYTES) / THREAD_BYTES);
   const count = options.count ?? Math.max(1, Math.min(navigator.hardwareConcurrency, affordable));
   const start: EncoderThreadStart = { base, polynomial: config.polynomial, master };
-  const clients = Array.from({ length: count }, () => {
-    const client = new ThreadClient(spawn("encoder"), start);
-    watch?.add(client, watchedAs);
-    return client;
-  });
+  const clients: ThreadClient[] = [];
   return {
-    clients,
+    clients() {
+      while (clients.length < count) {
+        const client = new ThreadClient(spawn("encoder"), start);
+        watch?.add(client, watchedAs);
+        clients.push(client);
+      }
+      return clients;
+    },
     close() {
       for (const client of clients) {
         watch?.remove(client);
@@ -132,8 +136,9 @@ interface Thread {
 }
 
 export class Encoders {
+  readonly #pool: EncoderThreads;
   readonly #writer: BlobWriter;
-  readonly #threads: readonly Thread[];
+  #threads: readonly Thread[] = [];
   readonly #free: Slot[] = [];
   readonly #underway = new Set<Promise<void>>();
   #batch: Wanted[] = [];
@@ -141,19 +146,9 @@ export class Encoders {
   #failure: { error: unknown } | undefined;
   #wake: (() => void)[] = [];
 
-  constructor({ clients }: EncoderThreads, writer: BlobWriter) {
+  constructor(pool: EncoderThreads, writer: BlobWriter) {
+    this.#pool = pool;
     this.#writer = writer;
-    this.#threads = clients.map((client) => ({ client, rooms: [] }));
-    const begin: BeginRequest = {
-      level: writer.dataLevel,
-      packTargetBytes: writer.packTargetBytes,
-    };
-    for (const thread of this.#threads) {
-      thread.client.call("begin", begin).catch((error) => this.#fail(error));
-    }
-    for (let buffer = 0; buffer < BUFFERS; buffer++) {
-      for (const thread of this.#threads) this.#free.push({ thread, buffer });
-    }
   }
 
   /**
@@ -162,6 +157,7 @@ export class Encoders {
    */
   async file(file: FileToRead, done: (outcome: FileOutcome) => void): Promise<void> {
     this.#requireHealthy();
+    if (this.#threads.length === 0) this.#begin();
     if (file.sizeBytes > WHOLE_MAX_BYTES) return await this.#large(file, done);
     await this.#want({
       file,
@@ -185,6 +181,18 @@ export class Encoders {
       if (loose === undefined) continue;
       await this.#writer.addLoose({ blobs: blobsOf(loose), bytes: loose.bytes });
       keepRoom(thread, loose);
+    }
+  }
+
+  #begin(): void {
+    this.#threads = this.#pool.clients().map((client) => ({ client, rooms: [] }));
+    const { dataLevel, packTargetBytes } = this.#writer;
+    const request: BeginRequest = { level: dataLevel, packTargetBytes };
+    for (const { client } of this.#threads) {
+      client.call("begin", request).catch((error) => this.#fail(error));
+    }
+    for (let buffer = 0; buffer < BUFFERS; buffer++) {
+      for (const thread of this.#threads) this.#free.push({ thread, buffer });
     }
   }
 

@@ -98,6 +98,9 @@ export interface CheckedObject {
 /** On the disk of a whole file system. */
 const NOBODYS: ReadonlySet<string> = new Set(["lost+found"]);
 const TICK_MS = 200;
+/** What is read back lies in memory that is kept, up to the size of most packs. */
+const ROOM_MAX_BYTES = 32 << 20;
+const ROOM_MORE_BYTES = 2 << 20;
 const KEY_AND_CONFIG_MAX_BYTES = 1 << 20;
 
 export function openRepositoryThread(
@@ -120,6 +123,7 @@ export function openRepositoryThread(
     pacer.pay(bytes);
     if (owedMs > 0) await clock.sleep(owedMs, cancel.signal);
   };
+  let room = new Uint8Array(0);
   let store: ObjectStore | undefined;
   let repository: Repository | undefined;
   let lock: RepositoryLock | undefined;
@@ -197,7 +201,11 @@ export function openRepositoryThread(
     },
 
     async check({ name }: { name: string }): Promise<CheckedObject> {
-      const { bytes, fromDisk } = await opened().store.readBack(name, PACK_MAX_BYTES);
+      const { bytes, fromDisk } = await opened().store.readBack(name, PACK_MAX_BYTES, room);
+      // One pack's memory for all of them, which is a gigabyte of garbage less.
+      if (bytes.length > room.length && bytes.length <= ROOM_MAX_BYTES) {
+        room = new Uint8Array(bytes.length + ROOM_MORE_BYTES);
+      }
       await pay(bytes.length);
       cells.bytes[0]! += bytes.length;
       return { isGood: name.endsWith(`/${idOf(bytes)}`), fromDisk };
