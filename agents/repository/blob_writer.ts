@@ -154,6 +154,14 @@ export class BlobWriter {
     }
   }
 
+  /** What was saved until now is durable and listed when this resolves; others may go on saving. */
+  async checkpoint(): Promise<void> {
+    for (const type of ["data", "tree"] as const) await this.#closePack(type);
+    await Promise.all(this.#underway);
+    this.#requireHealthy();
+    await this.#writeIndex();
+  }
+
   /** Everything saved is durable and listed when this resolves. */
   async flush(): Promise<void> {
     for (const type of ["data", "tree"] as const) await this.#closePack(type);

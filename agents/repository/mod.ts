@@ -42,6 +42,7 @@ export {
   type Instant,
   instantOfMs,
   localZone,
+  msOf,
   parseTime,
   type Zone,
 } from "./go_time.ts";
@@ -49,7 +50,7 @@ export { calibrate, type KdfParameters } from "./kdf.ts";
 export { addKey, type ListedKey, listKeys, removeKey } from "./keys.ts";
 export type { KeyOwner } from "./key_file.ts";
 export { type FileType, objectName } from "./layout.ts";
-export { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
+export { decodeIndex, encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 export { type LoadedIndex, loadIndex } from "./load_index.ts";
 export { describeLock } from "./lock_file.ts";
 export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";
@@ -102,6 +103,7 @@ export {
   SnapshotBuilder,
 } from "./snapshot_builder.ts";
 export {
+  decodeSnapshot,
   encodeSnapshot,
   loadSnapshot,
   loadSnapshots,

@@ -61,6 +61,8 @@ interface Folder {
   node: TreeNode | undefined;
   above: Folder | undefined;
   nodes: TreeNode[];
+  /** Folders within that are not stored yet. */
+  open: Set<Folder>;
   /** Promised files, and folders within that are not stored yet. */
   promised: number;
   /** Called when nothing is promised any more, once it was left. */
@@ -99,7 +101,9 @@ export class SnapshotBuilder {
     this.#requireHealthy();
     const parent = await this.#top();
     const previousTree = parent.previous?.get(node.name)?.subtree;
-    this.#stack.push(await this.#open(node, parent, previousTree));
+    const folder = await this.#open(node, parent, previousTree);
+    parent.open.add(folder);
+    this.#stack.push(folder);
   }
 
   /** Ends the folder entered last. */
@@ -215,6 +219,29 @@ export class SnapshotBuilder {
     return await this.#saveTree(root);
   }
 
+  /**
+   * Stores trees of what is there so far, with the parent's entries where the walk has not been yet; the id of the root, for
+   * a later backup to compare with should this one be interrupted. What was promised and has not come is left out. The walk may
+   * go on meanwhile.
+   */
+  async checkpoint(): Promise<string | undefined> {
+    const root = this.#stack[0];
+    return root === undefined ? undefined : await this.#savePartial(root);
+  }
+
+  async #savePartial({ nodes, open, previous }: Folder): Promise<string> {
+    // Both at this moment: a folder that is stored meanwhile is in one of them.
+    const partial = [...nodes];
+    const within = [...open];
+    for (const folder of within) {
+      partial.push({ ...folder.node!, subtree: await this.#savePartial(folder) });
+    }
+    const names = new Set(partial.map(({ name }) => name));
+    for (const [name, node] of previous ?? []) if (!names.has(name)) partial.push(node);
+    partial.sort(byName);
+    return (await this.#writer.save("tree", encodeTree(partial))).id;
+  }
+
   /** Stores a folder that is complete, and puts it into the one above. */
   async #store(folder: Folder): Promise<void> {
     const tree = await this.#saveTree(folder);
@@ -222,6 +249,7 @@ export class SnapshotBuilder {
     else if (folder.previousTree === tree) this.counts.dirsUnmodified++;
     else this.counts.dirsChanged++;
     folder.above!.nodes.push({ ...folder.node!, subtree: tree });
+    folder.above!.open.delete(folder);
   }
 
   /** Something that was promised to a folder is there. */
@@ -262,7 +290,16 @@ export class SnapshotBuilder {
     previousTree: string | undefined,
   ): Promise<Folder> {
     const previous = await this.#previous(previousTree);
-    return { node, above, nodes: [], promised: 0, complete: undefined, previous, previousTree };
+    return {
+      node,
+      above,
+      nodes: [],
+      open: new Set(),
+      promised: 0,
+      complete: undefined,
+      previous,
+      previousTree,
+    };
   }
 
   async #previous(

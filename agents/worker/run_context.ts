@@ -60,6 +60,7 @@ import { RowFinder } from "../strategies/mirror/row_finder.ts";
 import { SourceProblems } from "../strategies/mirror/source_problems.ts";
 import { planUnmade } from "../strategies/mirror/unmade_lane.ts";
 import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
+import { NO_JOURNAL, type SnapshotJournal } from "../strategies/snapshot/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
@@ -81,6 +82,7 @@ export interface RunDeps {
   readKeys: ReadNamedKeys;
   /** As snapshots note who made them. */
   program?: string;
+  journal?: SnapshotJournal;
 }
 
 interface Context {
@@ -550,7 +552,7 @@ export class RunContext {
       operationTimeoutMs: options.operationTimeoutMs,
     };
     this.#repositories = new RunRepositories(
-      { clock, known: this.#deps.known, lane, group },
+      { clock, known: this.#deps.known, lane, group, journal: this.#deps.journal ?? NO_JOURNAL },
       destinations.filter(({ kind }) => kind === "restic"),
     );
     this.#repositories.pause(this.#isPaused);

@@ -16,13 +16,15 @@ import {
   type RepositoryLaneDeps,
   SnapshotGroup,
   type SnapshotGroupDeps,
+  type SnapshotJournal,
 } from "../strategies/snapshot/mod.ts";
 
 export interface RunRepositoriesDeps {
   clock: Clock;
   known: KnownDestinations;
   lane: RepositoryLaneDeps;
-  group: SnapshotGroupDeps;
+  group: Omit<SnapshotGroupDeps, "memory">;
+  journal: SnapshotJournal;
 }
 
 export interface OpenRepositoriesRequest {
@@ -83,7 +85,12 @@ export class RunRepositories {
   /** Looks without changing anything, in the shape that all destinations are compared in. */
   async inspect(spec: DestinationSpec): Promise<Inspection> {
     const place = this.#place(spec.key);
-    place.inspection = await place.lane.inspect();
+    try {
+      place.inspection = await place.lane.inspect();
+    } catch (thrown) {
+      place.error = asBackupError(thrown);
+      throw place.error;
+    }
     const { exists, ancestors, freeBytes, device } = place.inspection;
     return {
       exists,
@@ -223,7 +230,18 @@ export class RunRepositories {
       const id = lane.facts!.replicaId;
       byReplica.set(id, [...byReplica.get(id) ?? [], lane]);
     }
-    this.#groups = [...byReplica.values()].map((same) => new SnapshotGroup(this.#deps.group, same));
+    const { clock, journal, group } = this.#deps;
+    const memory = { clock, journal, absent: (repository: string) => this.#absent(repository) };
+    this.#groups = [...byReplica.values()].map((same) =>
+      new SnapshotGroup({ ...group, memory }, same)
+    );
+  }
+
+  /** Paths of replicas that could not be opened this time. */
+  #absent(repository: string): string[] {
+    return [...this.#places.values()].filter(({ error }) => error !== undefined)
+      .map(({ lane }) => lane.spec.path)
+      .filter((path) => this.#deps.known.idAt(path) === ID_PREFIX + repository);
   }
 
   #prepared({ lane, inspection, error, isOpen }: Place): PreparedDestination {

@@ -10,6 +10,7 @@ import type { TaskHandler } from "../../protocol/mesh/task_port.ts";
 import { openKnownDestinations } from "../destinations/known_destinations.ts";
 import { spawnThread } from "../threads/spawn.ts";
 import { AttemptGuard } from "../strategies/mirror/attempt_guard.ts";
+import { openSnapshotJournal } from "../strategies/snapshot/mod.ts";
 import type { HeldRuns } from "./linked_agent.ts";
 import { namedKeysOf } from "./named_keys.ts";
 import { EVERYWHERE, type Roots } from "./roots.ts";
@@ -75,6 +76,7 @@ export function createWorker(
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,
       readKeys: namedKeysOf(options.secrets ?? new Map()),
+      journal: openSnapshotJournal(options.stateDir, (message) => options.log("warn", message)),
       program: `backup-agent ${options.version ?? ""}`.trim(),
     })
   );

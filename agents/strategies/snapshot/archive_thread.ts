@@ -5,7 +5,7 @@
 import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Clock } from "../../../protocol/base/clock.ts";
-import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { WireError } from "../../../protocol/mesh/task.ts";
@@ -13,7 +13,6 @@ import { createKernels } from "../../kernels/mod.ts";
 import { confine, isInRoots } from "../../platform/confined_posix.ts";
 import type { Posix } from "../../platform/posix.ts";
 import {
-  BlobIndex,
   BlobReader,
   BlobWriter,
   Chunker,
@@ -24,19 +23,18 @@ import {
   INDEX_BLOBS_MAX,
   type IndexedPack,
   instantOfMs,
-  type LoadedIndex,
-  loadIndex,
-  loadSnapshot,
   markUsed,
+  msOf,
   type PackSink,
   Repository,
   sealSnapshot,
   SnapshotBuilder,
-  type StoredSnapshot,
   throwProblem,
+  timeOf,
 } from "../../repository/mod.ts";
 import { EntryTable, type EntryTableShare, latin1OfUtf8 } from "../../source/entry_table.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
+import { spawnThread } from "../../threads/spawn.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { Ask, Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { RowFinder } from "../mirror/row_finder.ts";
@@ -44,6 +42,8 @@ import { type AccountNames, readAccountNames } from "./account_names.ts";
 import { archivePaths } from "./archive_paths.ts";
 import { askedObjectStore } from "./asked_object_store.ts";
 import { Encoders, type EncoderThreads, startEncoderThreads } from "./encoders.ts";
+import { readReplicaLists, type Replica, type ReplicaLists } from "./replica_lists.ts";
+import type { LeftTree } from "./snapshot_journal.ts";
 import { type RepositoryFacts, userName } from "./repository_thread.ts";
 
 export interface ArchiveThreadStart {
@@ -79,6 +79,10 @@ export interface ArchiveRequest {
   program: string;
   /** Nothing is stored. */
   dryRun: boolean;
+  /** What an interrupted backup of the same source has left. */
+  left?: LeftTree | undefined;
+  /** Ids of snapshots that a replica has missed, by destination. */
+  owed: Readonly<Record<string, readonly string[]>>;
   counters: SharedArrayBuffer;
 }
 
@@ -118,8 +122,13 @@ export interface FeedRequest {
 /** What one replica lacks and others have. */
 export interface CatchUpRequest {
   destination: string;
-  packs: { name: string; sizeBytes: number }[];
-  index: { name: string; bytes: Uint8Array };
+  /** In this order; those without bytes are with another replica. */
+  objects: { name: string; sizeBytes: number; bytes?: Uint8Array }[];
+}
+
+/** A tree of what is safe so far. */
+export interface CheckpointRequest {
+  tree: string;
 }
 
 /** A replica whose lists cannot be read takes no part. */
@@ -129,15 +138,11 @@ export interface LostReplica {
 }
 
 const TICK_MS = 200;
+/** What a killed backup has to read again at most, about. */
+export const CHECKPOINT_EVERY_MS = 2 * 60_000;
+/** A checkpoint takes at most one part of so many of the time. */
+const CHECKPOINT_SHARE = 20;
 const NAMED_MAX = 10_000;
-
-interface Replica {
-  destination: string;
-  repository: Repository;
-  loaded: LoadedIndex;
-  /** Packs of other replicas whose blobs are not all here. */
-  missing: Set<string>;
-}
 
 export function archiveCountersOf(shared: SharedArrayBuffer): ArchiveCounters {
   const [files, bytes, filesUnmodified, bytesUnmodified] = new Float64Array(shared);
@@ -155,8 +160,10 @@ export function openArchiveThread(
   cells: ThreadCells,
   ask: Ask,
   clock: Clock,
+  /** How threads that read and encode are started. */
+  spawn: (role: string) => Worker = spawnThread,
 ): Methods {
-  const archiver = new ArchiveThread(raw, start, cells, ask, clock);
+  const archiver = new ArchiveThread(raw, start, cells, ask, clock, spawn);
   return {
     load: () => archiver.load(),
     archive: (request: ArchiveRequest) => archiver.archive(request),
@@ -166,6 +173,7 @@ export function openArchiveThread(
 }
 
 class ArchiveThread {
+  readonly #spawn: (role: string) => Worker;
   readonly #raw: Posix;
   readonly #start: ArchiveThreadStart;
   readonly #cells: ThreadCells;
@@ -174,14 +182,12 @@ class ArchiveThread {
   readonly #kernels = createKernels();
   readonly #accounts: AccountNames = readAccountNames();
   readonly #cancel = new AbortController();
-  readonly #index = new BlobIndex();
-  readonly #snapshots = new Map<string, StoredSnapshot>();
   readonly #stopTicking: () => void;
   readonly #watch: ThreadWatch;
   /** Of packs that somebody may be storing: gives their memory back. */
   readonly #releases = new Map<string, () => void>();
   #threads: EncoderThreads | undefined;
-  #replicas: Replica[] = [];
+  #lists: ReplicaLists | undefined;
   #counters: Float64Array | undefined;
   #builder: SnapshotBuilder | undefined;
 
@@ -191,7 +197,9 @@ class ArchiveThread {
     cells: ThreadCells,
     ask: Ask,
     clock: Clock,
+    spawn: (role: string) => Worker,
   ) {
+    this.#spawn = spawn;
     this.#raw = raw;
     this.#start = start;
     this.#cells = cells;
@@ -220,68 +228,43 @@ class ArchiveThread {
 
   /** Reads the lists of all replicas. Those whose lists cannot be read are told and left out. */
   async load(): Promise<LostReplica[]> {
-    const lost: LostReplica[] = [];
-    const byFiles = new Map<string, LoadedIndex>();
-    for (const { destination, display, facts } of this.#start.replicas) {
-      try {
+    this.#lists = await readReplicaLists(
+      this.#start.replicas.map(({ destination, display, facts }) => {
         const store = askedObjectStore(this.#ask, destination, display);
-        const repository = new Repository(store, this.#kernels, facts.config, facts.opened);
-        // Snapshots first: what they need is in the lists that are read after them.
-        for (const { id } of await repository.list("snapshot")) {
-          if (this.#snapshots.has(id)) continue;
-          this.#snapshots.set(id, await loadSnapshot(repository, id));
-        }
-        const files = (await repository.list("index")).map(({ id }) => id).join();
-        // Replicas in step have the same files: one index in memory is enough for them.
-        const loaded = byFiles.get(files) ?? await loadIndex(repository);
-        byFiles.set(files, loaded);
-        this.#replicas.push({ destination, repository, loaded, missing: new Set() });
-      } catch (thrown) {
-        lost.push({ destination, error: toWireError(asBackupError(thrown)) });
-      }
-    }
-    const distinct = [...new Set(this.#replicas.map(({ loaded }) => loaded))];
-    for (const { index } of distinct) this.#addAll(index);
-    for (const replica of this.#replicas) {
-      if (distinct.length > 1) replica.missing = this.#missingAt(replica.loaded.index);
-    }
-    return lost;
-  }
-
-  #addAll(index: BlobIndex): void {
-    for (let row = 0; row < index.rowCount; row++) {
-      this.#index.add(this.#index.addPack(index.packId(index.packOf(row))), index.blob(row));
-    }
-  }
-
-  #missingAt(here: BlobIndex): Set<string> {
-    const missing = new Set<string>();
-    const all = this.#index;
-    for (let row = 0; row < all.rowCount; row++) {
-      const pack = all.packId(all.packOf(row));
-      if (missing.has(pack)) continue;
-      if (!here.has(all.typeOf(row), all.idOf(row))) missing.add(pack);
-    }
-    return missing;
+        const { config, opened } = facts;
+        return { destination, repository: new Repository(store, this.#kernels, config, opened) };
+      }),
+    );
+    return this.#lists.lost.map(({ replica: { destination }, error }) => ({
+      destination,
+      error: toWireError(error),
+    }));
   }
 
   async archive(request: ArchiveRequest): Promise<ArchiveResult> {
-    const replicas = this.#replicas.filter(({ destination }) =>
-      request.destinations.includes(destination)
-    );
+    const lists = this.#lists;
+    const replicas =
+      lists?.replicas.filter(({ destination }) => request.destinations.includes(destination)) ?? [];
     const [first, ...others] = replicas;
-    if (first === undefined) throw new BackupError("internal", "No replica is left");
+    if (lists === undefined || first === undefined) {
+      throw new BackupError("internal", "No replica is left");
+    }
+    const { index, snapshots } = lists;
     this.#counters = new Float64Array(request.counters);
     const { repository } = first;
     const startedAt = instantOfMs(this.#clock.nowMs());
     const time = request.timeMs === undefined ? startedAt : instantOfMs(request.timeMs);
     const host = request.host ?? hostname();
-    const parent = findParent(this.#snapshots.values(), host, [request.path], time);
+    const parent = findParent(snapshots.values(), host, [request.path], time);
+    // What an interrupted backup had got through is newer than the snapshot before, and has that in it.
+    const isLeft = request.left !== undefined && index.has("tree", request.left.tree) &&
+      (parent === undefined || request.left.atMs > msOf(timeOf(parent)));
+    const comparedWith = isLeft ? request.left!.tree : parent?.tree;
     const warnings: string[] = [];
-    const reader = new BlobReader(repository.store, repository.key, this.#index, {
+    const reader = new BlobReader(repository.store, repository.key, index, {
       fallbacks: others.map((replica) => replica.repository.store),
     });
-    const writer = new BlobWriter(repository, this.#index, {
+    const writer = new BlobWriter(repository, index, {
       clock: this.#clock,
       compression: request.compression,
       sink: request.dryRun ? NOWHERE : this.#feed(),
@@ -290,8 +273,8 @@ class ArchiveThread {
     const builder = new SnapshotBuilder(
       writer,
       new Chunker(this.#kernels.createScanner(repository.config.polynomial)),
-      parent === undefined ? {} : {
-        parent: { tree: parent.tree, reader },
+      comparedWith === undefined ? {} : {
+        parent: { tree: comparedWith, reader },
         onParentDamage: ({ message }) =>
           void warnings.push(`The snapshot before cannot be read everywhere: ${message}`),
       },
@@ -299,6 +282,7 @@ class ArchiveThread {
     this.#builder = builder;
     const problems = new Map<string, FileFailure>();
     let problemCount = 0;
+    const endCheckpoints = request.dryRun ? () => {} : this.#checkpoints(builder, writer);
     try {
       await archivePaths(builder, [request.path], {
         posix: this.#posix(),
@@ -315,6 +299,7 @@ class ArchiveThread {
           problems.set(named, { path: named, code, message, attempts: 1 });
         },
       });
+      endCheckpoints();
       const sealed = await sealSnapshot(builder, writer, {
         time,
         startedAt,
@@ -332,10 +317,10 @@ class ArchiveThread {
       this.#count();
       let snapshot = "";
       if (!request.dryRun) {
-        await this.#catchUp(replicas, [sealed.tree], reader);
+        await this.#catchUp(replicas, sealed.tree, reader, request.owed);
         const { id, bytes } = repository.sealFile(encodeSnapshot(sealed));
         await this.#send(`snapshots/${id}`, [bytes], "snapshot");
-        this.#snapshots.set(id, { id, ...sealed });
+        snapshots.set(id, { id, ...sealed });
         snapshot = id;
       }
       const { counts } = builder;
@@ -358,6 +343,7 @@ class ArchiveThread {
       this.#threads = undefined;
       throw thrown;
     } finally {
+      endCheckpoints();
       this.#builder = undefined;
       this.#counters = undefined;
     }
@@ -370,7 +356,10 @@ class ArchiveThread {
     writer: BlobWriter,
   ): Encoders | undefined {
     if (realpathSync(path) !== path) return undefined;
-    this.#threads ??= startEncoderThreads(repository, { watch: this.#watch });
+    this.#threads ??= startEncoderThreads(repository, {
+      watch: this.#watch,
+      spawn: this.#spawn,
+    });
     return new Encoders(this.#threads, writer);
   }
 
@@ -450,45 +439,79 @@ class ArchiveThread {
     );
   }
 
-  /** Packs that the trees need and a replica has never got. What no tree needs is not brought. */
+  /**
+   * Now and then what is there so far is made durable, with trees that a later backup can be compared with: it will not read
+   * again what is safe. Until the returned function is called.
+   */
+  #checkpoints(builder: SnapshotBuilder, writer: BlobWriter): () => void {
+    let isOver = false;
+    let isWorking = false;
+    let dueAtMs = this.#clock.monotonicMs() + CHECKPOINT_EVERY_MS;
+    const checkpoint = async () => {
+      isWorking = true;
+      const startedAtMs = this.#clock.monotonicMs();
+      try {
+        const tree = await builder.checkpoint();
+        await writer.checkpoint();
+        if (tree !== undefined && !isOver) {
+          await this.#ask<void>("checkpoint", { tree } satisfies CheckpointRequest);
+        }
+      } catch {
+        // What has failed is told by the archive itself.
+      }
+      const nowMs = this.#clock.monotonicMs();
+      dueAtMs = nowMs + Math.max(CHECKPOINT_EVERY_MS, CHECKPOINT_SHARE * (nowMs - startedAtMs));
+      isWorking = false;
+    };
+    const stop = this.#clock.every(TICK_MS, () => {
+      if (!isWorking && this.#clock.monotonicMs() >= dueAtMs) void checkpoint();
+    });
+    return () => {
+      isOver = true;
+      stop();
+    };
+  }
+
+  /** Packs that a replica has never got and needs for this snapshot, or for those of runs that it missed, and these. */
   async #catchUp(
     replicas: readonly Replica[],
-    trees: readonly string[],
+    tree: string,
     reader: BlobReader,
+    owed: ArchiveRequest["owed"],
   ): Promise<void> {
-    const behind = replicas.filter(({ missing }) => missing.size > 0);
-    if (behind.length === 0) return;
-    const all = this.#index;
-    const used = await markUsed(all, reader, trees, {
-      onProblem: throwProblem,
-      signal: this.#cancel.signal,
-    });
-    const { rows, starts } = all.rowsByPack();
-    for (const { destination, repository, loaded, missing } of behind) {
+    const { index: all, missing, own, snapshots } = this.#lists!;
+    for (const { destination, repository } of replicas) {
+      const lacks = missing.get(destination);
+      // Those that have been forgotten since are nobody's.
+      const missed = (owed[destination] ?? []).flatMap((id) => snapshots.get(id) ?? []);
+      if (lacks === undefined || (lacks.size === 0 && missed.length === 0)) continue;
+      const here = own.get(destination)!;
+      const used = await markUsed(all, reader, [tree, ...missed.map((one) => one.tree)], {
+        onProblem: throwProblem,
+        signal: this.#cancel.signal,
+      });
+      const { rows, starts } = all.rowsByPack();
       const wanted: IndexedPack[] = [];
-      for (const id of missing) {
+      for (const id of lacks) {
         const pack = all.packNumber(id)!;
-        const own = rows.subarray(starts[pack], starts[pack + 1]);
-        const isNeeded = own.some((row) =>
-          used[row] === 1 && !loaded.index.has(all.typeOf(row), all.idOf(row))
+        const blobs = rows.subarray(starts[pack], starts[pack + 1]);
+        const isNeeded = blobs.some((row) =>
+          used[row] === 1 && !here.has(all.typeOf(row), all.idOf(row))
         );
-        if (isNeeded) wanted.push({ id, blobs: Array.from(own, (row) => all.blob(row)) });
+        if (isNeeded) wanted.push({ id, blobs: Array.from(blobs, (row) => all.blob(row)) });
       }
+      const objects: CatchUpRequest["objects"] = [];
       for (const packs of batches(wanted)) {
+        for (const { id, blobs } of packs) {
+          const sizeBytes = blobs.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+          objects.push({ name: `data/${id.slice(0, 2)}/${id}`, sizeBytes });
+          lacks.delete(id);
+        }
         const { id, bytes } = repository.sealFile(encodeIndex(packs));
-        await this.#ask<void>(
-          "catchUp",
-          {
-            destination,
-            packs: packs.map((pack) => ({
-              name: `data/${pack.id.slice(0, 2)}/${pack.id}`,
-              sizeBytes: pack.blobs.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
-            })),
-            index: { name: `index/${id}`, bytes: shared([bytes]) },
-          } satisfies CatchUpRequest,
-        );
-        for (const pack of packs) missing.delete(pack.id);
+        objects.push({ name: `index/${id}`, sizeBytes: bytes.length, bytes });
       }
+      for (const { id } of missed) objects.push({ name: `snapshots/${id}`, sizeBytes: 0 });
+      await this.#ask<void>("catchUp", { destination, objects } satisfies CatchUpRequest);
     }
   }
 }

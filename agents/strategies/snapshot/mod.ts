@@ -24,4 +24,5 @@ export {
   type RepositoryInspection,
   type RepositoryThreadStart,
 } from "./repository_thread.ts";
+export { NO_JOURNAL, openSnapshotJournal, type SnapshotJournal } from "./snapshot_journal.ts";
 export { type LaneWork, SnapshotGroup, type SnapshotGroupDeps } from "./snapshot_group.ts";

@@ -1,7 +1,7 @@
 /**
  * Hands what one archive makes to all replicas, at each one's own pace. Rule: at each replica everything arrives in the order in
- * which it was made, so packs stand before the index that lists them and that before the snapshot; what a late replica needs is
- * held in memory only as far as the budget goes, and then borrowed from one that has it.
+ * which it was made, so packs stand before the index that lists them and that before the snapshot; what a late replica needs, or
+ * one whose disk returns other bytes, is held in memory only as far as the budget goes, and then borrowed from one that has it.
  */
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { ArchiveCounters, CatchUpRequest, FeedRequest } from "./archive_thread.ts";
@@ -79,18 +79,17 @@ export class ReplicaFeed {
     this.#held.push(piece);
     for (const fed of open) this.#push(fed, piece);
     await piece.safe.promise;
-    this.#evict();
   }
 
   /** What one replica lacks and others have, in its turn. */
-  catchUp({ destination, packs, index }: CatchUpRequest): void {
+  catchUp({ destination, objects }: CatchUpRequest): void {
     const fed = this.#find(destination);
     if (fed.error !== undefined) return;
-    for (const { name, sizeBytes } of packs) {
-      this.#push(fed, newPiece({ name, sizeBytes, bytes: undefined, counters: undefined }));
+    for (const { name, sizeBytes, bytes } of objects) {
+      const piece = newPiece({ name, sizeBytes, bytes, counters: undefined });
+      if (bytes !== undefined) this.#held.push(piece);
+      this.#push(fed, piece);
     }
-    const { name, bytes } = index;
-    this.#push(fed, newPiece({ name, sizeBytes: bytes.length, bytes, counters: undefined }));
   }
 
   /** Nothing more comes for this replica. */
@@ -152,6 +151,7 @@ export class ReplicaFeed {
       try {
         if (piece.bytes === undefined) {
           const bytes = await this.borrow(piece.name, fed.lane.key);
+          piece.sizeBytes = bytes.length;
           await fed.lane.put({ name: piece.name, bytes });
         } else {
           piece.readers++;
@@ -169,7 +169,7 @@ export class ReplicaFeed {
       if (piece.counters !== undefined) fed.counters = piece.counters;
       piece.isSafe = true;
       piece.safe.resolve();
-      this.#release();
+      this.#evict();
     }
     fed.isWorking = false;
     this.#wake(fed);
@@ -181,7 +181,6 @@ export class ReplicaFeed {
     const lost = fed.queue.splice(0);
     this.#wake(fed);
     this.#events.failed(fed.lane.key, error, isItsOwn);
-    this.#release();
     if (this.#open().length > 0) return;
     for (const piece of lost) {
       // Who has put it may be gone.
@@ -194,16 +193,12 @@ export class ReplicaFeed {
     for (const resolve of fed.idle.splice(0)) resolve();
   }
 
-  /** What everybody has needs no memory any more. */
-  #release(): void {
-    this.#held = this.#held.filter((piece) => {
-      const isWanted = this.#fed.some(({ queue }) => queue.includes(piece));
-      if (!isWanted && piece.isSafe) this.#drop(piece);
-      return isWanted || !piece.isSafe;
-    });
+  /** Everything was read back: memory that was held to write it again is not needed any more. */
+  close(): void {
+    for (const piece of this.#held.splice(0)) this.#drop(piece);
   }
 
-  /** Late replicas borrow what goes here. */
+  /** What went here late replicas borrow, and so does who finds it wrong when it is read back. */
   #evict(): void {
     let heldBytes = this.#held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     this.#held = this.#held.filter((piece) => {

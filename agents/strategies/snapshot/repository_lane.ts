@@ -43,6 +43,7 @@ export class RepositoryLane {
   readonly #thread: ThreadClient;
   #facts: RepositoryFacts | undefined;
   #fatal: BackupError | undefined;
+  readonly #ended = Promise.withResolvers<never>();
   #measured: { atMs: number; bytes: number };
   #bytesPerSecond = 0;
   #paused: PromiseWithResolvers<void> | undefined;
@@ -59,6 +60,8 @@ export class RepositoryLane {
     };
     this.#thread = new ThreadClient(deps.spawn("repository"), start);
     this.#watch.add(this.#thread, spec.key);
+    // Not everybody waits for it.
+    this.#ended.promise.catch(() => {});
     this.#measured = { atMs: deps.clock.monotonicMs(), bytes: 0 };
   }
 
@@ -73,6 +76,11 @@ export class RepositoryLane {
 
   get error(): BackupError | undefined {
     return this.#fatal;
+  }
+
+  /** Rejects when the destination is given up. */
+  get ended(): Promise<never> {
+    return this.#ended.promise;
   }
 
   inspect(): Promise<RepositoryInspection> {
@@ -129,6 +137,7 @@ export class RepositoryLane {
 
   fail(error: BackupError): void {
     this.#fatal ??= error;
+    this.#ended.reject(this.#fatal);
     this.cancel();
   }
 

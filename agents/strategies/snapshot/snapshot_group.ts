@@ -3,6 +3,7 @@
  * replica ends by itself, with its own verdict, and none waits for another; a snapshot is told as verified only when all that
  * was stored for it was read back and is what its name says.
  */
+import { hostname } from "node:os";
 import type { Clock } from "../../../protocol/base/clock.ts";
 import {
   asBackupError,
@@ -30,12 +31,15 @@ import {
   type ArchiveResult,
   type ArchiveThreadStart,
   type CatchUpRequest,
+  type CheckpointRequest,
   type FeedRequest,
   type LostReplica,
 } from "./archive_thread.ts";
 import type { StoreRequest } from "./asked_object_store.ts";
 import { ReplicaFeed } from "./replica_feed.ts";
 import type { RepositoryLane } from "./repository_lane.ts";
+import type { RepositoryConfig } from "../../repository/mod.ts";
+import type { SnapshotJournal, SnapshotSource } from "./snapshot_journal.ts";
 import type { CheckedObject } from "./repository_thread.ts";
 
 export interface SnapshotGroupDeps {
@@ -47,6 +51,15 @@ export interface SnapshotGroupDeps {
   /** As snapshots note it. */
   program: string;
   operationTimeoutMs: number;
+  memory: SnapshotMemory;
+}
+
+/** What a run does not know by itself. */
+export interface SnapshotMemory {
+  journal: SnapshotJournal;
+  clock: Clock;
+  /** Paths of replicas that take no part in the run, by the id of their repository. */
+  absent: (repository: string) => readonly string[];
 }
 
 export interface SnapshotInput {
@@ -81,6 +94,8 @@ interface Lane {
     "verifyFilesTotal" | "verifyBytesTotal" | "verifyFilesDone" | "verifyBytesDone"
   >;
   error: BackupError | undefined;
+  /** As far as it was ever told to be. */
+  reached: ArchiveCounters;
 }
 
 export class SnapshotGroup {
@@ -91,7 +106,7 @@ export class SnapshotGroup {
   /** Sources go one after the other: what the first has stored, the next finds. */
   #last: Promise<unknown> = Promise.resolve();
   #feed: ReplicaFeed | undefined;
-  #input: Pick<SnapshotInput, "isOver" | "signal"> | undefined;
+  #input: SnapshotInput | undefined;
 
   /** All are open and replicas of each other. */
   constructor(deps: SnapshotGroupDeps, lanes: readonly RepositoryLane[]) {
@@ -102,7 +117,13 @@ export class SnapshotGroup {
   /** Backs one source up to all replicas that the task serves. */
   archive(input: SnapshotInput): LaneWork[] {
     const lanes: Lane[] = this.#lanes.filter(({ key }) => input.destinations.includes(key))
-      .map((lane) => ({ lane, state: "analyze", verify: NOTHING_VERIFIED, error: undefined }));
+      .map((lane) => ({
+        lane,
+        state: "analyze",
+        verify: NOTHING_VERIFIED,
+        error: undefined,
+        reached: NOTHING_ARCHIVED,
+      }));
     const failed = new Map(lanes.map(({ lane }) => [lane.key, Promise.withResolvers<never>()]));
     for (const { promise } of failed.values()) promise.catch(() => {});
     const feed = new ReplicaFeed(
@@ -124,9 +145,14 @@ export class SnapshotGroup {
       return await this.#run(input, lanes, feed, counters);
     })();
     this.#last = ran.catch(() => {});
-    return lanes.map((lane) => ({
+    const reports = lanes.map((lane) => {
+      const { key, ended } = lane.lane;
+      return this.#end(lane, Promise.race([ran, failed.get(key)!.promise, ended]), feed, input);
+    });
+    void Promise.all(reports).then(() => feed.close());
+    return lanes.map((lane, at) => ({
       destination: lane.lane.key,
-      report: this.#end(lane, Promise.race([ran, failed.get(lane.lane.key)!.promise]), feed, input),
+      report: reports[at]!,
       progress: () => ({
         destination: lane.lane.key,
         state: lane.state,
@@ -180,14 +206,40 @@ export class SnapshotGroup {
         timeMs: repository?.timeMs,
         program: this.#deps.program,
         dryRun: options.dryRun,
+        left: this.#deps.memory.journal.left(this.#source(input)),
+        owed: Object.fromEntries(left.map(({ lane }) => [lane.key, this.#owed(lane)])),
         counters,
       };
       const result = await thread.call<ArchiveResult>("archive", request);
       input.onUnreadable(result.unreadable);
+      if (!options.dryRun) this.#note(input, lanes, result.snapshot);
       return result;
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
+  }
+
+  /** Whoever does not get the snapshot now is to get it later. */
+  #note(input: SnapshotInput, lanes: readonly Lane[], snapshot: string): void {
+    const { journal, absent } = this.#deps.memory;
+    const { id } = this.#repository;
+    journal.dropLeft(this.#source(input));
+    const paths = [...lanes.map(({ lane }) => lane.spec.path), ...absent(id)];
+    if (paths.length === 1) return;
+    for (const path of paths) journal.owe(path, id, snapshot);
+  }
+
+  get #repository(): RepositoryConfig {
+    return this.#lanes[0]!.facts!.config;
+  }
+
+  #source({ source, options }: SnapshotInput): SnapshotSource {
+    const host = options.repository?.host ?? hostname();
+    return { repository: this.#repository.id, host, path: source.path };
+  }
+
+  #owed({ spec }: RepositoryLane): readonly string[] {
+    return this.#deps.memory.journal.owed(spec.path, this.#repository.id);
   }
 
   #spawn(): ThreadClient {
@@ -227,6 +279,11 @@ export class SnapshotGroup {
         }
         return await this.#feed!.put(request);
       }
+      case "checkpoint": {
+        const { tree } = argument as CheckpointRequest;
+        const { journal, clock } = this.#deps.memory;
+        return journal.noteLeft(this.#source(this.#input!), { tree, atMs: clock.nowMs() });
+      }
       case "catchUp":
         return this.#feed!.catchUp(argument as CatchUpRequest);
       default:
@@ -251,10 +308,16 @@ export class SnapshotGroup {
         return planned(key, result);
       }
       lane.state = "flush";
-      await untilAborted(feed.drained(key), input.signal);
+      // It may have found fewer files than the walk before it.
+      lane.reached = { ...result, files: Infinity, bytes: Infinity };
+      const owed = this.#owed(lane.lane);
+      await untilAborted(Promise.race([feed.drained(key), lane.lane.ended]), input.signal);
       lane.state = "verify";
-      await this.#verify(lane, feed, verified, input);
+      await Promise.race([this.#verify(lane, feed, verified, input), lane.lane.ended]);
       lane.state = verified.failures.length === 0 ? "verified" : "failed";
+      if (lane.state === "verified") {
+        this.#deps.memory.journal.paid(lane.lane.spec.path, [...owed, result.snapshot]);
+      }
     } catch (thrown) {
       const error = input.signal.aborted && lane.lane.error === undefined
         ? new BackupError("cancelled", "Cancelled")
@@ -430,25 +493,36 @@ function planned(destination: string, result: ArchiveResult): LaneReport {
 
 /** A replica that has everything put so far is as far as the archive; another one as far as what it has last got. */
 function countersOf(
-  { lane, state, verify }: Lane,
+  lane: Lane,
   feed: ReplicaFeed,
   archived: ArchiveCounters,
   { filesTotal, bytesTotal }: SnapshotInput,
 ): LaneCounters {
-  const isWhole = state === "flush" || state === "verify" || state === "verified";
-  const at = feed.depth(lane.key) === 0 ? archived : feed.counters(lane.key) ?? NOTHING_ARCHIVED;
-  const of = (done: number, total: number) => isWhole ? total : Math.min(done, total);
-  const filesDone = of(at.files, filesTotal);
-  const bytesDone = of(at.bytes, bytesTotal);
+  const { verify } = lane;
+  const { key } = lane.lane;
+  const now = feed.depth(key) === 0 ? archived : feed.counters(key) ?? NOTHING_ARCHIVED;
+  // The next pack is begun before anything of it is there: nothing that was told is taken back.
+  const reached = lane.reached = furthest(lane.reached, now);
+  const filesDone = Math.min(reached.files, filesTotal);
+  const bytesDone = Math.min(reached.bytes, bytesTotal);
   return {
     ...ZERO_COUNTERS,
     filesTotal,
     bytesTotal,
     filesDone,
     bytesDone,
-    filesUnchanged: Math.min(at.filesUnmodified, filesDone),
-    bytesUnchanged: Math.min(at.bytesUnmodified, bytesDone),
+    filesUnchanged: Math.min(reached.filesUnmodified, filesDone),
+    bytesUnchanged: Math.min(reached.bytesUnmodified, bytesDone),
     ...verify,
+  };
+}
+
+function furthest(a: ArchiveCounters, b: ArchiveCounters): ArchiveCounters {
+  return {
+    files: Math.max(a.files, b.files),
+    bytes: Math.max(a.bytes, b.bytes),
+    filesUnmodified: Math.max(a.filesUnmodified, b.filesUnmodified),
+    bytesUnmodified: Math.max(a.bytesUnmodified, b.bytesUnmodified),
   };
 }
 

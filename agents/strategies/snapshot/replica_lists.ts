@@ -1,0 +1,117 @@
+/**
+ * What stands in the replicas of one repository: one index over all of them, and what each lacks. Rule: a list that several have is
+ * read once, from whoever answers first, so that a slow replica costs no more than the names of its files.
+ */
+import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import {
+  BlobIndex,
+  decodeIndex,
+  decodeSnapshot,
+  type Repository,
+  type StoredSnapshot,
+} from "../../repository/mod.ts";
+
+export interface Replica {
+  destination: string;
+  repository: Repository;
+}
+
+type ListType = "index" | "snapshot";
+
+/** Names of one kind of lists, by replica. */
+class Lists {
+  /** Who has it, quickest first. */
+  readonly holders = new Map<string, Replica[]>();
+  readonly #type: ListType;
+
+  constructor(type: ListType) {
+    this.#type = type;
+  }
+
+  async addOf(replica: Replica): Promise<void> {
+    for (const { id } of await replica.repository.list(this.#type)) {
+      const holders = this.holders.get(id);
+      if (holders === undefined) this.holders.set(id, [replica]);
+      else holders.push(replica);
+    }
+  }
+
+  /** The plain JSON of one, from the first that has it whole. */
+  async read(id: string): Promise<{ json: Uint8Array; path: string }> {
+    let failure: BackupError | undefined;
+    for (const { repository } of this.holders.get(id)!) {
+      try {
+        const json = await repository.load(this.#type, id);
+        return { json, path: repository.pathOf(this.#type, id) };
+      } catch (thrown) {
+        failure ??= asBackupError(thrown);
+      }
+    }
+    throw failure!;
+  }
+}
+
+export interface ReplicaLists {
+  /** Those whose lists could be read. */
+  replicas: Replica[];
+  lost: { replica: Replica; error: BackupError }[];
+  /** Over all replicas. */
+  index: BlobIndex;
+  snapshots: Map<string, StoredSnapshot>;
+  /** Packs in the index whose blobs are not all at a replica, by destination. */
+  missing: Map<string, Set<string>>;
+  /** What a replica has of its own, where that is not everything. */
+  own: Map<string, BlobIndex>;
+}
+
+/** Nobody waits for the content of a list that another replica has given. */
+export async function readReplicaLists(all: readonly Replica[]): Promise<ReplicaLists> {
+  const snapshots = new Lists("snapshot");
+  const indexes = new Lists("index");
+  const replicas: Replica[] = [];
+  const lost: ReplicaLists["lost"] = [];
+  await Promise.all(all.map(async (replica) => {
+    try {
+      // Snapshots first: what they need is in the lists that are read after them.
+      await snapshots.addOf(replica);
+      await indexes.addOf(replica);
+      replicas.push(replica);
+    } catch (thrown) {
+      lost.push({ replica, error: asBackupError(thrown) });
+    }
+  }));
+  const index = new BlobIndex();
+  const own = new Map<string, BlobIndex>();
+  const isWhole = (replica: Replica) =>
+    [...indexes.holders.values()].every((holders) => holders.includes(replica));
+  for (const replica of replicas) {
+    if (!isWhole(replica)) own.set(replica.destination, new BlobIndex());
+  }
+  for (const [id, holders] of indexes.holders) {
+    const { json, path } = await indexes.read(id);
+    for (const { id: packId, blobs } of [...decodeIndex(json, path)]) {
+      const into = [index, ...holders.flatMap(({ destination }) => own.get(destination) ?? [])];
+      for (const one of into) {
+        const pack = one.addPack(packId);
+        for (const blob of blobs) one.add(pack, blob);
+      }
+    }
+  }
+  const found = new Map<string, StoredSnapshot>();
+  for (const id of snapshots.holders.keys()) {
+    const { json, path } = await snapshots.read(id);
+    found.set(id, { id, ...decodeSnapshot(json, path) });
+  }
+  const missing = new Map([...own].map(([key, here]) => [key, missingAt(index, here)] as const));
+  return { replicas, lost, index, snapshots: found, missing, own };
+}
+
+function missingAt(all: BlobIndex, here: BlobIndex): Set<string> {
+  const missing = new Set<string>();
+  for (let row = 0; row < all.rowCount; row++) {
+    const pack = all.packId(all.packOf(row));
+    if (missing.has(pack)) continue;
+    if (!here.has(all.typeOf(row), all.idOf(row))) missing.add(pack);
+  }
+  return missing;
+}
