@@ -22,7 +22,6 @@ export type ListStored = (options: {
   clock: CommandCall["clock"];
 }) => Promise<{ problems: string[]; isThere: boolean; warnings: string[] }>;
 
-const COPY_OPTIONS = ["timeout"] as const;
 const EXIT_MEANINGS = {
   0: "listed",
   1: "failed: nothing was found there, or a list cannot be read",
@@ -96,7 +95,7 @@ export function createFindCommand(
 function isListingOfRepository(call: CommandCall): boolean {
   return isForRepository(call, {
     places: call.positionals.slice(0, 1),
-    copies: COPY_OPTIONS,
+    copies: [],
     repositories: SNAPSHOT_OPTIONS,
   });
 }

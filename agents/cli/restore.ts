@@ -110,7 +110,7 @@ export function createRestoreCommand(
     },
     run(call) {
       const places = [...call.settings.get("from").value, ...call.positionals];
-      const copies = ["withGone", "timeout"] as const;
+      const copies = ["withGone"] as const;
       if (isForRepository(call, { places, copies, repositories: ONLY_REPOSITORIES })) {
         return ofRepository(call);
       }

@@ -52,7 +52,7 @@ export function createVerifyCommand(
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     run(call) {
       const places = call.positionals.slice(0, 1);
-      const isRepository = isForRepository(call, { places, copies: ["timeout"], repositories });
+      const isRepository = isForRepository(call, { places, copies: [], repositories });
       return isRepository ? ofRepository(call) : runVerify(call, verifyDestination);
     },
   };

@@ -43,6 +43,7 @@ export function createInitCommand(world: RepositoryWorld): Command {
       "repositoryVersion",
       ...FROM_PASSWORD_OPTIONS,
       "wait",
+      "timeout",
       "json",
       "quiet",
     ],
@@ -88,7 +89,7 @@ async function runInit(world: RepositoryWorld, call: CommandCall): Promise<numbe
     const source = parseRepositoryAddress(from, surroundings.folder);
     await useRepositories(world, call, [source], { lock: "none" }, async ({ repositories }) => {
       const [{ repository }] = repositories as [typeof repositories[number]];
-      await withNewStores(world, addresses, async (stores) => {
+      await withNewStores(world, call, addresses, async (stores) => {
         report(call, addresses, await addReplicas(repository, stores));
       });
     });
@@ -102,7 +103,7 @@ async function makeNew(
   addresses: readonly RepositoryAddress[],
 ): Promise<void> {
   const { settings, clock } = call;
-  await withNewStores(world, addresses, async (stores) => {
+  await withNewStores(world, call, addresses, async (stores) => {
     const password = await obtainPassword(call, addresses[0]!.key, { isNew: true });
     const { owner } = world.lockContext(call);
     const made = await initRepositories(stores, world.kernels, clock, {
@@ -119,13 +120,15 @@ async function makeNew(
 /** Opens all places before anything is written, and refuses when a repository is in any of them. */
 async function withNewStores(
   world: RepositoryWorld,
+  { settings }: CommandCall,
   addresses: readonly RepositoryAddress[],
   use: (stores: ObjectStore[]) => Promise<void>,
 ): Promise<void> {
   const stores: ObjectStore[] = [];
+  const timeoutMs = settings.get("timeout").value;
   try {
     for (const { path, key } of addresses) {
-      const store = world.openStore(path, true);
+      const store = await world.openStore(path, { make: true, timeoutMs });
       stores.push(store);
       if (await isRepository(store)) {
         throw new BackupError("rejected", `There is a repository at ${key} already`, { path });

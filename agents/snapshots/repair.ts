@@ -46,7 +46,7 @@ export function createRepairCommand(world: RepositoryWorld): Command {
       "With the password (--password-file, --password-command or RESTIC_PASSWORD) also packs that are missing are known and " +
       "come back, packs that are in no index any more are listed again, and a damaged config is replaced.",
     ],
-    options: ["from", ...PASSWORD_OPTIONS, "json", "quiet"],
+    options: ["from", ...PASSWORD_OPTIONS, "timeout", "json", "quiet"],
     optionHelp: { from: "Replica to take from, as restic:PATH; repeat for more" },
     examples: [
       {
@@ -85,9 +85,10 @@ export async function repairFrom(
   return await untilInterrupted(call, async (signal) => {
     const stores: ObjectStore[] = [];
     try {
-      const store = world.openStore(target.path);
+      const timeoutMs = settings.get("timeout").value;
+      const store = await world.openStore(target.path, { timeoutMs });
       stores.push(store);
-      const replicas = openSources(world, call, sources, stores);
+      const replicas = await openSources(world, call, sources, stores);
       const source = passwordSource(settings, surroundings);
       const password = source && await readPassword(source, surroundings.env);
       const keyHint = settings.get("keyHint").value;
@@ -104,17 +105,18 @@ export async function repairFrom(
 }
 
 /** One that is not there is told; with none left there is nothing to do. */
-function openSources(
+async function openSources(
   world: RepositoryWorld,
   call: CommandCall,
   sources: readonly RepositoryAddress[],
   stores: ObjectStore[],
-): ObjectStore[] {
+): Promise<ObjectStore[]> {
+  const timeoutMs = call.settings.get("timeout").value;
   let failure: unknown;
   const opened: ObjectStore[] = [];
   for (const { path, key } of sources) {
     try {
-      opened.push(world.openStore(path));
+      opened.push(await world.openStore(path, { timeoutMs }));
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;
       failure ??= error;

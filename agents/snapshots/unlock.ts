@@ -19,7 +19,7 @@ export function createUnlockCommand(world: RepositoryWorld): Command {
       "A lock is removed when it was not refreshed for half an hour, or when its process on this machine has ended. Those of " +
       "our own crashed runs on this machine need no unlock: the next command removes them.",
     ],
-    options: ["removeAll", ...PASSWORD_OPTIONS, "json", "quiet"],
+    options: ["removeAll", ...PASSWORD_OPTIONS, "timeout", "json", "quiet"],
     examples: [{ says: "after another machine crashed", words: "unlock restic:/mnt/nas/backup" }],
     exitCodes: [0, 1, 2, 10, 12, 130],
     exitMeanings: { 0: "stale locks are removed, if there were any", 1: "failed" },

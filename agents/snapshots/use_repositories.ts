@@ -31,6 +31,7 @@ import type { RepositoryWorld } from "./repository_world.ts";
 export const OPENING_OPTIONS = [
   ...PASSWORD_OPTIONS,
   "wait",
+  "timeout",
 ] as const satisfies readonly OptionKey[];
 
 export interface OpenedRepository {
@@ -83,13 +84,14 @@ export async function useRepositories<T>(
     const stores: ObjectStore[] = [];
     const locks: RepositoryLock[] = [];
     try {
+      const timeoutMs = call.settings.get("timeout").value;
       const warnings: string[] = [];
       const repositories: OpenedRepository[] = [];
       let failure: unknown;
       const passwords = new Passwords(call);
       for (const address of addresses) {
         try {
-          const store = world.openStore(address.path);
+          const store = await world.openStore(address.path, { timeoutMs });
           stores.push(store);
           await requireRepository(store, address);
           const repository = await passwords.open(world, store, address, repositories);

@@ -23,7 +23,9 @@ import {
   type ArchiveThreadStart,
   openArchiveThread,
   openRepositoryThread,
+  openStoreThread,
   type RepositoryThreadStart,
+  type StoreThreadStart,
 } from "../strategies/snapshot/mod.ts";
 import {
   type Ask,
@@ -86,6 +88,7 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
     openPlaceThread(confine(posix, (argument as PlaceThreadStart).roots), cells, systemClock),
   repository: (posix, argument, cells) =>
     openRepositoryThread(posix, argument as RepositoryThreadStart, cells, systemClock),
+  store: (posix, argument, cells) => openStoreThread(posix, argument as StoreThreadStart, cells),
   archive: (posix, argument, cells, ask) =>
     openArchiveThread(posix, argument as ArchiveThreadStart, cells, ask, systemClock),
 };

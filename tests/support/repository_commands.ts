@@ -1,10 +1,10 @@
 /** Commands on repositories in this process, as a person would type them. Rule: real folders, or memory where a test damages it. */
 import { createRepositoryCommands, repositoryVerbs } from "../../agents/snapshots/mod.ts";
-import { lockContextOfThisProcess } from "../../agents/strategies/snapshot/mod.ts";
+import { lockContextOfThisProcess, makeFolder } from "../../agents/strategies/snapshot/mod.ts";
 import { createFindCommand, createLsCommand } from "../../agents/cli/ls.ts";
 import { createRestoreCommand } from "../../agents/cli/restore.ts";
 import { createVerifyCommand } from "../../agents/cli/verify.ts";
-import { makeFolder, type RepositoryWorld } from "../../agents/snapshots/repository_world.ts";
+import type { RepositoryWorld } from "../../agents/snapshots/repository_world.ts";
 import { MemoryObjectStore } from "../../agents/destinations/memory_object_store.ts";
 import { openLocalObjectStore } from "../../agents/destinations/local_object_store.ts";
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
@@ -59,7 +59,8 @@ export class RepositoryShell {
   constructor({ isReal = false }: { isReal?: boolean } = {}) {
     this.clock = isReal ? sleeplessClock(systemClock) : sleeplessClock();
     this.world = {
-      openStore: (path, make = false) => this.wrap(this.#open(path, make)),
+      openStore: (path, { make = false }) =>
+        new Promise((resolve) => resolve(this.wrap(this.#open(path, make)))),
       lockContext: () =>
         isReal
           ? lockContextOfThisProcess(this.clock, "machine")

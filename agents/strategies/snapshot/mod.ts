@@ -26,3 +26,9 @@ export {
 } from "./repository_thread.ts";
 export { NO_JOURNAL, openSnapshotJournal, type SnapshotJournal } from "./snapshot_journal.ts";
 export { type LaneWork, SnapshotGroup, type SnapshotGroupDeps } from "./snapshot_group.ts";
+export {
+  makeFolder,
+  openStoreInThread,
+  openStoreThread,
+  type StoreThreadStart,
+} from "./store_thread.ts";
