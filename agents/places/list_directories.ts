@@ -99,6 +99,7 @@ function count(
 ): void {
   const stat = newStat();
   let isWhole = true;
+  let isOver = false;
   let device: number | undefined;
   const miss = (why: string): void => {
     isWhole = false;
@@ -106,7 +107,8 @@ function count(
   };
 
   function below(at: DirectoryHandle, name: Uint8Array, depth: number): void {
-    if (monotonicMs() >= endMs || depth > DEPTH_MAX) return void (isWhole = false);
+    isOver ||= monotonicMs() >= endMs;
+    if (isOver || depth > DEPTH_MAX) return void (isWhole = false);
     tick();
     const handle = posix.openDirectory(at, name);
     if (handle < 0) return miss(`A part of it cannot be read: ${errnoText(-handle)}`);
@@ -125,8 +127,10 @@ function count(
         tick();
         const childName = cNameOfLatin1(child);
         if (posix.statAt(handle, childName, stat) < 0) continue;
-        if (stat.kind === KIND_DIRECTORY) below(handle, childName, depth + 1);
-        else if (stat.kind === KIND_FILE) {
+        if (stat.kind === KIND_DIRECTORY) {
+          below(handle, childName, depth + 1);
+          if (isOver) return;
+        } else if (stat.kind === KIND_FILE) {
           into.files++;
           into.sizeBytes += stat.sizeBytes;
         }

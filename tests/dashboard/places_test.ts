@@ -1,0 +1,154 @@
+/** What agents answer about places: within their roots, in every form that is stored, and with what is damaged told. */
+import assert from "node:assert/strict";
+import { existsSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { AnswerOf } from "../../dashboard/api_client.ts";
+import { until } from "../support/mesh_processes.ts";
+import { type Desk, openDesk } from "./desk.ts";
+
+const WITHIN_MS = 120_000;
+
+async function copy(desk: Desk, job: unknown): Promise<AnswerOf<"getRun">> {
+  const started = await desk.ask("POST", "/api/runs", { job });
+  assert.equal(started.status, 202, JSON.stringify(started.json));
+  const { runId } = started.json as unknown as { runId: string };
+  return await until(
+    async () => {
+      const { json } = await desk.ask("GET", `/api/runs/${runId}`);
+      const run = json as unknown as AnswerOf<"getRun">;
+      return run.exitCode === null ? undefined : run;
+    },
+    WITHIN_MS,
+    () => "the run has not ended",
+  );
+}
+
+async function restored(desk: Desk, wanted: unknown) {
+  const started = await desk.ask("POST", "/api/restores", wanted);
+  if (started.status !== 202) return { status: started.status, restore: undefined };
+  const restore = await until(
+    async () => {
+      const { json } = await desk.ask("GET", "/api/restores");
+      const [newest] = (json as unknown as AnswerOf<"listRestores">).restores;
+      return newest!.endedAtMs === null ? undefined : newest!;
+    },
+    WITHIN_MS,
+    () => "the restore has not ended",
+  );
+  return { status: started.status, restore };
+}
+
+Deno.test("nothing outside an agent's roots is listed, looked at, read or restored to, whatever links lead there", async () => {
+  const first = openDesk({ hasNoAgent: true });
+  const { folder } = first;
+  await first.stop();
+  const [mine, disk, outside] = ["mine", "disk", "outside"].map((name) => join(folder, name));
+  for (const path of [mine!, disk!, outside!, join(mine!, "docs")]) mkdirSync(path);
+  writeFileSync(join(mine!, "docs/a"), "1");
+  writeFileSync(join(outside!, "secret"), "2");
+  symlinkSync(outside!, join(mine!, "way out"));
+  symlinkSync(outside!, join(disk!, "way out"));
+  const roots = { sources: [mine!], destinations: [disk!], labels: new Map() };
+  await using desk = openDesk({ folder, roots });
+  const run = await copy(desk, {
+    sources: [{ path: join(mine!, "docs") }],
+    destinations: [{ path: join(disk!, "copies") }],
+  });
+  assert.equal(run.state, "completed");
+  const refused = async (method: string, path: string, body?: unknown) => {
+    const { status, json } = await desk.ask(method, path, body);
+    assert.ok(
+      status >= 400 && status < 500,
+      `${method} ${path}: ${status} ${JSON.stringify(json)}`,
+    );
+  };
+  const q = encodeURIComponent;
+  for (const path of [outside!, join(mine!, "way out"), "/", folder, `${mine}/../outside`]) {
+    await refused("GET", `/api/directories?path=${q(path)}`);
+  }
+  for (const place of [outside!, join(disk!, "way out"), "/", `${disk}/../outside`]) {
+    await refused("POST", "/api/destinations/test", { place });
+    await refused("GET", `/api/copies?place=${q(place)}`);
+    await refused("GET", `/api/copies/file?place=${q(place)}&path=docs/a`);
+  }
+  assert.ok(!existsSync(join(outside!, ".backup-agent")));
+  const place = join(disk!, "copies");
+  for (const target of [outside!, join(mine!, "way out/x"), join(disk!, "x"), `${mine}/../y`]) {
+    const { restore } = await restored(desk, { place, target, paths: [] });
+    assert.notEqual(restore?.state, "completed", target);
+    assert.ok(!existsSync(join(outside!, "docs")) && !existsSync(join(target, "docs")));
+  }
+  const back = await restored(desk, { place, target: join(mine!, "back"), paths: [] });
+  assert.equal(back.restore?.state, "completed", JSON.stringify(back));
+  assert.equal(readFileSync(join(mine!, "back/docs/a"), "utf8"), "1");
+});
+
+Deno.test("a compressed file, a large one and a further name of one are downloaded as they were", async () => {
+  await using desk = openDesk();
+  const source = join(desk.folder, "src");
+  mkdirSync(source);
+  const large = new Uint8Array(3_000_000).map((_, k) => k % 251);
+  writeFileSync(join(source, "large"), large);
+  writeFileSync(join(source, "text"), "again and again\n".repeat(1_000));
+  linkSync(join(source, "text"), join(source, "ztext"));
+  const place = join(desk.folder, "copies");
+  await copy(desk, {
+    sources: [{ path: source }],
+    destinations: [{ path: place }],
+    encoding: { codec: "zst", recipients: [] },
+  });
+  assert.ok(existsSync(join(place, "src/text.zst")));
+  for (
+    const [name, bytes] of [["large", large], ["text", undefined], ["ztext", undefined]] as const
+  ) {
+    const path = `/api/copies/file?place=${encodeURIComponent(place)}&path=src/${name}`;
+    const { response } = await desk.ask("GET", path);
+    assert.equal(response.status, 200, name);
+    const got = new Uint8Array(await response.arrayBuffer());
+    assert.deepEqual(got, bytes ?? new Uint8Array(readFileSync(join(source, name))), name);
+  }
+});
+
+Deno.test("after a run each cell says what its destination has: missing, failed and verified are told apart", async () => {
+  await using desk = openDesk();
+  const source = join(desk.folder, "src");
+  mkdirSync(source);
+  for (const name of ["a", "b", "c"]) writeFileSync(join(source, name), name);
+  const [one, two] = ["one", "two"].map((name) => join(desk.folder, name));
+  const run = await copy(desk, {
+    sources: [{ path: source }],
+    destinations: [{ path: one!, key: "one" }, { path: two!, key: "two" }],
+  });
+  const files = async () => {
+    const { json } = await desk.ask("GET", `/api/runs/${run.runId}/files`);
+    return json as unknown as AnswerOf<"listRunFiles">;
+  };
+  assert.deepEqual((await files()).rows.map((r) => r.marks), ["vv", "vv", "vv"]);
+  // A later run finds less in the source, at one destination only.
+  writeFileSync(join(source, "d"), "d");
+  await copy(desk, { sources: [{ path: source }], destinations: [{ path: one!, key: "one" }] });
+  assert.deepEqual((await files()).rows.map((r) => [r.path, r.marks]), [
+    ["src/a", "vv"],
+    ["src/b", "vv"],
+    ["src/c", "vv"],
+    ["src/d", "v-"],
+  ]);
+});
+
+Deno.test("a restore replaces nothing unasked, and says what it left", async () => {
+  await using desk = openDesk();
+  const source = join(desk.folder, "src");
+  mkdirSync(source);
+  writeFileSync(join(source, "a"), "new");
+  const place = join(desk.folder, "copies");
+  await copy(desk, { sources: [{ path: source }], destinations: [{ path: place }] });
+  const target = join(desk.folder, "back");
+  mkdirSync(join(target, "src"), { recursive: true });
+  writeFileSync(join(target, "src/a"), "mine");
+  const kept = await restored(desk, { place, target, paths: [] });
+  assert.deepEqual([kept.restore!.state, kept.restore!.failureCount], ["failed", 1]);
+  assert.equal(readFileSync(join(target, "src/a"), "utf8"), "mine");
+  const forced = await restored(desk, { place, target, paths: [], overwrite: true });
+  assert.equal(forced.restore!.state, "completed");
+  assert.equal(readFileSync(join(target, "src/a"), "utf8"), "new");
+});
