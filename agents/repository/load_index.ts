@@ -1,11 +1,21 @@
 /** All index files as one index. Rule: what cannot be read is told, never taken for empty. */
 import { IntegrityError } from "../../protocol/base/errors.ts";
+import type { TakeRoom } from "../kernels/mod.ts";
 import { BlobIndex } from "./blob_index.ts";
 import { IndexColumns } from "./index_columns.ts";
 import type { Repository } from "./repository.ts";
 
-/** An id cannot be compressed, everything else can. */
-const STORED_BYTES_A_BLOB = 36;
+/** Of an index file as it is stored: an id cannot be compressed, everything else can. */
+export const INDEX_BYTES_A_BLOB = 36;
+
+/** Memory for one file after the other: what is in it is read before the next comes. */
+export function keptRoom(): TakeRoom {
+  let room = new Uint8Array(0);
+  return (bytes) => {
+    if (room.length < bytes) room = new Uint8Array(Math.ceil(bytes * 1.25));
+    return room;
+  };
+}
 
 export interface LoadedIndex {
   index: BlobIndex;
@@ -28,17 +38,13 @@ export async function loadIndex(
   const seenIn = new Map<number, string>();
   const repeated = new Map<string, string[]>();
   const columns = new IndexColumns();
-  // One piece of memory for all of them, which is given up in the end.
-  let room = new Uint8Array(0);
+  const room = keptRoom();
   const listed = await repository.list("index");
-  index.reserve(listed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / STORED_BYTES_A_BLOB);
+  index.reserve(listed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / INDEX_BYTES_A_BLOB);
   for (const { id } of listed) {
     try {
       // Read as a whole first, so that a damaged file adds nothing.
-      const json = await repository.load("index", id, (bytes) => {
-        if (room.length < bytes) room = new Uint8Array(bytes * 1.25);
-        return room;
-      });
+      const json = await repository.load("index", id, room);
       columns.read(json, repository.pathOf("index", id));
       const packs = columns.packIds.map((packId) => {
         const pack = index.addPack(packId);

@@ -94,6 +94,8 @@ export interface EncodeRequest {
 
 export interface EncodeReply {
   storedBytes: number;
+  /** It has memory for the next pack. */
+  hasRoom: boolean;
   packs: PackMessage[];
 }
 
@@ -259,7 +261,7 @@ class EncoderThread {
       storedBytes += added.storedBytes;
       if (added.pack !== undefined) packs.push(packMessage(added.pack));
     }
-    return { storedBytes, packs };
+    return { storedBytes, hasRoom: this.#rooms.length > 0, packs };
   }
 
   /** The next cuts of a large file. What no chunk can end in is not even read. */

@@ -45,8 +45,6 @@ export const ENCODERS_BUDGET_BYTES = 512 << 20;
 /** Of one: its buffers, what it searches, the pack in hand, and one on its way to the disk. */
 const THREAD_BYTES = 80 << 20;
 const BATCH_ITEMS = 256;
-/** The one in hand is beside them. */
-const ROOMS_KEPT = 1;
 /** One thread searches as fast as so many encode; with more of them it would hold them up. */
 const SEARCH_ALONE_MAX = 4;
 /** A range of a file begins at the earliest where a whole window lies before it. */
@@ -125,22 +123,19 @@ interface Wanted {
 }
 
 interface Slot {
-  thread: Thread;
-  buffer: number;
-}
-
-interface Thread {
   client: ThreadClient;
-  /** Memory of stored packs, which the thread gets back. */
-  rooms: SharedArrayBuffer[];
+  buffer: number;
 }
 
 export class Encoders {
   readonly #pool: EncoderThreads;
   readonly #writer: BlobWriter;
-  #threads: readonly Thread[] = [];
+  #threads: readonly ThreadClient[] = [];
   readonly #free: Slot[] = [];
   readonly #underway = new Set<Promise<void>>();
+  /** Memory of stored packs, for whichever thread makes the next. What was dropped would be freed much later. */
+  readonly #rooms: SharedArrayBuffer[] = [];
+  readonly #roomless = new Set<ThreadClient>();
   #batch: Wanted[] = [];
   #batchBytes = 0;
   #failure: { error: unknown } | undefined;
@@ -176,23 +171,23 @@ export class Encoders {
       this.#requireHealthy();
     }
     this.#requireHealthy();
-    for (const thread of this.#threads) {
-      const loose = await thread.client.call<PackMessage | undefined>("takeLoose", undefined);
+    for (const client of this.#threads) {
+      const loose = await client.call<PackMessage | undefined>("takeLoose", undefined);
       if (loose === undefined) continue;
       await this.#writer.addLoose({ blobs: blobsOf(loose), bytes: loose.bytes });
-      keepRoom(thread, loose);
+      this.#keepRoom(loose);
     }
   }
 
   #begin(): void {
-    this.#threads = this.#pool.clients().map((client) => ({ client, rooms: [] }));
+    this.#threads = this.#pool.clients();
     const { dataLevel, packTargetBytes } = this.#writer;
     const request: BeginRequest = { level: dataLevel, packTargetBytes };
-    for (const { client } of this.#threads) {
+    for (const client of this.#threads) {
       client.call("begin", request).catch((error) => this.#fail(error));
     }
     for (let buffer = 0; buffer < BUFFERS; buffer++) {
-      for (const thread of this.#threads) this.#free.push({ thread, buffer });
+      for (const client of this.#threads) this.#free.push({ client, buffer });
     }
   }
 
@@ -218,8 +213,8 @@ export class Encoders {
   }
 
   async #run(slot: Slot, batch: readonly Wanted[]): Promise<void> {
-    const { thread, buffer } = slot;
-    const reply = await thread.client.call<ReadReply>("read", requestOf(buffer, batch));
+    const { client, buffer } = slot;
+    const reply = await client.call<ReadReply>("read", requestOf(buffer, batch));
     const wanted: number[] = [];
     let plainBytes = 0;
     const content = Array.from(reply.chunkBytes, (bytes, i) => {
@@ -232,14 +227,16 @@ export class Encoders {
     });
     const tell = this.#tell(batch, reply, content);
     if (wanted.length > 0) {
-      const encoded = await thread.client.call<EncodeReply>(
+      const encoded = await client.call<EncodeReply>(
         "encode",
         {
           buffer,
           wanted: Uint32Array.from(wanted),
-          rooms: thread.rooms.splice(0),
+          rooms: this.#roomless.has(client) ? this.#rooms.splice(0, 1) : [],
         } satisfies EncodeRequest,
       );
+      if (encoded.hasRoom) this.#roomless.delete(client);
+      else this.#roomless.add(client);
       this.#writer.countSealed("data", wanted.length, plainBytes, encoded.storedBytes);
       for (const pack of encoded.packs) {
         await this.#writer.storePack({
@@ -247,7 +244,7 @@ export class Encoders {
           blobs: blobsOf(pack),
           parts: [pack.bytes],
           sizeBytes: pack.bytes.length,
-          release: () => keepRoom(thread, pack),
+          release: () => this.#keepRoom(pack),
         });
       }
     }
@@ -379,13 +376,15 @@ export class Encoders {
   }
 
   #ask<R>(method: string, request: CutsRequest | FitRequest): Promise<R> {
-    const idlest = this.#threads.reduce((a, b) =>
-      b.client.pendingCount < a.client.pendingCount ? b : a
-    );
-    const reply = idlest.client.call<R>(method, request);
+    const idlest = this.#threads.reduce((a, b) => b.pendingCount < a.pendingCount ? b : a);
+    const reply = idlest.call<R>(method, request);
     // It may be that nobody waits for it any more.
     reply.catch(() => {});
     return reply;
+  }
+
+  #keepRoom({ bytes: { buffer } }: PackMessage): void {
+    if (buffer instanceof SharedArrayBuffer) this.#rooms.push(buffer);
   }
 
   #fail(error: unknown): void {
@@ -419,8 +418,4 @@ function requestOf(buffer: number, batch: readonly Wanted[]): ReadRequest {
     setItem(numbers, i, { ...file, folder: folders.length - 1, offset, lengthBytes });
   });
   return { buffer, folders, names: batch.map(({ file }) => file.name).join("/"), numbers };
-}
-
-function keepRoom({ rooms }: Thread, { bytes: { buffer } }: PackMessage): void {
-  if (rooms.length < ROOMS_KEPT && buffer instanceof SharedArrayBuffer) rooms.push(buffer);
 }

@@ -3,10 +3,13 @@
  * read once, from whoever answers first, so that a slow replica costs no more than the names of its files.
  */
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import type { TakeRoom } from "../../kernels/mod.ts";
 import {
   BlobIndex,
-  decodeIndex,
   decodeSnapshot,
+  INDEX_BYTES_A_BLOB,
+  IndexColumns,
+  keptRoom,
   type Repository,
   type StoredSnapshot,
 } from "../../repository/mod.ts";
@@ -22,6 +25,8 @@ type ListType = "index" | "snapshot";
 class Lists {
   /** Who has it, quickest first. */
   readonly holders = new Map<string, Replica[]>();
+  /** Of all of them, each once. */
+  storedBytes = 0;
   readonly #type: ListType;
 
   constructor(type: ListType) {
@@ -29,19 +34,21 @@ class Lists {
   }
 
   async addOf(replica: Replica): Promise<void> {
-    for (const { id } of await replica.repository.list(this.#type)) {
+    for (const { id, sizeBytes } of await replica.repository.list(this.#type)) {
       const holders = this.holders.get(id);
-      if (holders === undefined) this.holders.set(id, [replica]);
-      else holders.push(replica);
+      if (holders === undefined) {
+        this.holders.set(id, [replica]);
+        this.storedBytes += sizeBytes;
+      } else holders.push(replica);
     }
   }
 
   /** The plain JSON of one, from the first that has it whole. */
-  async read(id: string): Promise<{ json: Uint8Array; path: string }> {
+  async read(id: string, room?: TakeRoom): Promise<{ json: Uint8Array; path: string }> {
     let failure: BackupError | undefined;
     for (const { repository } of this.holders.get(id)!) {
       try {
-        const json = await repository.load(this.#type, id);
+        const json = await repository.load(this.#type, id, room);
         return { json, path: repository.pathOf(this.#type, id) };
       } catch (thrown) {
         failure ??= asBackupError(thrown);
@@ -87,14 +94,14 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
   for (const replica of replicas) {
     if (!isWhole(replica)) own.set(replica.destination, new BlobIndex());
   }
+  index.reserve(indexes.storedBytes / INDEX_BYTES_A_BLOB);
+  const columns = new IndexColumns();
+  const room = keptRoom();
   for (const [id, holders] of indexes.holders) {
-    const { json, path } = await indexes.read(id);
-    for (const { id: packId, blobs } of [...decodeIndex(json, path)]) {
-      const into = [index, ...holders.flatMap(({ destination }) => own.get(destination) ?? [])];
-      for (const one of into) {
-        const pack = one.addPack(packId);
-        for (const blob of blobs) one.add(pack, blob);
-      }
+    const { json, path } = await indexes.read(id, room);
+    columns.read(json, path);
+    for (const one of [index, ...holders.flatMap((holder) => own.get(holder.destination) ?? [])]) {
+      one.addColumns(columns, columns.packIds.map((packId) => one.addPack(packId)));
     }
   }
   const found = new Map<string, StoredSnapshot>();
