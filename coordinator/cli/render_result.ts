@@ -11,6 +11,7 @@ import {
   formatPlural,
   formatRate,
 } from "../../protocol/cli/format.ts";
+import { isRepositoryAddress } from "../../protocol/cli/repository_address.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { type LaneSums, recordedCount, sumLanes } from "./lane_sums.ts";
 import { verdictSentence } from "./verdict_sentence.ts";
@@ -169,6 +170,10 @@ function snapshotFacts({ elapsedMs }: DestinationReport, sums: LaneSums): string
 function copyFacts(destination: DestinationReport, sums: LaneSums): string[] {
   if (destination.lanes.length === 0) return [];
   if (sums.snapshots.length > 0) return snapshotFacts(destination, sums);
+  if (isRepositoryAddress(destination.destination)) {
+    // What was stored there is of use to the next run only.
+    return ["no snapshot was made", formatDuration(destination.elapsedMs)];
+  }
   const bytesPerSecond = destination.elapsedMs > 0
     ? sums.bytesCopied / (destination.elapsedMs / 1000)
     : 0;

@@ -546,6 +546,7 @@ function ofWire({ code, message, path, hint, retry }: WireError): BackupError {
 
 /** The promise's result; when it is cancelled before, whoever works on it is not waited for. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {});
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);

@@ -13,6 +13,7 @@ import { makeReplicas, snapshot } from "../../../tests/support/snapshot_engine.t
 import { systemClock } from "../../../protocol/base/clock.ts";
 import type { LaneProgress } from "../../../protocol/mesh/progress.ts";
 import type { LaneReport } from "../../../protocol/mesh/task.ts";
+import { BackupError } from "../../../protocol/base/errors.ts";
 import { EIO, ENOSPC } from "../../platform/errno.ts";
 import type { Posix } from "../../platform/posix.ts";
 import {
@@ -175,6 +176,31 @@ Deno.test("snapshots: what does not read back as it was written is written again
     assert.deepEqual(states(reports), ["verified"]);
     assert.equal(reports[0]!.rewritten.length, packsOf(a).length);
     await requireWhole(a, source);
+  }));
+
+Deno.test("snapshots: cancelled at any moment it ends as cancelled, without a snapshot, and the next run makes it", () =>
+  inScene(async ({ source, a, b }) => {
+    for (const moment of [0, 1, 2, 3, 5]) {
+      const stop = new AbortController();
+      let ticks = 0;
+      const { reports } = await snapshot({
+        source,
+        repositories: [{ path: a }, { path: b }],
+        signal: stop.signal,
+        onProgress: () => {
+          if (ticks++ === moment) stop.abort(new BackupError("cancelled", "Cancelled"));
+        },
+      });
+      // Late moments may come when all is done.
+      const made = (await loadSnapshots(await openOurs(a))).length;
+      for (const state of states(reports)) {
+        assert.ok(state === "cancelled" || (state === "verified" && made === 1), state);
+      }
+      assert.deepEqual([...Deno.readDirSync(join(a, "locks"))], []);
+      if (made > 0) break;
+    }
+    await snapshot({ source, repositories: [{ path: a }, { path: b }] });
+    await requireWhole(b, source);
   }));
 
 Deno.test("snapshots: an interrupted backup is compared with its last checkpoint", () =>
