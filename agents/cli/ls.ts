@@ -47,6 +47,7 @@ export function createLsCommand(listStored: ListStored, ofRepository: Repository
       { says: "everything in one folder", words: "ls /mnt/ssd Documents/letters --recursive" },
       { says: "a folder of a snapshot", words: "ls restic:/mnt/ssd/backup latest /home/me" },
     ],
+    typedOnly: ["tag"],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
@@ -78,6 +79,7 @@ export function createFindCommand(
       { says: "by name", words: "find /mnt/ssd '*.odt' -i" },
       { says: "by path", words: "find /mnt/ssd 'letters/**/2024-*'" },
     ],
+    typedOnly: ["tag"],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {

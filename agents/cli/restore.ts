@@ -49,7 +49,7 @@ export function createRestoreCommand(
 ): Command {
   return {
     name: "restore",
-    summary: "Bring copies back from a destination, each file checked against its SHA-256",
+    summary: "Bring copies or snapshots back, each file checked against its SHA-256",
     synopsis: [
       "restore --from DEST [--from DEST2 ...] --target DIR [PATH...] [OPTIONS]",
       "restore restic:PATH [restic:REPLICA ...] --target DIR [PATH...] [OPTIONS]",
@@ -72,6 +72,7 @@ export function createRestoreCommand(
       ...SNAPSHOT_OPTIONS,
       ...["timeout", "wait", "json", "quiet", "verbose"] as const,
     ],
+    typedOnly: ["to", "exclude", "delete", "verify", "tag"],
     optionHelp: {
       to: "The same as --target",
       overwrite:
@@ -106,7 +107,7 @@ export function createRestoreCommand(
       0: "everything asked for stands there, restored now or before",
       1: "failed: nothing was restored, or the target cannot be written any more",
       4: "some was restored, some was not (named in the report)",
-      12: "all files are encrypted and no key or passphrase given opens them",
+      12: "the password is wrong, or all files are encrypted and nothing given opens them",
     },
     run(call) {
       const places = [...call.settings.get("from").value, ...call.positionals];

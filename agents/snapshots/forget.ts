@@ -81,6 +81,7 @@ export function createForgetCommand(world: RepositoryWorld): Command {
       },
       { says: "one snapshot", words: "forget restic:/mnt/ssd/backup 4f3a2c1d" },
     ],
+    typedOnly: FILTER_OPTIONS,
     exitCodes: [0, 1, 2, 3, 10, 11, 12, 130],
     exitMeanings: {
       0: "what the rules do not keep is removed",

@@ -2,7 +2,6 @@
 import { mkdirSync } from "node:fs";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { CommandCall } from "../../protocol/cli/command.ts";
-import type { OptionKey } from "../../protocol/cli/options.ts";
 import {
   isRepositoryAddress,
   parseRepositoryAddresses,
@@ -103,7 +102,7 @@ function requestOf(call: CommandCall): RestoreRequest {
   const selection = new Selection({
     paths,
     includes: settings.get("include").value,
-    excludes: typedOnly(call, "exclude", []),
+    excludes: settings.get("exclude").value,
   });
   const request: RestoreRequest = {
     addresses,
@@ -111,9 +110,9 @@ function requestOf(call: CommandCall): RestoreRequest {
     snapshot: parseSnapshotWord(settings.get("snapshot").value ?? LATEST),
     selection,
     overwrite: settings.get("overwrite").value ?? "always",
-    delete: typedOnly(call, "delete", false),
+    delete: settings.get("delete").value,
     sparse: settings.get("sparse").value,
-    verify: typedOnly<string | undefined>(call, "verify", undefined) !== undefined,
+    verify: settings.get("verify").source === "flag",
     dryRun: settings.get("dryRun").value,
   };
   if (request.delete && target.path === "/" && selection.isWhole) {
@@ -126,18 +125,12 @@ function requestOf(call: CommandCall): RestoreRequest {
 
 /** `--to` means the same here, when it was typed here. */
 function typedTarget(call: CommandCall): string | undefined {
-  const given = [call.settings.get("target").value, ...typedOnly<string[]>(call, "to", [])]
+  const given = [call.settings.get("target").value, ...call.settings.get("to").value]
     .filter((text) => text !== undefined);
   if (given.length > 1) {
     throw new BackupError("usage", "More than one folder is given to restore into");
   }
   return given[0];
-}
-
-/** What a configuration says of backups is not meant for a restore. */
-function typedOnly<T>(call: CommandCall, key: OptionKey, otherwise: T): T {
-  const { value, source } = call.settings.get(key);
-  return source === "flag" ? value as T : otherwise;
 }
 
 /** The snapshot, and the blobs of all replicas that may have them. */

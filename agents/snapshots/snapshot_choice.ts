@@ -15,7 +15,7 @@ import {
 
 export const LATEST = "latest";
 
-/** Options of commands that look at some snapshots only. */
+/** Options of commands that look at some snapshots only; what a backup notes by its configuration filters nothing. */
 export const FILTER_OPTIONS = [
   "snapshotHost",
   "tag",
@@ -30,13 +30,12 @@ export interface SnapshotFilter {
   paths: readonly string[];
 }
 
-/** From the command line alone: what a backup notes by its configuration filters nothing. */
 export function filterOf({ settings }: Pick<CommandCall, "settings">): SnapshotFilter {
-  const typed = (key: (typeof FILTER_OPTIONS)[number]): string[] => {
-    const { value, source } = settings.get(key);
-    return source === "flag" ? value : [];
+  return {
+    hosts: settings.get("snapshotHost").value,
+    tags: tagLists(settings.get("tag").value),
+    paths: settings.get("path").value,
   };
-  return { hosts: typed("snapshotHost"), tags: tagLists(typed("tag")), paths: typed("path") };
 }
 
 /** Commas join tags that a snapshot must have all of. */

@@ -30,6 +30,7 @@ export function createSnapshotsCommand(world: RepositoryWorld): Command {
         words: "snapshots restic:/mnt/ssd/backup --latest 1",
       },
     ],
+    typedOnly: FILTER_OPTIONS,
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: { 0: "listed", 1: "failed: a snapshot cannot be read" },
     run: (call) => runSnapshots(world, call),

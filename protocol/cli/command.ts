@@ -16,6 +16,8 @@ export interface Command {
   /** Further paragraphs of the help. */
   readonly about: readonly string[];
   readonly options: readonly OptionKey[];
+  /** Options that count here only when they are typed: what is set for other commands is not meant. */
+  readonly typedOnly?: readonly OptionKey[];
   /** Where an option does something narrower here than in the table of all. */
   readonly optionHelp?: Partial<Record<OptionKey, string>>;
   readonly examples: readonly { says: string; words: string }[];

@@ -2,7 +2,7 @@
 import type { Command } from "./command.ts";
 import { EXIT_MEANINGS } from "./exit_codes.ts";
 import { envName, isSwitch, type Option } from "./option.ts";
-import { COMMON_FLAGS, optionOf } from "./options.ts";
+import { COMMON_FLAGS, type OptionKey, optionOf } from "./options.ts";
 
 const PROGRAM = "backup-agent";
 const WIDTH = 100;
@@ -15,7 +15,7 @@ export function commandHelp(command: Command): string {
     section("Usage", command.synopsis.map((words) => `  ${PROGRAM} ${words}`)),
     ...command.about.map((paragraph) => wrap(paragraph, WIDTH).join("\n")),
     section("Options", [
-      ...command.options.flatMap((key) => optionLines(optionOf(key), command.optionHelp?.[key])),
+      ...command.options.flatMap((key) => optionLines(rowOf(key, command))),
       ...common(),
     ]),
     section(
@@ -70,7 +70,19 @@ function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? "" : [`${title}:`, ...lines].join("\n");
 }
 
-function optionLines(row: Option, helpHere = row.help): string[] {
+/** The row as it is in one command. */
+function rowOf(key: OptionKey, { optionHelp, typedOnly }: Command): Option {
+  const { defaultText, ...row } = optionOf(key);
+  const isTyped = typedOnly?.includes(key) === true;
+  return {
+    ...row,
+    ...(isTyped || defaultText === undefined ? {} : { defaultText }),
+    lasting: row.lasting && !isTyped,
+    help: optionHelp?.[key] ?? row.help,
+  };
+}
+
+function optionLines(row: Option): string[] {
   const short = row.short === undefined ? "" : `-${row.short}, `;
   const flag = `--${row.shownNegated ? "no-" : ""}${row.flag}`;
   const value = isSwitch(row)
@@ -83,7 +95,7 @@ function optionLines(row: Option, helpHere = row.help): string[] {
     ...(row.defaultText === undefined ? [] : [`default ${row.defaultText}`]),
     ...(row.lasting ? [environmentNote(row)] : []),
   ];
-  const help = notes.length === 0 ? helpHere : `${helpHere} [${notes.join("; ")}]`;
+  const help = notes.length === 0 ? row.help : `${row.help} [${notes.join("; ")}]`;
   return labelled(`${short}${flag}${value}`, help, LONGEST_LABEL);
 }
 

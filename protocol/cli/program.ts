@@ -74,7 +74,8 @@ function runCommand(
     world.terminal.out(commandHelp(command));
     return 0;
   }
-  const settings = resolveSettings(command.options, parsed, world.surroundings);
+  const { options, typedOnly } = command;
+  const settings = resolveSettings(options, parsed, world.surroundings, typedOnly);
   wanted.json = settings.get("json").value;
   wanted.verbose = settings.get("verbose").value;
   return command.run({ ...world, positionals: parsed.positionals, settings });

@@ -29,21 +29,25 @@ export interface Settings {
   configPath: string | undefined;
 }
 
-/** Joins all four sources for the given keys. @throws {BackupError} `usage` or `config` naming flag, variable or file. */
+/**
+ * Joins all four sources for the given keys; those of `typedOnly` have no environment and no file.
+ * @throws {BackupError} `usage` or `config` naming flag, variable or file
+ */
 export function resolveSettings(
   keys: readonly OptionKey[],
   parsed: Pick<ParsedArguments, "flags" | "configPath">,
   at: Surroundings,
+  typedOnly: readonly OptionKey[] = [],
 ): Settings {
   const file = readConfig(parsed.configPath, at);
   const settings = new Map<OptionKey, Setting<unknown>>();
   for (const key of keys) {
     const row = optionOf(key);
-    settings.set(
-      key,
-      fromFlag(row, parsed.flags.get(key), at) ?? fromEnvironment(row, at) ??
-        fromFile(file, key) ?? fromDefault(row, at),
-    );
+    const typed = fromFlag(row, parsed.flags.get(key), at);
+    const set = typedOnly.includes(key)
+      ? undefined
+      : fromEnvironment(row, at) ?? fromFile(file, key);
+    settings.set(key, typed ?? set ?? fromDefault(row, at));
   }
   return {
     get: <K extends OptionKey>(key: K) =>

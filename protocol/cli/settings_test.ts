@@ -89,6 +89,17 @@ Deno.test("every lasting option is read from its variable and from its key in th
   }
 });
 
+Deno.test("where only what is typed counts, neither variables nor the file are read", () => {
+  const at = fakeSurroundings({
+    env: { BACKUP_AGENT_EXCLUDE: "a", BACKUP_AGENT_ORDER: "not one" },
+    files: { [CONFIG]: '{ "delete": true }' },
+  });
+  const keys = ["exclude", "order", "delete"] as const;
+  const parsed = { ...parseArguments(["--exclude", "b"], keys), configPath: CONFIG };
+  const settings = resolveSettings(keys, parsed, at, keys);
+  assert.deepEqual(keys.map((key) => settings.get(key).value), [["b"], "priority", false]);
+});
+
 Deno.test("a typo in the file is an error that names the key, the file and the nearest key", () => {
   const error = failure([], { files: { [CONFIG]: '{ "exlude": ["*.log"] }' } });
   assert.equal(error.code, "config");
