@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { PASSWORD } from "../../tests/support/restic.ts";
 import { RepositoryShell } from "../../tests/support/repository_commands.ts";
+import { BackupError } from "../../protocol/base/errors.ts";
 import { fakeSignals } from "../../protocol/cli/fake_world.ts";
 import { thisProcess } from "../platform/process_identity.ts";
 import { backup, clock } from "../repository/sample_repository_suite.ts";
@@ -124,6 +125,17 @@ Deno.test("locks are given back after success, failure and Ctrl-C; commands that
   assert.equal((await shell.type(["ls", A, "zzzz"])).code, 2);
   assert.deepEqual(await repository.list("lock"), []);
   assert.equal(signals.listening.size, 0);
+});
+
+Deno.test("where no lock can be written, a reader is told how to do without", async () => {
+  const { shell } = await withRepository();
+  shell.memory("/memory/a").put = () =>
+    Promise.reject(new BackupError("read_only", "Cannot create locks: EROFS"));
+  const run = await shell.type(["snapshots", A]);
+  assert.equal(run.code, 1);
+  assert.match(run.err, /No lock can be written: .*EROFS \(.*--no-lock/);
+  assert.equal((await shell.type(["snapshots", A, "--no-lock"])).code, 0);
+  assert.doesNotMatch((await shell.type(["prune", A])).err, /--no-lock/);
 });
 
 Deno.test("unlock removes locks of the dead, and all when asked", async () => {

@@ -304,7 +304,11 @@ function makeTarget(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BackupError("io", `Cannot make ${path}: ${why}`, { path, cause });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why = code === "EEXIST" || code === "ENOTDIR" ? "a file is in the way" : message;
+    throw new BackupError("not_a_directory", `Cannot make the folder ${path}: ${why}`, {
+      path,
+      cause,
+    });
   }
 }

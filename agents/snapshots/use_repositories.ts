@@ -96,13 +96,7 @@ export async function useRepositories<T>(
           await requireRepository(store, address);
           const repository = await passwords.open(world, store, address, repositories);
           if (options.lock !== "none") {
-            locks.push(
-              await lockRepository(repository, world.lockContext(call), {
-                exclusive: options.lock === "exclusive",
-                waitMs: call.settings.get("wait").value,
-                signal,
-              }),
-            );
+            locks.push(await takeLock(world, call, repository, options.lock, signal));
           }
           repositories.push({ address, repository });
         } catch (error) {
@@ -120,6 +114,29 @@ export async function useRepositories<T>(
       for (const store of stores) store.close();
     }
   });
+}
+
+async function takeLock(
+  world: RepositoryWorld,
+  call: CommandCall,
+  repository: Repository,
+  kind: "shared" | "exclusive",
+  signal: AbortSignal,
+): Promise<RepositoryLock> {
+  try {
+    return await lockRepository(repository, world.lockContext(call), {
+      exclusive: kind === "exclusive",
+      waitMs: call.settings.get("wait").value,
+      signal,
+    });
+  } catch (error) {
+    const cannotWrite = error instanceof BackupError && kind === "shared" &&
+      ["read_only", "permission", "no_space"].includes(error.code);
+    if (!cannotWrite) throw error;
+    const { code, message, path } = error;
+    const hint = "Where nobody else writes, --no-lock reads without";
+    throw new BackupError(code, `No lock can be written: ${message}`, { path, hint, cause: error });
+  }
 }
 
 /** Gives the signal of Ctrl-C and its relatives; what it ends is `cancelled`, whatever it threw. */
