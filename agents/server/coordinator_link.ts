@@ -83,7 +83,9 @@ export function startCoordinatorLink(deps: CoordinatorLinkDeps): CoordinatorLink
   }
 
   async function beat(): Promise<void> {
-    const { agentId, bootId, load, state } = agent.facts();
+    const { agentId, bootId, load } = agent.facts();
+    // What the coordinator has asked for it knows itself, and may have taken back since.
+    const state = agent.isEnding() ? "draining" : "ready";
     const sentAtMs = bootClock.bootMs();
     const tasks = agent.heldTasks();
     const answer = await ask((signal) =>

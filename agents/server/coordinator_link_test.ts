@@ -48,6 +48,7 @@ function fakeAgent(): LinkedAgent & { said: unknown[] } {
     totals: () => ({ bytes: 1, files: 2, tasks: 3 }),
     setDraining: (isDraining) => void said.push(["drain", isDraining]),
     beginEnding: () => void said.push(["ending"]),
+    isEnding: () => said.some((s) => (s as unknown[])[0] === "ending"),
     offer: () => ({ accepted: true }),
   };
 }
@@ -77,6 +78,7 @@ function coordinator() {
     drain: false,
     revoked: [] as mesh.HeldTask[],
     isRunOver: false,
+    said: [] as string[],
     shares: [] as mesh.RunShare[],
   };
   const bindings = [
@@ -85,8 +87,9 @@ function coordinator() {
       state.known = true;
       return { heartbeatMs: 500, deadAfterMs: 2_000, leaseMs: 2_000 };
     }),
-    onCall(mesh.Heartbeat, ({ seq, tasks, runs }) => {
+    onCall(mesh.Heartbeat, ({ seq, tasks, runs, state: said }) => {
       calls.push({ method: "heartbeat", seq });
+      state.said.push(said);
       const { known, drain, revoked } = state;
       const ended = state.isRunOver ? runs! : [];
       const shares = state.shares;
@@ -165,6 +168,21 @@ Deno.test("a worker uses what its coordinator says is left to it", async () => {
   peer.state.shares = [{ ...HELD_RUN, workersMax: 2, limits }];
   await clock.advance(500);
   await settle(clock, () => agent.said.some((s) => (s as unknown[])[0] === "share"));
+  link.close();
+});
+
+Deno.test("a worker says that it is draining when it ends, and not because it was told to", async () => {
+  const peer = coordinator();
+  peer.state.drain = true;
+  const { clock, agent, link } = start(peer);
+  await settle(clock, () => agent.said.length >= 2);
+  await clock.advance(500);
+  await settle(clock, () => peer.state.said.length === 2);
+  agent.beginEnding();
+  await clock.advance(500);
+  await settle(clock, () => peer.state.said.length === 3);
+  // Whoever takes its drain back need not wait for its next word.
+  assert.deepEqual(peer.state.said, ["ready", "ready", "draining"]);
   link.close();
 });
 

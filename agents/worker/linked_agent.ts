@@ -46,6 +46,7 @@ export interface LinkedAgent {
   setDraining(isDraining: boolean): void;
   /** It takes nothing more, whatever the coordinator wants: its process is about to end. */
   beginEnding(): void;
+  isEnding(): boolean;
   /** Whether it would take the task now; promises nothing. */
   offer(task: OfferedTask): Acceptance;
 }

@@ -173,6 +173,7 @@ export function createMeshWorker(deps: MeshWorkerDeps): MeshWorker {
       isEnding = true;
       latest = undefined;
     },
+    isEnding: () => isEnding,
     offer: (task) => offer(task),
     close: stopChecking,
   };
