@@ -11,6 +11,7 @@ export const DEBIAN_PACKAGES: Record<string, readonly string[]> = {
   attr: ["getfattr", "setfattr"],
   binutils: ["as", "objcopy"],
   bsdutils: ["script"],
+  chromium: ["chromium"],
   coreutils: ["mkfifo", "sha256sum"],
   curl: ["curl"],
   dosfstools: ["mkfs.vfat"],

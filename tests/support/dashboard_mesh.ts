@@ -1,9 +1,10 @@
 /** A mesh of real processes with its dashboard. Rule: as `mesh_processes.ts` has it; the coordinator serves the page too. */
-import { createMesh, FAST, type Mesh, until } from "./mesh_processes.ts";
+import { createMesh, FAST, type Mesh, type RoleProcess, until } from "./mesh_processes.ts";
 import { parseLines } from "./scene.ts";
 
 export interface DashboardMesh extends AsyncDisposable {
   readonly mesh: Mesh;
+  readonly workers: readonly RoleProcess[];
   /** Where the page is. */
   readonly origin: string;
   /** Logs one browser in, once. */
@@ -28,12 +29,13 @@ export async function startDashboardMesh(
       SAID_WITHIN_MS,
       () => `No dashboard: ${coordinator.running.out()}`,
     );
-    await Promise.all(workers.map((name) => mesh.startWorker(name)));
+    const started = await Promise.all(workers.map((name) => mesh.startWorker(name)));
     await mesh.untilAlive(workers.length);
     const loginUrl = String(login["login_url"]);
     const { origin } = new URL(loginUrl);
     return {
       mesh,
+      workers: started,
       origin,
       loginUrl,
       async api(method, path, body) {

@@ -44,7 +44,7 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
     `${formatBytes(facts.bytes.done)} of ${formatBytes(facts.bytes.total)}`;
   const current = gauges.currentFiles;
   return (
-    <li class={`lane is-${facts.tone}`} data-destination={destination}>
+    <li class={`lane is-${facts.tone}`} data-run={runId} data-destination={destination}>
       <div class="lane-head">
         <h3 class="lane-name" title={path}>{destination}</h3>
         {lane.fastest && (

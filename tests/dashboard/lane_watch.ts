@@ -1,0 +1,48 @@
+/** Looks at the lanes of a page at each frame. Rule: it reads what a person sees, and nothing of the page's own data. */
+import type { Page } from "playwright-core";
+
+export interface WatchedLane {
+  run: string;
+  destination: string;
+  /** The first word of what the lane says it does. */
+  phase: string;
+  percent: number;
+  /** Files. */
+  done: number;
+  total: number;
+}
+
+/** Runs in the browser, whose types are not these files'. */
+const WATCH = `
+  globalThis.watchedLanes = [];
+  const last = new Map();
+  const number = (text) => Number(text.replaceAll(",", ""));
+  const look = () => {
+    for (const bar of document.querySelectorAll('.lane [role="progressbar"]')) {
+      const text = bar.getAttribute("aria-valuetext");
+      const { run, destination } = bar.closest(".lane").dataset;
+      if (last.get(run + destination) === text) continue;
+      last.set(run + destination, text);
+      const [, done, total] = /([\\d,]+) of ([\\d,]+) files/.exec(text);
+      globalThis.watchedLanes.push({
+        run,
+        destination,
+        phase: text.split(/[ ,]/)[0],
+        percent: Number(bar.getAttribute("aria-valuenow")),
+        done: number(done),
+        total: number(total),
+      });
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+`;
+
+/** From now on, also in views that come later, until the page is loaded again. */
+export async function startWatch(page: Page): Promise<void> {
+  await page.evaluate(`(() => {${WATCH}})()`);
+}
+
+export async function readWatch(page: Page): Promise<WatchedLane[]> {
+  return await page.evaluate("globalThis.watchedLanes") as WatchedLane[];
+}
