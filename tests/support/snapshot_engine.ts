@@ -45,6 +45,8 @@ export interface SnapshotRun {
   signal?: AbortSignal;
   operationTimeoutMs?: number;
   onProgress?: (lanes: readonly LaneProgress[]) => void;
+  /** Of packs that are kept in memory. */
+  feedBudgetBytes?: number;
   /** How much faster time goes for whoever makes the archive. */
   hurry?: number;
 }
@@ -116,7 +118,15 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
       known: run.known ?? NOTHING_KNOWN,
       journal: run.journal ?? NO_JOURNAL,
       lane: { clock, spawn, watch, roots: [], hostId: "host-of-tests" },
-      group: { clock, spawn, watch, roots: [], program: "backup-agent test", operationTimeoutMs },
+      group: {
+        clock,
+        spawn,
+        watch,
+        roots: [],
+        program: "backup-agent test",
+        operationTimeoutMs,
+        ...(run.feedBudgetBytes === undefined ? {} : { feedBudgetBytes: run.feedBudgetBytes }),
+      },
     },
     run.repositories.map(({ path }) => specOf(path)),
   );

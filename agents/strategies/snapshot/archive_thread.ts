@@ -42,7 +42,12 @@ import { type AccountNames, readAccountNames } from "./account_names.ts";
 import { archivePaths } from "./archive_paths.ts";
 import { askedObjectStore } from "./asked_object_store.ts";
 import { Encoders, type EncoderThreads, startEncoderThreads } from "./encoders.ts";
-import { readReplicaLists, type Replica, type ReplicaLists } from "./replica_lists.ts";
+import {
+  readReplicaLists,
+  type Replica,
+  type ReplicaLists,
+  withoutPacks,
+} from "./replica_lists.ts";
 import type { LeftTree } from "./snapshot_journal.ts";
 import { type RepositoryFacts, userName } from "./repository_thread.ts";
 
@@ -131,6 +136,12 @@ export interface CheckpointRequest {
   tree: string;
 }
 
+/** Packs that were lost where they were stored, and the snapshot that needs them. */
+export interface ForgetRequest {
+  packs: readonly string[];
+  snapshot: string;
+}
+
 /** A replica whose lists cannot be read takes no part. */
 export interface LostReplica {
   destination: string;
@@ -167,6 +178,7 @@ export function openArchiveThread(
   return {
     load: () => archiver.load(),
     archive: (request: ArchiveRequest) => archiver.archive(request),
+    forget: (request: ForgetRequest) => archiver.forget(request),
     release: ({ name }: { name: string }) => archiver.release(name),
     close: () => archiver.close(),
   };
@@ -218,6 +230,16 @@ class ArchiveThread {
     this.#threads?.close();
     this.#threads = undefined;
     this.#watch.close();
+  }
+
+  /** What was in these packs counts as not stored from now on. */
+  forget({ packs, snapshot }: ForgetRequest): void {
+    const lists = this.#lists!;
+    const lost = new Set(packs);
+    lists.index = withoutPacks(lists.index, lost);
+    for (const [key, own] of lists.own) lists.own.set(key, withoutPacks(own, lost));
+    for (const id of lost) for (const missing of lists.missing.values()) missing.delete(id);
+    lists.snapshots.delete(snapshot);
   }
 
   /** Nobody needs the memory of a pack any more. */
@@ -546,7 +568,7 @@ function shared(parts: readonly Uint8Array[]): Uint8Array {
 
 /** A dry run. */
 const NOWHERE: PackSink = {
-  storePack: () => Promise.resolve(),
+  storePack: ({ release }) => Promise.resolve(release?.()),
   storeIndex: () => Promise.resolve(),
 };
 

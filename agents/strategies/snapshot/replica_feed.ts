@@ -25,12 +25,54 @@ interface Piece {
   name: string;
   sizeBytes: number;
   bytes: Uint8Array | undefined;
+  /** Nobody looks at the bytes any more, which are those that were put. */
+  released(): void;
   counters: ArchiveCounters | undefined;
   /** Resolves when the first replica has it. */
   safe: PromiseWithResolvers<void>;
   isSafe: boolean;
   /** Replicas that are storing it at this moment; one that hangs in it may look at the bytes for ever. */
   readers: number;
+}
+
+/** What the feeds of one repository hold in memory, together. */
+export class FeedMemory {
+  readonly #budgetBytes: number;
+  /** With their bytes, oldest first. */
+  #held: Piece[] = [];
+
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  hold(piece: Piece): void {
+    this.#held.push(piece);
+  }
+
+  /** What goes late replicas borrow, and so does who finds it wrong when it is read back. */
+  evict(): void {
+    let heldBytes = this.#held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#held = this.#held.filter((piece) => {
+      if (heldBytes <= this.#budgetBytes || !piece.isSafe || piece.readers > 0) return true;
+      heldBytes -= piece.sizeBytes;
+      drop(piece);
+      return false;
+    });
+  }
+
+  /** Nobody will ask for these any more. */
+  release(pieces: ReadonlySet<Piece>): void {
+    this.#held = this.#held.filter((piece) => {
+      if (pieces.has(piece)) drop(piece);
+      return !pieces.has(piece);
+    });
+  }
+}
+
+/** Memory that a stuck thread may still be writing from is not used for anything else. */
+function drop(piece: Piece): void {
+  piece.bytes = undefined;
+  if (piece.readers === 0) piece.released();
 }
 
 export interface StoredObject {
@@ -56,18 +98,14 @@ class Fed {
 
 export class ReplicaFeed {
   readonly #fed: Fed[];
-  readonly #budgetBytes: number;
+  readonly #memory: FeedMemory;
   readonly #events: FeedEvents;
-  /** With their bytes, oldest first. */
-  #held: Piece[] = [];
+  /** All that were put with their bytes. */
+  readonly #pieces = new Set<Piece>();
 
-  constructor(
-    lanes: readonly FedLane[],
-    budgetBytes: number,
-    events: FeedEvents,
-  ) {
+  constructor(lanes: readonly FedLane[], memory: FeedMemory, events: FeedEvents) {
     this.#fed = lanes.map((lane) => new Fed(lane));
-    this.#budgetBytes = budgetBytes;
+    this.#memory = memory;
     this.#events = events;
   }
 
@@ -75,8 +113,7 @@ export class ReplicaFeed {
   async put({ name, bytes, counters }: FeedRequest): Promise<void> {
     const open = this.#open();
     if (open.length === 0) throw this.whyNone();
-    const piece = newPiece({ name, sizeBytes: bytes.length, bytes, counters });
-    this.#held.push(piece);
+    const piece = this.#newPiece({ name, sizeBytes: bytes.length, bytes, counters });
     for (const fed of open) this.#push(fed, piece);
     await piece.safe.promise;
   }
@@ -86,9 +123,7 @@ export class ReplicaFeed {
     const fed = this.#find(destination);
     if (fed.error !== undefined) return;
     for (const { name, sizeBytes, bytes } of objects) {
-      const piece = newPiece({ name, sizeBytes, bytes, counters: undefined });
-      if (bytes !== undefined) this.#held.push(piece);
-      this.#push(fed, piece);
+      this.#push(fed, this.#newPiece({ name, sizeBytes, bytes, counters: undefined }));
     }
   }
 
@@ -126,8 +161,9 @@ export class ReplicaFeed {
 
   /** The right bytes of an object, from memory or another replica. @throws {BackupError} when nobody has them */
   async borrow(name: string, forKey: string): Promise<Uint8Array> {
-    const held = this.#held.find((piece) => piece.name === name)?.bytes;
-    if (held !== undefined) return held;
+    for (const piece of this.#pieces) {
+      if (piece.name === name && piece.bytes !== undefined) return piece.bytes;
+    }
     let failure: BackupError | undefined;
     for (const { lane } of this.#fed) {
       if (lane.key === forKey) continue;
@@ -169,7 +205,7 @@ export class ReplicaFeed {
       if (piece.counters !== undefined) fed.counters = piece.counters;
       piece.isSafe = true;
       piece.safe.resolve();
-      this.#evict();
+      this.#memory.evict();
     }
     fed.isWorking = false;
     this.#wake(fed);
@@ -195,24 +231,21 @@ export class ReplicaFeed {
 
   /** Everything was read back: memory that was held to write it again is not needed any more. */
   close(): void {
-    for (const piece of this.#held.splice(0)) this.#drop(piece);
+    this.#memory.release(this.#pieces);
+    this.#pieces.clear();
   }
 
-  /** What went here late replicas borrow, and so does who finds it wrong when it is read back. */
-  #evict(): void {
-    let heldBytes = this.#held.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    this.#held = this.#held.filter((piece) => {
-      if (heldBytes <= this.#budgetBytes || !piece.isSafe || piece.readers > 0) return true;
-      heldBytes -= piece.sizeBytes;
-      this.#drop(piece);
-      return false;
-    });
-  }
-
-  #drop(piece: Piece): void {
-    piece.bytes = undefined;
-    // Memory that a stuck thread may still be writing from is not used for anything else.
-    if (piece.readers === 0) this.#events.released(piece.name);
+  #newPiece(piece: Pick<Piece, "name" | "sizeBytes" | "bytes" | "counters">): Piece {
+    const safe = Promise.withResolvers<void>();
+    // Nobody waits for what only one replica gets.
+    safe.promise.catch(() => {});
+    const released = () => this.#events.released(piece.name);
+    const made: Piece = { ...piece, released, safe, isSafe: false, readers: 0 };
+    if (piece.bytes !== undefined) {
+      this.#pieces.add(made);
+      this.#memory.hold(made);
+    }
+    return made;
   }
 
   #open(): Fed[] {
@@ -229,11 +262,4 @@ export class ReplicaFeed {
     if (fed === undefined) throw new BackupError("internal", `${key} is no replica of this feed`);
     return fed;
   }
-}
-
-function newPiece(piece: Omit<Piece, "safe" | "isSafe" | "readers">): Piece {
-  const safe = Promise.withResolvers<void>();
-  // Nobody waits for what only one replica gets.
-  safe.promise.catch(() => {});
-  return { ...piece, safe, isSafe: false, readers: 0 };
 }

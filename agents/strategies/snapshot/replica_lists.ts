@@ -122,3 +122,12 @@ function missingAt(all: BlobIndex, here: BlobIndex): Set<string> {
   }
   return missing;
 }
+
+export function withoutPacks(index: BlobIndex, packs: ReadonlySet<string>): BlobIndex {
+  const kept = new BlobIndex();
+  for (let row = 0; row < index.rowCount; row++) {
+    const pack = index.packId(index.packOf(row));
+    if (!packs.has(pack)) kept.add(kept.addPack(pack), index.blob(row));
+  }
+  return kept;
+}

@@ -17,6 +17,7 @@ import type {
   NewFiles,
   OpenRepositoryRequest,
   PutRequest,
+  ReplaceRequest,
   RepositoryFacts,
   RepositoryInspection,
   RepositoryThreadStart,
@@ -115,6 +116,11 @@ export class RepositoryLane {
   async check(name: string): Promise<CheckedObject> {
     await this.#paused?.promise;
     return await this.#use(() => this.#thread.callFlush("check", { name }));
+  }
+
+  /** Takes packs that are not what their names say out of the lists, with a snapshot that needs them. */
+  replace(request: ReplaceRequest): Promise<void> {
+    return this.#use(() => this.#thread.callFlush("replace", request));
   }
 
   /** For another replica; also after this destination has ended. */

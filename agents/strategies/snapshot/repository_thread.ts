@@ -20,6 +20,8 @@ import {
   addReplicas,
   calibrate,
   type Credentials,
+  decodeIndex,
+  encodeIndex,
   idOf,
   initRepositories,
   type KdfParameters,
@@ -86,6 +88,13 @@ export interface PutRequest {
   name: string;
   /** In shared memory, where it came that way. */
   bytes: Uint8Array;
+}
+
+export interface ReplaceRequest {
+  /** Ids of packs that are wrong here, and whose content stands elsewhere by now. */
+  packs: readonly string[];
+  /** Id of the snapshot that was made with them, and is made anew. */
+  snapshot: string;
 }
 
 export interface CheckedObject {
@@ -209,6 +218,21 @@ export function openRepositoryThread(
       await pay(bytes.length);
       cells.bytes[0]! += bytes.length;
       return { isGood: name.endsWith(`/${idOf(bytes)}`), fromDisk };
+    },
+
+    async replace({ packs, snapshot }: ReplaceRequest): Promise<void> {
+      const here = mayWrite();
+      const wrong = new Set(packs);
+      await here.remove("snapshot", snapshot);
+      // The lists before the packs: what is listed is there.
+      for (const { id } of await here.list("index")) {
+        const listed = [...decodeIndex(await here.load("index", id), here.pathOf("index", id))];
+        const right = listed.filter((pack) => !wrong.has(pack.id));
+        if (right.length === listed.length) continue;
+        if (right.length > 0) await here.save("index", encodeIndex(right));
+        await here.remove("index", id);
+      }
+      for (const id of packs) await here.remove("pack", id);
     },
 
     /** For another replica, in shared memory. @throws {BackupError} also when its bytes are not what its name says */

@@ -33,10 +33,11 @@ import {
   type CatchUpRequest,
   type CheckpointRequest,
   type FeedRequest,
+  type ForgetRequest,
   type LostReplica,
 } from "./archive_thread.ts";
 import type { StoreRequest } from "./asked_object_store.ts";
-import { ReplicaFeed } from "./replica_feed.ts";
+import { FeedMemory, ReplicaFeed } from "./replica_feed.ts";
 import type { RepositoryLane } from "./repository_lane.ts";
 import type { RepositoryConfig } from "../../repository/mod.ts";
 import type { SnapshotJournal, SnapshotSource } from "./snapshot_journal.ts";
@@ -52,6 +53,8 @@ export interface SnapshotGroupDeps {
   program: string;
   operationTimeoutMs: number;
   memory: SnapshotMemory;
+  /** Of packs that wait in memory for late replicas. */
+  feedBudgetBytes?: number;
 }
 
 /** What a run does not know by itself. */
@@ -83,7 +86,6 @@ export interface LaneWork {
   progress(): LaneProgress;
 }
 
-/** Packs that wait in memory for late replicas. */
 const FEED_BUDGET_BYTES = 64 << 20;
 
 interface Lane {
@@ -98,6 +100,12 @@ interface Lane {
   reached: ArchiveCounters;
 }
 
+/** A further archive for one replica. */
+interface Again {
+  result: ArchiveResult;
+  feed: ReplicaFeed;
+}
+
 export class SnapshotGroup {
   readonly #deps: SnapshotGroupDeps;
   readonly #lanes: readonly RepositoryLane[];
@@ -105,6 +113,7 @@ export class SnapshotGroup {
   #loaded: Promise<LostReplica[]> | undefined;
   /** Sources go one after the other: what the first has stored, the next finds. */
   #last: Promise<unknown> = Promise.resolve();
+  readonly #memory: FeedMemory;
   #feed: ReplicaFeed | undefined;
   #input: SnapshotInput | undefined;
 
@@ -112,6 +121,7 @@ export class SnapshotGroup {
   constructor(deps: SnapshotGroupDeps, lanes: readonly RepositoryLane[]) {
     this.#deps = deps;
     this.#lanes = lanes;
+    this.#memory = new FeedMemory(deps.feedBudgetBytes ?? FEED_BUDGET_BYTES);
   }
 
   /** Backs one source up to all replicas that the task serves. */
@@ -124,27 +134,9 @@ export class SnapshotGroup {
         error: undefined,
         reached: NOTHING_ARCHIVED,
       }));
-    const failed = new Map(lanes.map(({ lane }) => [lane.key, Promise.withResolvers<never>()]));
-    for (const { promise } of failed.values()) promise.catch(() => {});
-    const feed = new ReplicaFeed(
-      lanes.map(({ lane }) => lane),
-      FEED_BUDGET_BYTES,
-      {
-        failed: (key, error, isItsOwn) => {
-          if (isItsOwn) lanes.find(({ lane }) => lane.key === key)!.lane.fail(error);
-          failed.get(key)!.reject(error);
-        },
-        released: (name) => void this.#thread?.call("release", { name }).catch(() => {}),
-      },
-    );
+    const { feed, failed } = this.#newFeed(lanes);
     const counters = new SharedArrayBuffer(ARCHIVE_COUNTERS_BYTES);
-    const before = this.#last;
-    const ran = (async () => {
-      await before;
-      input.signal.throwIfAborted();
-      return await this.#run(input, lanes, feed, counters);
-    })();
-    this.#last = ran.catch(() => {});
+    const ran = this.#inTurn(() => this.#run(input, lanes, feed, counters), input.signal);
     const reports = lanes.map((lane) => {
       const { key, ended } = lane.lane;
       return this.#end(lane, Promise.race([ran, failed.get(key)!.promise, ended]), feed, input);
@@ -165,6 +157,8 @@ export class SnapshotGroup {
   async close(): Promise<void> {
     const thread = this.#thread;
     if (thread === undefined) return;
+    this.#thread = undefined;
+    this.#loaded = undefined;
     thread.cancel();
     if (!thread.isClosed && thread.pendingCount === 0) {
       await thread.call("close", undefined).catch(() => {});
@@ -173,50 +167,127 @@ export class SnapshotGroup {
     thread.close();
   }
 
+  /** `failed`: reject when a replica is out of the feed. */
+  #newFeed(lanes: readonly Lane[]) {
+    const failed = new Map(lanes.map(({ lane }) => [lane.key, Promise.withResolvers<never>()]));
+    for (const { promise } of failed.values()) promise.catch(() => {});
+    const feed = new ReplicaFeed(
+      lanes.map(({ lane }) => lane),
+      this.#memory,
+      {
+        failed: (key, error, isItsOwn) => {
+          if (isItsOwn) lanes.find(({ lane }) => lane.key === key)!.lane.fail(error);
+          failed.get(key)!.reject(error);
+        },
+        released: (name) => void this.#thread?.call("release", { name }).catch(() => {}),
+      },
+    );
+    return { feed, failed };
+  }
+
+  /** One archive at a time. */
+  #inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const before = this.#last;
+    const turn = (async () => {
+      await before;
+      signal.throwIfAborted();
+      return await work();
+    })();
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
   async #run(
     input: SnapshotInput,
     lanes: readonly Lane[],
     feed: ReplicaFeed,
     counters: SharedArrayBuffer,
   ): Promise<ArchiveResult> {
-    const { options, source, signal } = input;
-    this.#feed = feed;
-    this.#input = input;
-    const thread = this.#thread ??= this.#spawn();
-    const onAbort = () => thread.cancel();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
+    const result = await this.#withThread(input, feed, async (thread) => {
       this.#loaded ??= thread.call<LostReplica[]>("load", undefined);
       for (const { destination, error } of await this.#loaded) {
         if (input.destinations.includes(destination)) feed.fail(destination, ofWire(error));
       }
-      const left = lanes.filter(({ lane }) => lane.error === undefined && feed.isOpen(lane.key));
-      if (left.length === 0) throw feed.whyNone();
-      for (const lane of left) lane.state = "copy";
-      const { repository } = options;
-      const request: ArchiveRequest = {
-        path: source.path,
-        name: source.name,
-        table: input.table,
-        destinations: left.map(({ lane }) => lane.key),
-        compression: repository?.compression ?? "auto",
-        tags: repository?.tags ?? [],
-        excludes: options.excludes.map(({ pattern }) => pattern),
-        host: repository?.host,
-        timeMs: repository?.timeMs,
-        program: this.#deps.program,
-        dryRun: options.dryRun,
-        left: this.#deps.memory.journal.left(this.#source(input)),
-        owed: Object.fromEntries(left.map(({ lane }) => [lane.key, this.#owed(lane)])),
-        counters,
-      };
-      const result = await thread.call<ArchiveResult>("archive", request);
-      input.onUnreadable(result.unreadable);
-      if (!options.dryRun) this.#note(input, lanes, result.snapshot);
-      return result;
+      const open = lanes.filter(({ lane }) => lane.error === undefined && feed.isOpen(lane.key));
+      if (open.length === 0) throw feed.whyNone();
+      for (const lane of open) lane.state = "copy";
+      const request = this.#request(input, open, counters);
+      return await thread.call<ArchiveResult>("archive", request);
+    });
+    input.onUnreadable(result.unreadable);
+    if (!input.options.dryRun) this.#note(input, lanes, result.snapshot);
+    return result;
+  }
+
+  /**
+   * Stores again what one replica has lost on its disk and nobody else has: what those packs held counts as not stored, so
+   * that the files are read once more. The snapshot that needed them is replaced.
+   */
+  async #again(
+    lane: Lane,
+    input: SnapshotInput,
+    first: ArchiveResult,
+    packs: readonly string[],
+  ): Promise<Again> {
+    const { feed, failed } = this.#newFeed([lane]);
+    const counters = new SharedArrayBuffer(ARCHIVE_COUNTERS_BYTES);
+    const result = await Promise.race([
+      failed.get(lane.lane.key)!.promise,
+      this.#inTurn(() =>
+        this.#withThread(input, feed, async (thread) => {
+          await thread.call("forget", { packs, snapshot: first.snapshot } satisfies ForgetRequest);
+          const left = { tree: first.tree, atMs: this.#deps.memory.clock.nowMs() };
+          const request = { ...this.#request(input, [lane], counters), left };
+          return await thread.call<ArchiveResult>("archive", request);
+        }), input.signal),
+    ]);
+    await feed.drained(lane.lane.key);
+    await lane.lane.replace({ packs, snapshot: first.snapshot });
+    return { result, feed };
+  }
+
+  async #withThread<T>(
+    input: SnapshotInput,
+    feed: ReplicaFeed,
+    work: (thread: ThreadClient) => Promise<T>,
+  ): Promise<T> {
+    this.#feed = feed;
+    this.#input = input;
+    const thread = this.#thread ??= this.#spawn();
+    const onAbort = () => thread.cancel();
+    input.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await work(thread);
     } finally {
-      signal.removeEventListener("abort", onAbort);
+      input.signal.removeEventListener("abort", onAbort);
+      // One that was told to end, or was given up, is of no use to the next task.
+      if (input.signal.aborted || thread.isClosed) await this.close();
     }
+  }
+
+  #request(
+    input: SnapshotInput,
+    lanes: readonly Lane[],
+    counters: SharedArrayBuffer,
+  ): ArchiveRequest {
+    const { options, source } = input;
+    const { repository } = options;
+    return {
+      path: source.path,
+      name: source.name,
+      table: input.table,
+      destinations: lanes.map(({ lane }) => lane.key),
+      compression: repository?.compression ?? "auto",
+      tags: repository?.tags ?? [],
+      excludes: options.excludes.map(({ pattern }) => pattern),
+      host: repository?.host,
+      timeMs: repository?.timeMs,
+      program: this.#deps.program,
+      dryRun: options.dryRun,
+      left: this.#deps.memory.journal.left(this.#source(input)),
+      owed: Object.fromEntries(lanes.map(({ lane }) => [lane.key, this.#owed(lane)])),
+      counters,
+    };
   }
 
   /** Whoever does not get the snapshot now is to get it later. */
@@ -314,6 +385,20 @@ export class SnapshotGroup {
       await untilAborted(Promise.race([feed.drained(key), lane.lane.ended]), input.signal);
       lane.state = "verify";
       await Promise.race([this.#verify(lane, feed, verified, input), lane.lane.ended]);
+      for (let attempt = 2; attempt <= input.options.attemptsMax; attempt++) {
+        const lost = verified.failures.flatMap(({ path }) =>
+          /\/data\/..\/(.*)$/.exec(path)?.[1] ?? []
+        );
+        if (lost.length === 0 || lost.length < verified.failures.length) break;
+        const again: Again = await Promise.race([
+          untilAborted(this.#again(lane, input, result, lost), input.signal),
+          lane.lane.ended,
+        ]);
+        result = { ...result, snapshot: again.result.snapshot, tree: again.result.tree };
+        verified.writtenAgain();
+        await Promise.race([this.#verify(lane, again.feed, verified, input), lane.lane.ended]);
+        again.feed.close();
+      }
       lane.state = verified.failures.length === 0 ? "verified" : "failed";
       if (lane.state === "verified") {
         this.#deps.memory.journal.paid(lane.lane.spec.path, [...owed, result.snapshot]);
@@ -339,10 +424,14 @@ export class SnapshotGroup {
     const { key } = lane.lane;
     const objects = feed.stored(key);
     const totals = {
-      verifyFilesTotal: objects.length,
-      verifyBytesTotal: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      verifyFilesTotal: verified.objects + objects.length,
+      verifyBytesTotal: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, verified.bytes),
     };
-    lane.verify = { ...NOTHING_VERIFIED, ...totals };
+    lane.verify = {
+      ...totals,
+      verifyFilesDone: verified.objects,
+      verifyBytesDone: verified.bytes,
+    };
     for (const { name, sizeBytes } of objects) {
       await untilAborted(
         verifyObject(lane.lane, feed, name, options.attemptsMax, verified),
@@ -366,6 +455,11 @@ class Verification {
   fromDisk = 0;
   readonly rewritten: string[] = [];
   readonly failures: FileFailure[] = [];
+
+  /** What was wrong has been replaced. */
+  writtenAgain(): void {
+    this.rewritten.push(...this.failures.splice(0).map(({ path }) => path));
+  }
 
   get kind(): LaneReport["verification"] {
     if (this.objects === 0) return "none";

@@ -145,14 +145,14 @@ Deno.test("snapshots: a full replica is out by name and gets what it missed the 
     assert.deepEqual(journal.owed(b, first.prepared[0]!.destinationId!.slice(7)), []);
   }));
 
-/** Damages each pack the first time it gets its name. */
+/** Damages each of the first two packs the first time it gets its name. */
 function damaging(path: string): Posix {
   const damaged = new Set<string>();
   const rename: Posix["rename"] = (from, fromName, to, toName) => {
     const result = posix.rename(from, fromName, to, toName);
     const name = new TextDecoder().decode(toName.subarray(0, -1));
     const pack = join(path, "data", name.slice(0, 2), name);
-    if (result >= 0 && name.length === 64 && !damaged.has(name)) {
+    if (result >= 0 && name.length === 64 && damaged.size < 2 && !damaged.has(name)) {
       try {
         const bytes = Deno.readFileSync(pack);
         bytes[bytes.length >> 1]! ^= 1;
@@ -174,7 +174,28 @@ Deno.test("snapshots: what does not read back as it was written is written again
       repositories: [{ path: a, posix: damaging(a) }],
     });
     assert.deepEqual(states(reports), ["verified"]);
-    assert.equal(reports[0]!.rewritten.length, packsOf(a).length);
+    assert.equal(reports[0]!.rewritten.length, 2);
+    await requireWhole(a, source);
+  }));
+
+Deno.test("snapshots: what nobody has any more is read once more, and what needed the lost packs is replaced", () =>
+  inScene(async ({ source, a }) => {
+    // Older packs stay as they are.
+    await snapshot({ source, repositories: [{ path: a }] });
+    const older = packsOf(a);
+    Deno.writeFileSync(join(source, "file new"), noise(3 << 20, 99));
+    const { reports: [report] } = await snapshot({
+      source,
+      repositories: [{ path: a, posix: damaging(a) }],
+      feedBudgetBytes: 0,
+    });
+    assert.equal(report!.state, "verified", JSON.stringify(report));
+    assert.equal(report!.rewritten.length, 2);
+    assert.ok(older.every((pack) => packsOf(a).includes(pack)));
+    const snapshots = await loadSnapshots(await openOurs(a));
+    assert.deepEqual(snapshots.at(-1)!.id, report!.snapshot!.id);
+    assert.equal(snapshots.length, 2);
+    assert.equal(snapshots[1]!.parent, snapshots[0]!.id);
     await requireWhole(a, source);
   }));
 

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { BackupError } from "../../../protocol/base/errors.ts";
+import { type FedLane, FeedMemory, ReplicaFeed } from "./replica_feed.ts";
+
+const COUNTERS = { files: 0, bytes: 0, filesUnmodified: 0, bytesUnmodified: 0 };
+
+/** A replica whose every put ends when the test says so. */
+class PlayedLane implements FedLane {
+  readonly key: string;
+  readonly stored = new Map<string, number>();
+  lent = 0;
+  readonly waiting: { name: string; bytes: Uint8Array; end: PromiseWithResolvers<void> }[] = [];
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  async put({ name, bytes }: { name: string; bytes: Uint8Array }): Promise<void> {
+    const end = Promise.withResolvers<void>();
+    this.waiting.push({ name, bytes, end });
+    await end.promise;
+    this.stored.set(name, bytes[0]!);
+  }
+
+  // deno-lint-ignore require-await -- a thread answers it
+  async lend(name: string): Promise<Uint8Array> {
+    const first = this.stored.get(name);
+    if (first === undefined) throw new BackupError("not_found", `${this.key} has no ${name}`);
+    this.lent++;
+    return new Uint8Array(100).fill(first);
+  }
+
+  /** Ends the put in hand, if there is one. */
+  step(failure?: BackupError): boolean {
+    const [first] = this.waiting.splice(0, 1);
+    if (failure === undefined) first?.end.resolve();
+    else first?.end.reject(failure);
+    return first !== undefined;
+  }
+}
+
+const settle = async () => {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+};
+
+function scene(names: string[], budgetBytes: number) {
+  const lanes = names.map((name) => new PlayedLane(name));
+  const released: string[] = [];
+  const failed: string[] = [];
+  const feed = new ReplicaFeed(lanes, new FeedMemory(budgetBytes), {
+    failed: (key) => void failed.push(key),
+    released: (name) => void released.push(name),
+  });
+  const put = (n: number) =>
+    feed.put({
+      name: `data/${n}`,
+      bytes: new Uint8Array(100).fill(n),
+      kind: "pack",
+      counters: { ...COUNTERS, files: n },
+    });
+  return { lanes, released, failed, feed, put };
+}
+
+Deno.test("feed: whatever the paces, each replica gets everything in order and with the right bytes, and memory is given back once", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.nat({ max: 3 }), { maxLength: 60 }),
+      fc.integer({ min: 0, max: 500 }),
+      async (steps, budgetBytes) => {
+        const { lanes, released, feed, put } = scene(["a", "b", "c"], budgetBytes);
+        let made = 0;
+        const puts: Promise<void>[] = [];
+        const seen = lanes.map((): [string, number][] => []);
+        const end = (at: number) => {
+          const first = lanes[at]!.waiting[0];
+          if (first === undefined) return;
+          // The memory of what is being stored is nobody else's.
+          const isLent = lanes.some((other) => other.stored.get(first.name) !== undefined);
+          if (!isLent) assert.ok(!released.includes(first.name));
+          seen[at]!.push([first.name, first.bytes[0]!]);
+          lanes[at]!.step();
+        };
+        for (const step of steps) {
+          if (step === 3) puts.push(put(++made));
+          else end(step);
+          await settle();
+        }
+        while (lanes.some(({ waiting }) => waiting.length > 0)) {
+          for (const at of [0, 1, 2]) end(at);
+          await settle();
+        }
+        await Promise.all(puts);
+        const all = Array.from({ length: made }, (_, i) => [`data/${i + 1}`, i + 1]);
+        for (const one of seen) assert.deepEqual(one, all);
+        for (const { key } of lanes) {
+          await feed.drained(key);
+          assert.equal(feed.depth(key), 0);
+          assert.equal(feed.counters(key)?.files, made === 0 ? undefined : made);
+        }
+        feed.close();
+        assert.deepEqual([...released].sort(), all.map(([name]) => name).sort());
+      },
+    ),
+    { numRuns: 200 },
+  ));
+
+Deno.test("feed: a late replica borrows what memory does not hold, and holds up nobody", async () => {
+  const { lanes: [fast, slow], feed, put } = scene(["fast", "slow"], 100);
+  for (let n = 1; n <= 5; n++) {
+    const done = put(n);
+    await settle();
+    fast!.step();
+    await done;
+  }
+  await feed.drained("fast");
+  assert.equal(slow!.waiting.length, 1);
+  while (slow!.step()) await settle();
+  await feed.drained("slow");
+  assert.deepEqual([...slow!.stored.keys()], [1, 2, 3, 4, 5].map((n) => `data/${n}`));
+  assert.deepEqual([...slow!.stored.values()], [1, 2, 3, 4, 5]);
+  assert.ok(fast!.lent >= 3);
+});
+
+Deno.test("feed: one that fails is out, and when none is left nothing more can be put", async () => {
+  const { lanes: [a, b], failed, feed, put } = scene(["a", "b"], 1000);
+  const first = put(1);
+  await settle();
+  a!.step(new BackupError("no_space", "full"));
+  b!.step();
+  await first;
+  assert.deepEqual(failed, ["a"]);
+  await assert.rejects(feed.drained("a"), { code: "no_space" });
+  assert.equal(feed.isOpen("a"), false);
+  const second = put(2);
+  await settle();
+  assert.equal(a!.waiting.length, 0);
+  b!.step(new BackupError("io", "gone"));
+  await assert.rejects(second, { code: "io" });
+  await assert.rejects(put(3), { code: "no_space" });
+});
+
+Deno.test("feed: memory that a stuck thread may still read is not given back", async () => {
+  const { released, feed, put } = scene(["a", "b"], 1000);
+  put(1).catch(() => {});
+  await settle();
+  feed.fail("a", new BackupError("deadline", "stuck"));
+  feed.fail("b", new BackupError("deadline", "stuck"));
+  feed.close();
+  assert.deepEqual(released, []);
+});
