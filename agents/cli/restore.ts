@@ -4,6 +4,7 @@ import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import type { OverwriteRule } from "../../protocol/cli/options.ts";
+import { FROM_PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
 import { isForRepository, type RepositoryVerb, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
@@ -40,6 +41,7 @@ export type RestoreFrom = (options: {
 const ONLY_REPOSITORIES = [
   ...["to", "include", "exclude", "delete", "sparse", "verify"] as const,
   ...SNAPSHOT_OPTIONS,
+  ...FROM_PASSWORD_OPTIONS,
 ] as const;
 
 /** The command over the engine's own restore, and that of snapshots. */
@@ -70,6 +72,7 @@ export function createRestoreCommand(
       ...["include", "exclude", "delete", "sparse", "verify"] as const,
       ...KEY_OPTIONS,
       ...SNAPSHOT_OPTIONS,
+      ...FROM_PASSWORD_OPTIONS,
       ...["timeout", "wait", "json", "quiet", "verbose"] as const,
     ],
     typedOnly: ["to", "exclude", "delete", "verify", "tag"],
@@ -82,6 +85,8 @@ export function createRestoreCommand(
       delete: "Delete what the snapshot does not have, in folders that are restored",
       verify: "Read what was restored again and compare it",
       withGone: "Also what the source had lost and the copy kept",
+      fromPasswordFile: "File with a second password, for replicas that the first does not open",
+      fromPasswordCommand: "Shell command that prints such a second password",
       path: "Only snapshots of this path, for latest",
       tag: "Only snapshots that have all these tags, for latest",
       snapshotHost: "Only snapshots of this host, for latest",

@@ -127,6 +127,21 @@ Deno.test("locks are given back after success, failure and Ctrl-C; commands that
   assert.equal(signals.listening.size, 0);
 });
 
+Deno.test("Ctrl-C ends a command also while a disk gives no answer", async () => {
+  const { shell, repository } = await withRepository();
+  await backup(repository, { a: "text" });
+  const signals = fakeSignals();
+  const store = shell.memory("/memory/a");
+  let giveUp: (error: unknown) => void = () => {};
+  store.getRange = () => {
+    signals.send("SIGINT");
+    return new Promise((_, reject) => giveUp = reject);
+  };
+  // What the thread of a store does when it is closed.
+  store.close = () => giveUp(new BackupError("cancelled", "The thread was closed"));
+  assert.equal((await shell.type(["ls", A], { signals })).code, 130);
+});
+
 Deno.test("where no lock can be written, a reader is told how to do without", async () => {
   const { shell } = await withRepository();
   shell.memory("/memory/a").put = () =>

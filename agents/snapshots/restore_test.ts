@@ -285,6 +285,25 @@ Deno.test("restore: a replica that does not open, or is none, is left out and na
   });
 });
 
+Deno.test("restore: a replica with another password is opened by the second one", async () => {
+  await inScene(async ({ shell, restore, restoreWith, found, target }) => {
+    replicate(shell);
+    const file = join(target, "../target-password");
+    Deno.writeTextFileSync(file, "other");
+    const changed = await shell.type(["key", "passwd", B, "--new-password-file", file]);
+    assert.equal(changed.code, 0, changed.err);
+    const a = shell.memory("/memory/a").objects;
+    for (const name of [...a.keys()]) if (name.startsWith("data/")) a.delete(name);
+    assert.equal((await restore(B)).code, 1);
+    const second = await restore(B, "--from-password-file", file);
+    assert.equal(second.code, 0, second.err);
+    assert.deepEqual(found(), ALL);
+    const env = { RESTIC_PASSWORD: PASSWORD, RESTIC_FROM_PASSWORD: "other" };
+    assert.equal((await restoreWith({ env }, B)).code, 0);
+    Deno.removeSync(file);
+  });
+});
+
 Deno.test("restore: a replica that was pruned differently, or came late, does for what it has", async () => {
   await inScene(async ({ shell, repository, restore, found, target }) => {
     const [first] = (await shell.type(["snapshots", A, "--json"])).json[0];

@@ -34,6 +34,9 @@ export const OPENING_OPTIONS = [
   "timeout",
 ] as const satisfies readonly OptionKey[];
 
+/** After Ctrl-C, for what is under way and for giving locks back. */
+const GRACE_MS = 10_000;
+
 export interface OpenedRepository {
   address: RepositoryAddress;
   repository: Repository;
@@ -83,6 +86,10 @@ export async function useRepositories<T>(
   return await untilInterrupted(call, async (signal) => {
     const stores: ObjectStore[] = [];
     const locks: RepositoryLock[] = [];
+    // What a disk has not answered by then ends without it.
+    const giveUp = () =>
+      void call.clock.sleep(GRACE_MS).then(() => stores.forEach((store) => store.close()));
+    signal.addEventListener("abort", giveUp, { once: true });
     try {
       const timeoutMs = call.settings.get("timeout").value;
       const warnings: string[] = [];
@@ -111,6 +118,7 @@ export async function useRepositories<T>(
       return await use({ repositories, signal: all, warnings });
     } finally {
       await Promise.allSettled(locks.map((lock) => lock.release()));
+      signal.removeEventListener("abort", giveUp);
       for (const store of stores) store.close();
     }
   });
