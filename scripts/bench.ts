@@ -1,5 +1,5 @@
 /**
- * `deno task bench mirror|codec|mesh`: measures the program against the tools people use today. Rule: it leaves nothing behind,
+ * `deno task bench mirror|codec|mesh|snapshot`: measures the program against the tools people use today. Rule: it leaves nothing behind,
  * also when it is interrupted, and its exit code says only whether it could measure, never whether we won.
  */
 import { parseArgs } from "node:util";
@@ -13,10 +13,14 @@ import {
   SIZES,
 } from "../tests/bench/mirror_bench.ts";
 import { createProcesses, StoppedError } from "../tests/bench/processes.ts";
+import { renderSnapshotTable, snapshotBench } from "../tests/bench/snapshot_bench.ts";
+import { SNAPSHOT_SIZES } from "../tests/bench/snapshot_sources.ts";
+import { providePackage } from "./checks/debian_tools.ts";
 import { renderFacts, renderPart } from "../tests/bench/render_report.ts";
 
 const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
        deno task bench codec [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
+       deno task bench snapshot [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
        deno task bench mesh [--quick] [--rounds N] [--only PART] [--json FILE]
 
   --quick          A small version, within a minute; its numbers are no evidence
@@ -62,6 +66,8 @@ async function main(words: string[]): Promise<number> {
     };
     const result = options.bench === "codec"
       ? await codecBench(processes, { ...options, ...options.codec, ...shown })
+      : options.bench === "snapshot"
+      ? await snapshotTable(processes, { ...options, ...options.snapshot, ...shown })
       : options.bench === "mesh"
       ? await meshBench(processes, { ...options.mesh, ...shown })
       : await mirrorBench(processes, { ...options, ...shown });
@@ -74,6 +80,15 @@ async function main(words: string[]): Promise<number> {
     console.error(`The bench failed: ${messageOf(error)}`);
     return EXIT_FAILED;
   }
+}
+
+async function snapshotTable(...args: Parameters<typeof snapshotBench>) {
+  if (!await providePackage("borgbackup", "borg")) {
+    console.error("borg is missing and takes no part");
+  }
+  const result = await snapshotBench(...args);
+  console.log(renderSnapshotTable(result.rows));
+  return result;
 }
 
 function readOptions(words: string[]) {
@@ -91,8 +106,12 @@ function readOptions(words: string[]) {
       json: { type: "string" },
     },
   });
-  if (positionals.length !== 1) throw new Error("Name the bench: mirror, codec or mesh");
-  const bench = oneOf("bench", positionals.join(" "), ["mirror", "codec", "mesh"] as const);
+  if (positionals.length !== 1) throw new Error("Name the bench: mirror, codec, mesh or snapshot");
+  const bench = oneOf(
+    "bench",
+    positionals.join(" "),
+    ["mirror", "codec", "mesh", "snapshot"] as const,
+  );
   const size = SIZES[oneOf("size", values.size ?? (values.quick ? "quick" : "full"), sizeNames())];
   const rounds = Number(values.rounds ?? size.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds must be 1 or more");
@@ -103,6 +122,10 @@ function readOptions(words: string[]) {
     codec: {
       sizeBytes: CODEC_BYTES[codecSize],
       rounds: values.rounds === undefined ? CODEC_ROUNDS[codecSize] : rounds,
+    },
+    snapshot: {
+      size: SNAPSHOT_SIZES[codecSize],
+      rounds: values.rounds === undefined ? SNAPSHOT_SIZES[codecSize].rounds : rounds,
     },
     mesh: {
       size: MESH_SIZES[codecSize],

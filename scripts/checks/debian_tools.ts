@@ -68,6 +68,15 @@ export async function provideTools(): Promise<string[]> {
   return missingPrograms();
 }
 
+/** Installs one package for whoever can do without it: a bench that then has a contender more. */
+export async function providePackage(name: string, program: string): Promise<boolean> {
+  if (!onPath(program) && Deno.build.os === "linux" && Deno.uid() === 0 && onPath("apt-get")) {
+    await aptGet(["update"], UPDATE_WITHIN_MS);
+    await aptGet(["install", "--yes", "--no-install-recommends", name], INSTALL_WITHIN_MS);
+  }
+  return onPath(program);
+}
+
 /** Quiet when it works. When it does not, its last words are shown and the tests find out what is missing. */
 async function aptGet(args: string[], withinMs: number): Promise<void> {
   const result = await new Deno.Command("apt-get", {

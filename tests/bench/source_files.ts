@@ -18,9 +18,11 @@ export interface SmallFilesWanted {
   folders: readonly string[];
   filesMax: number;
   bytesMax: number;
+  /** No file is larger. */
+  fileBytesMax?: number;
 }
 
-/** No file of the small set is larger. */
+/** No file of the small set is larger, unless it is said. */
 const SMALL_FILE_BYTES_MAX = 256 * 1024;
 const BLOCK_BYTES = 1 << 20;
 const BLOCKS_AT_ONCE = 64;
@@ -29,6 +31,7 @@ const EMPTY_FILES_PER_FOLDER = 1000;
 /** The first small files in the order of their paths: the same each time as long as the machine is. */
 export function findSmallFiles(wanted: SmallFilesWanted): SmallFile[] {
   const found: SmallFile[] = [];
+  const fileBytesMax = wanted.fileBytesMax ?? SMALL_FILE_BYTES_MAX;
   let bytes = 0;
   const visit = (folder: string): void => {
     for (const entry of list(folder)) {
@@ -37,7 +40,7 @@ export function findSmallFiles(wanted: SmallFilesWanted): SmallFile[] {
       if (entry.isDirectory()) visit(path);
       if (!entry.isFile()) continue;
       const { size, nlink } = lstatSync(path);
-      if (size > SMALL_FILE_BYTES_MAX || nlink > 1 || bytes + size > wanted.bytesMax) continue;
+      if (size > fileBytesMax || nlink > 1 || bytes + size > wanted.bytesMax) continue;
       found.push({ path, sizeBytes: size });
       bytes += size;
     }
