@@ -7,6 +7,7 @@ import type { Clock } from "../protocol/base/clock.ts";
 import { BackupError } from "../protocol/base/errors.ts";
 import type { Log } from "../protocol/base/log.ts";
 import type { ServerEnv } from "../protocol/http/agent_app.ts";
+import { createBodyReader } from "../protocol/http/body_reader.ts";
 import { secondsOf } from "../protocol/http/gate.ts";
 import { GetPublicStatus } from "../protocol/mesh/console_methods.ts";
 import type { PublicStatus } from "../protocol/mesh/console_state.ts";
@@ -48,6 +49,7 @@ export interface Dashboard {
 }
 
 const STATUS_WITHIN_MS = 1_000;
+const FORM_LIMITS = { bodyBytesMax: 4 << 10, bodiesBytesMax: 1 << 20, bodyMsMax: 5_000 };
 const OPEN_OPERATIONS = OPERATIONS.filter((o) => o.isOpen === true);
 
 export function createDashboard(options: DashboardOptions): Dashboard {
@@ -58,6 +60,7 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const sessions = createSessions(token, clock);
   const entry = createEntry({ clock, token, sessions, hosts, origins, cookieName });
   const feed = createSocketFeed({ coordinator, clock, log });
+  const forms = createBodyReader(FORM_LIMITS, clock);
   const mintLogin = (): string => loginAddress(origin, sessions.mintCode());
   const document = once(() => JSON.stringify(openApiDocument(version)));
   const reference = once(() => referencePage(version));
@@ -82,8 +85,8 @@ export function createDashboard(options: DashboardOptions): Dashboard {
     return code === undefined ? htmlResponse(loginPage(false)) : logIn(code, c.env);
   });
   app.post("/login", async (c) => {
-    const form = await c.req.raw.formData().catch(() => undefined);
-    return logIn(String(form?.get("code") ?? ""), c.env);
+    const form = await forms.read(c.req.raw).catch(() => "");
+    return logIn(new URLSearchParams(form).get("code") ?? "", c.env);
   });
   app.get("/api/openapi.json", () => jsonText(document()));
   app.use("*", async (c, next) => {
@@ -157,6 +160,8 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   async function answer(request: Request, env: ServerEnv): Promise<Response> {
     const refused = entry.refusal(request);
     if (refused !== undefined) return refused;
+    const tooOften = entry.limitStranger(request, peerOf(env));
+    if (tooOften !== undefined) return tooOften;
     const from = request.headers.get("origin");
     if (request.method === "OPTIONS" && from !== null && entry.isAllowedOrigin(from)) {
       return preflightResponse();

@@ -28,6 +28,8 @@ export interface Entry {
   whoIs(request: Request): string | undefined;
   /** For a stranger who asks for what is not open. */
   turnAway(request: Request, peer: string | undefined): Response;
+  /** Set when a stranger asks more often than anybody needs to. */
+  limitStranger(request: Request, peer: string | undefined): Response | undefined;
   /** How long whoever is at `peer` has to wait before the next try to log in; 0: none. */
   loginWaitMs(peer: string | undefined): number;
   sessionOf(request: Request): string | undefined;
@@ -37,11 +39,15 @@ export interface Entry {
 /** Wrong tokens, and tries to log in, from one address. What is right passes whatever came before. */
 const WRONG_TRIES: RateLimit = { perSecond: 0.5, burst: 10 };
 
+/** The page, its files and a status now and then; all users of one machine are one address. */
+const STRANGERS: RateLimit = { perSecond: 50, burst: 500 };
+
 export function createEntry(options: EntryOptions): Entry {
   const { clock, token, sessions, hosts, origins, cookieName } = options;
   const gate = createGate({ clock, hosts, origins });
   const wrongTokens = createRateLimiter(clock, WRONG_TRIES);
   const logins = createRateLimiter(clock, WRONG_TRIES);
+  const strangers = createRateLimiter(clock, STRANGERS);
   const isAllowedOrigin = (origin: string): boolean => origins.includes(origin);
 
   function sessionOf(request: Request): string | undefined {
@@ -62,6 +68,15 @@ export function createEntry(options: EntryOptions): Entry {
     return request.headers.get("sec-fetch-mode") !== "navigate" || request.method !== "GET";
   }
 
+  function whoIs(request: Request): string | undefined {
+    if (hasBearerToken(request.headers.get("authorization") ?? undefined, token)) return "token";
+    // A page of another origin may use the token it was given, and never the session of ours.
+    const origin = request.headers.get("origin");
+    if (origin !== null && isAllowedOrigin(origin)) return undefined;
+    const session = sessionOf(request);
+    return session === undefined ? undefined : sessions.find(session);
+  }
+
   return {
     refusal(request) {
       const refused = gate(request, undefined);
@@ -72,14 +87,7 @@ export function createEntry(options: EntryOptions): Entry {
       const detail = "This dashboard takes no calls from another web page";
       return problemResponse(problem(403, "foreign", { detail }));
     },
-    whoIs(request) {
-      if (hasBearerToken(request.headers.get("authorization") ?? undefined, token)) return "token";
-      // A page of another origin may use the token it was given, and never the session of ours.
-      const origin = request.headers.get("origin");
-      if (origin !== null && isAllowedOrigin(origin)) return undefined;
-      const session = sessionOf(request);
-      return session === undefined ? undefined : sessions.find(session);
-    },
+    whoIs,
     turnAway(request, peer) {
       const tried = request.headers.has("authorization") || sessionOf(request) !== undefined;
       const waitMs = tried && peer !== undefined ? wrongTokens.take(peer) : 0;
@@ -96,6 +104,15 @@ export function createEntry(options: EntryOptions): Entry {
             "Open the address that was printed at the start, or send Authorization: Bearer TOKEN",
         }),
         { "www-authenticate": 'Bearer realm="backup-agent"' },
+      );
+    },
+    limitStranger(request, peer) {
+      if (peer === undefined || whoIs(request) !== undefined) return undefined;
+      const waitMs = strangers.take(peer);
+      if (waitMs === 0) return undefined;
+      return problemResponse(
+        problem(429, "too_often", { detail: "Too many calls without credentials" }),
+        { "retry-after": secondsOf(waitMs) },
       );
     },
     loginWaitMs: (peer) => peer === undefined ? 0 : logins.take(peer),

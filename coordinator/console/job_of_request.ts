@@ -4,6 +4,10 @@
  */
 import * as v from "valibot";
 import { BackupError } from "../../protocol/base/errors.ts";
+import {
+  isRepositoryAddress,
+  parseRepositoryAddress,
+} from "../../protocol/cli/repository_address.ts";
 import { OPTIONS } from "../../protocol/cli/options.ts";
 import type {
   JobRequest,
@@ -15,9 +19,11 @@ import {
   type DestinationSpec,
   JobSpec,
   type MirrorOptions,
+  type SnapshotOptions,
   type SourceSpec,
 } from "../../protocol/mesh/job.ts";
 import { encodingCapabilities } from "../cli/read_encoding.ts";
+import { SNAPSHOT_CAPABILITIES } from "../cli/read_repositories.ts";
 
 export interface JobContext {
   /** Of the coordinator: what a path without a host means. */
@@ -26,6 +32,8 @@ export interface JobContext {
   places: readonly StoredPlace[];
   selected: readonly SelectedDirectory[];
 }
+
+const SNAPSHOT_DEFAULTS: SnapshotOptions = { compression: "auto", tags: [] };
 
 /** As the commands have them. */
 const PROGRAM_DEFAULTS: Omit<MirrorOptions, "dryRun"> = {
@@ -62,13 +70,20 @@ export function jobOfRequest(
   if (encoding !== undefined && options.mhl === true) {
     throw usage("ASC MHL describes plain copies, and these would be stored encoded");
   }
+  const destinations = destinationsOf(request, context);
+  const hasSnapshots = destinations.some(({ kind }) => kind === "restic");
   const job = {
     sources: sourcesOf(request, context),
-    destinations: destinationsOf(request, context),
+    destinations,
     strategy: "mirror",
-    options,
+    options: hasSnapshots ? { repository: SNAPSHOT_DEFAULTS, ...options } : options,
     requiredCapabilities: [
-      ...new Set(["mirror", ...encodingCapabilities(encoding), ...requires]),
+      ...new Set([
+        "mirror",
+        ...encodingCapabilities(encoding),
+        ...(hasSnapshots ? SNAPSHOT_CAPABILITIES : []),
+        ...requires,
+      ]),
     ],
   };
   const parsed = v.safeParse(JobSpec, job);
@@ -121,12 +136,13 @@ function destinationsOf({ destinations }: JobRequest, { places }: JobContext): D
     const { key, isNew = false, limitBytesPerSecond } = one as NonNullable<
       JobRequest["destinations"]
     >[0];
-    const path = one.path.replace(/(?<=.)\/+$/, "");
-    const known = byPath.get(path);
+    const place = one.path.replace(/(?<=.)\/+$/, "");
+    const { kind, path } = kindOfPlace(place);
+    const known = byPath.get(place);
     const limit = limitBytesPerSecond ?? known?.limitBytesPerSecond;
     const spec: DestinationSpec = {
-      key: key ?? known?.label ?? path,
-      kind: "local",
+      key: key ?? known?.label ?? place,
+      kind,
       path,
       isNew,
       ...(limit === undefined ? {} : { limitBytesPerSecond: limit }),
@@ -138,6 +154,13 @@ function destinationsOf({ destinations }: JobRequest, { places }: JobContext): D
     specs.push(spec);
   }
   return specs;
+}
+
+/** The prefix alone decides, as with the commands. */
+export function kindOfPlace(place: string): Pick<DestinationSpec, "kind" | "path"> {
+  return isRepositoryAddress(place)
+    ? { kind: "restic", path: parseRepositoryAddress(place, "/").path }
+    : { kind: "local", path: place };
 }
 
 function nameOf(path: string): string {

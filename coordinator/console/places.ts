@@ -12,6 +12,7 @@ import type { AgentReach } from "../mesh/mesh_coordinator.ts";
 import type { JobStore } from "../store/job_store.ts";
 import { askAgent } from "./asking.ts";
 import { chooseAgent } from "./choose_agent.ts";
+import { kindOfPlace } from "./job_of_request.ts";
 import type { Verifications } from "./verifications.ts";
 
 type Found = Awaited<
@@ -31,6 +32,8 @@ export interface Places {
   forget(placeId: string): boolean;
   /** A known place by its id, or any absolute path of the coordinator's machine. @throws {BackupError} `not_found` */
   find(place: string): { path: string; hostId: string; label: string };
+  /** The same, of a folder of copies. @throws {BackupError} `unsupported` for a repository */
+  findCopies(place: string): { path: string; hostId: string; label: string };
   /** Looks at the room of all places anew, one after the other; for while somebody looks. Never rejects. */
   look(): Promise<void>;
 }
@@ -49,14 +52,14 @@ export function createPlaces(deps: {
   function cardOf(place: StoredPlace): PlaceCard {
     const room = rooms.get(place.placeId) ??
       { freeBytes: null, totalBytes: null, lookedAtMs: null };
-    return { ...place, ...room, ...verifications.of(place.path) };
+    return { ...place, ...room, ...verifications.of(kindOfPlace(place.path).path) };
   }
 
   function find(place: string): { path: string; hostId: string; label: string } {
     const known = store.document("place", place) ??
       store.documents("place").find((p) => p.path === place);
     if (known !== undefined) return known;
-    if (place.startsWith("/")) return { path: place, hostId, label: place };
+    if (/^(?:restic:)?\//.test(place)) return { path: place, hostId, label: place };
     throw new BackupError("not_found", `No place ${place} is known`);
   }
 
@@ -64,11 +67,17 @@ export function createPlaces(deps: {
     const { path, hostId } = find(place);
     const reach = deps.reach();
     const agent = chooseAgent(reach.views(), { hostId });
-    const found = await askAgent({ reach, clock }, agent, InspectPlace, { path, writes });
+    const folder = kindOfPlace(path).path;
+    const found = await askAgent({ reach, clock }, agent, InspectPlace, { path: folder, writes });
     const known = store.documents("place").find((p) => p.path === path && p.hostId === hostId);
     if (known !== undefined) {
       const { freeBytes, totalBytes } = found;
-      rooms.set(known.placeId, { freeBytes, totalBytes, lookedAtMs: Math.round(clock.nowMs()) });
+      const before = rooms.get(known.placeId);
+      const isNews = before?.freeBytes !== freeBytes || before.totalBytes !== totalBytes;
+      // As long as it is the same, nobody needs to hear of it.
+      if (isNews) {
+        rooms.set(known.placeId, { freeBytes, totalBytes, lookedAtMs: Math.round(clock.nowMs()) });
+      }
     }
     return { found, agentName: reach.nameOf(agent.agentId) };
   }
@@ -103,6 +112,13 @@ export function createPlaces(deps: {
       return store.transact((tx) => tx.dropDocument("place", placeId));
     },
     find,
+    findCopies(place) {
+      const found = find(place);
+      if (kindOfPlace(found.path).kind === "local") return found;
+      throw new BackupError("unsupported", `${found.label} is a repository of snapshots`, {
+        hint: `Look at it with backup-agent ls ${found.path}`,
+      });
+    },
     async look() {
       if (isLooking) return;
       isLooking = true;

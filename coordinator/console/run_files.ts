@@ -78,20 +78,29 @@ export function createRunFiles(deps: {
     const keys = spec.destinations.map((d) => d.key);
     const at = spec.sources.find((s) => s.hostId !== undefined)?.hostId ?? hostId;
     const agent = chooseAgent(reach.views(), { hostId: at });
+    const folders = spec.destinations.filter(({ kind }) => kind === "local");
+    const repositories = spec.destinations.filter(({ kind }) => kind !== "local");
+    const notes = repositories.map(({ key }) =>
+      `${key} is a repository; its snapshots list its files`
+    );
+    const page = { destinations: keys, isLive: false };
+    if (folders.length === 0) return { ...page, rows: [], total: 0, notes };
     const compared = await askAgent({ reach, clock }, agent, CompareStored, {
-      destinations: spec.destinations.map((d) => d.path),
+      destinations: folders.map((d) => d.path),
       copies: spec.sources.map((s) => s.name),
       offset,
       limit,
       ...(spec.options.keys === undefined ? {} : { keys: spec.options.keys }),
     });
     const failed = failedMarks(report, keys);
+    const own = folders.map(({ key }) => key);
     return {
-      destinations: keys,
-      rows: compared.rows.map((row) => withFailures(row, failed.get(row.path))),
+      ...page,
+      rows: compared.rows.map((row) =>
+        withFailures({ ...row, marks: inOrder(row.marks, own, keys) }, failed.get(row.path))
+      ),
       total: compared.total,
-      isLive: false,
-      notes: compared.problems,
+      notes: [...notes, ...compared.problems],
     };
   }
 

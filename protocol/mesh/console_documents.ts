@@ -15,12 +15,21 @@ export const AbsolutePath = v.pipe(
   v.check((path) => path.startsWith("/") && !path.includes("\0"), "Give an absolute path"),
 );
 
+/** A folder, or `restic:` and the path of a repository's, as the commands have it. */
+export const PlacePath = v.pipe(
+  nonEmpty,
+  v.check(
+    (path) => path.replace(/^restic:/, "").startsWith("/") && !path.includes("\0"),
+    "Give an absolute path, or restic: and one",
+  ),
+);
+
 /** Where copies go, for a person to choose from. */
 export const StoredPlace = v.object({
   placeId: id,
   /** As people name it. */
   label,
-  path: AbsolutePath,
+  path: PlacePath,
   /** The machine whose path it is. */
   hostId: id,
   limitBytesPerSecond: v.exactOptional(v.pipe(v.number(), v.minValue(1))),
@@ -58,7 +67,7 @@ export const JobRequest = v.strictObject({
   /** Absent: every place that is known. */
   destinations: v.exactOptional(v.pipe(
     v.array(v.strictObject({
-      path: AbsolutePath,
+      path: PlacePath,
       /** How it is called everywhere; absent: its label where it is known, else its path. */
       key: v.exactOptional(label),
       limitBytesPerSecond: v.exactOptional(DestinationSpec.entries.limitBytesPerSecond.wrapped),

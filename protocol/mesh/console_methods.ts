@@ -8,6 +8,7 @@ import {
   AbsolutePath,
   JobRequest,
   NewSchedule,
+  PlacePath,
   Profile,
   SelectedDirectory,
   Settings,
@@ -161,7 +162,7 @@ export const ListPlaces = defineMethod({
 export const AddPlace = defineMethod({
   name: "mesh.AddPlace",
   params: v.strictObject({
-    path: AbsolutePath,
+    path: PlacePath,
     label: v.exactOptional(StoredPlace.entries.label),
     hostId: v.exactOptional(id),
     limitBytesPerSecond: v.exactOptional(v.pipe(v.number(), v.minValue(1))),

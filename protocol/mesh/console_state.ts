@@ -104,7 +104,7 @@ export const PlaceCard = v.object({
   ...StoredPlace.entries,
   freeBytes: v.nullable(count),
   totalBytes: v.nullable(count),
-  /** When the free space was looked at. */
+  /** Since when it is known to be so. */
   lookedAtMs: v.nullable(timeMs),
   /** When a run last ended with every file verified there, and whether the last one did. */
   lastVerifiedAtMs: v.nullable(timeMs),

@@ -198,3 +198,38 @@ Deno.test("a file of the page is sent once: whoever has it is told so", async ()
   assert.equal(again.status, 304);
   assert.equal((await desk.ask("GET", "/assets/nothing.js")).status, 404);
 });
+
+Deno.test("strangers who ask all the time are slowed down, and a long form is not read; who is known is not held up", async () => {
+  await using desk = openDesk({ clock: new ManualClock(), hasNoAgent: true });
+  const statuses = new Set<number>();
+  for (let i = 0; i < 600; i++) {
+    const { status, response } = await desk.ask("GET", "/api/status", undefined, NOBODY);
+    await response.body?.cancel();
+    statuses.add(status);
+  }
+  assert.deepEqual([...statuses].sort(), [200, 429]);
+  assert.equal((await desk.ask("GET", "/api/status")).status, 200);
+  const form = await desk.dashboard.fetch(
+    new Request(`${ORIGIN}/login`, {
+      method: "POST",
+      body: `code=${"x".repeat(1 << 20)}`,
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+    }),
+  );
+  assert.equal(form.status, 401);
+});
+
+Deno.test("the form of the login page takes the code that the address has", async () => {
+  await using desk = openDesk({ hasNoAgent: true });
+  const code = new URL(desk.dashboard.mintLogin()).searchParams.get("code")!;
+  const form = () =>
+    desk.dashboard.fetch(
+      new Request(`${ORIGIN}/login`, {
+        method: "POST",
+        body: new URLSearchParams({ code }),
+        headers: { origin: ORIGIN },
+      }),
+    );
+  assert.equal((await form()).status, 303);
+  assert.equal((await form()).status, 401);
+});

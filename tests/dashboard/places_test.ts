@@ -1,6 +1,14 @@
 /** What agents answer about places: within their roots, in every form that is stored, and with what is damaged told. */
 import assert from "node:assert/strict";
-import { existsSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { AnswerOf } from "../../dashboard/api_client.ts";
 import { until } from "../support/mesh_processes.ts";
@@ -133,6 +141,33 @@ Deno.test("after a run each cell says what its destination has: missing, failed 
     ["src/c", "vv"],
     ["src/d", "v-"],
   ]);
+  // A disk that is away says nothing about the other.
+  renameSync(two!, `${two}-away`);
+  const page = await files();
+  assert.deepEqual(page.rows.map((r) => r.marks), ["v-", "v-", "v-", "v-"]);
+  assert.match(page.notes.join(), /two is no backup-agent destination/);
+});
+
+Deno.test("a repository is asked for by its prefix, and is not looked into as a folder of copies", async () => {
+  await using desk = openDesk({ hasNoAgent: true });
+  const { json } = await desk.ask("POST", "/api/destinations", {
+    path: "restic:/mnt/repo",
+    label: "repo",
+  });
+  const { place } = json as unknown as AnswerOf<"addDestination">;
+  const started = await desk.ask("POST", "/api/runs", {
+    job: { sources: [{ path: "/src" }], keys: { repositoryPassword: "repo" } },
+  });
+  const { runId } = started.json as unknown as AnswerOf<"startRun">;
+  const { spec } = desk.store.run(runId)!;
+  assert.deepEqual(
+    spec.destinations.map(({ key, kind, path }) => [key, kind, path]),
+    [["repo", "restic", "/mnt/repo"]],
+  );
+  assert.deepEqual(spec.options.keys, { repositoryPassword: "repo" });
+  assert.ok(spec.requiredCapabilities.includes("snapshot"));
+  const looked = await desk.ask("GET", `/api/copies?place=${place.placeId}`);
+  assert.equal(looked.status, 501);
 });
 
 Deno.test("a restore replaces nothing unasked, and says what it left", async () => {

@@ -36,7 +36,7 @@ interface Column {
 
 export function compareLists(
   posix: Posix,
-  sources: readonly StoredLists[],
+  sources: readonly (StoredLists | undefined)[],
   { copies, offset, limit }: CompareRequest,
   tick: () => void,
 ): ComparedPage {
@@ -77,9 +77,9 @@ export function compareLists(
     });
   }
 
-  function openColumn(lists: StoredLists, name: string): Column | undefined {
-    const binding = lists.marker.bindings.find((b) => b.name === name);
-    if (binding === undefined) return undefined;
+  function openColumn(lists: StoredLists | undefined, name: string): Column | undefined {
+    const binding = lists?.marker.bindings.find((b) => b.name === name);
+    if (lists === undefined || binding === undefined) return undefined;
     try {
       const manifest = openStoredManifest(posix, lists, binding);
       const column: Column = { manifest, lines: checkedLines(manifest), current: undefined };

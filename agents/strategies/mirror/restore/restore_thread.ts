@@ -62,6 +62,8 @@ export interface RestoreThreadStart {
   part: number;
   parts: number;
   overwrite: boolean;
+  /** Sources that cannot be opened are left out, and named where they are compared. */
+  skipsMissing?: boolean;
   /** All it may touch; absent or empty: anything. */
   roots?: readonly string[];
   /** Secret keys as age writes them; never to be shown. */
@@ -121,6 +123,7 @@ class RestoreThread {
   #stage: { close(): void } | undefined;
   #target: RestoreTarget | undefined;
   #keys: readonly Identity[];
+  readonly #missing: string[] = [];
   #file: StoredFile | undefined;
   readonly #links = new Map<string, LinkPlan>();
   #nextListed: () => ListingPart = () => ({
@@ -150,7 +153,13 @@ class RestoreThread {
     for (const source of this.#sources.splice(0)) source.close();
     for (const path of this.#start.sources) {
       this.#tick();
-      this.#sources.push(openStoredLists(this.#posix, path, this.#start.part === 0, this.#keys));
+      try {
+        this.#sources.push(openStoredLists(this.#posix, path, this.#start.part === 0, this.#keys));
+      } catch (thrown) {
+        const error = asBackupError(thrown);
+        if (this.#start.skipsMissing !== true || error.code === "internal") throw thrown;
+        this.#missing.push(error.message);
+      }
     }
   }
 
@@ -273,7 +282,11 @@ class RestoreThread {
   }
 
   compareLists(request: CompareRequest): ComparedPage {
-    return compareLists(this.#posix, this.#sources, request, () => this.#tickUnlessStopped());
+    const columns = this.#start.sources.map((path) =>
+      this.#sources.find(({ display }) => display === path)
+    );
+    const page = compareLists(this.#posix, columns, request, () => this.#tickUnlessStopped());
+    return { ...page, problems: [...this.#missing, ...page.problems] };
   }
 
   /** Its size. */

@@ -35,6 +35,7 @@ export async function openStoredReader(
     // No part of a restore: it takes no lock, as lists are replaced whole.
     ...{ part: 1, parts: 2 },
     roots: options.roots,
+    skipsMissing: options.destinations.length > 1,
     identities: keys.identities,
   };
   const thread = new ThreadClient(spawn("restore"), start);
