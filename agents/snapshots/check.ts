@@ -86,6 +86,8 @@ async function runCheck(
       return await checkRepository(repository, {
         ...(readData === undefined ? {} : { readData }),
         onProblem(problem) {
+          // What is cut short is not damaged.
+          if (opened.signal.aborted) return;
           if (problem.isError && problem.packId !== undefined) broken.add(problem.packId);
           if (problem.isError || !quiet) tell(call, problem);
         },

@@ -49,6 +49,7 @@ async function* walkFolder(
     if (depth >= DEPTH_MAX) throw new IntegrityError(`The folder ${shown} lies too deep`);
     nodes = decodeTree(await reader.load("tree", tree), `The tree of ${shown}`);
   } catch (error) {
+    options.signal.throwIfAborted();
     return options.onFailure(showBytes(path), error);
   }
   const names = new Set<ByteString>();
