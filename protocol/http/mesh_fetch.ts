@@ -1,7 +1,13 @@
-/** Calls to others of the mesh over the network. Rule: HTTP/1.1, because Deno's HTTP/2 client waits 40 ms a message. */
+/**
+ * Calls to others of the mesh over the network. Rule: HTTP/1.1, because Deno's HTTP/2 client waits 40 ms a message; an
+ * agent of this machine is never asked through a proxy.
+ */
 import { BackupError } from "../base/errors.ts";
 import type { FetchLike } from "../rpc/client.ts";
 import { createProvenFetch } from "./proven_fetch.ts";
+
+const NO_PROXY_VARIABLES = ["NO_PROXY", "no_proxy"] as const;
+const LOOPBACK_HOSTS = "localhost,127.0.0.0/8,::1";
 
 /** How TLS to others is done; all of it PEM. */
 export interface PeerTls {
@@ -34,11 +40,31 @@ export function createPlainFetch({ ca, own }: PeerTls = {}): FetchLike {
 /** @throws {BackupError} `config` for files that hold no certificate or key. */
 function createClient(options: Deno.CreateHttpClientOptions & Partial<Deno.TlsCertifiedKeyPem>) {
   try {
-    return Deno.createHttpClient(options);
+    return besideProxies(() => Deno.createHttpClient(options));
   } catch (thrown) {
     throw new BackupError("config", `The certificates cannot be used: ${messageOf(thrown)}`, {
       hint: "--tls-cert, --tls-key and --tls-ca name files in PEM format",
       cause: thrown,
+    });
+  }
+}
+
+/**
+ * What a client reads of the environment when it is made: through a proxy an agent of this machine is not reached, or one of
+ * the proxy's machine is, and it would read the token. Others are called as the environment says.
+ */
+function besideProxies<T>(make: () => T): T {
+  const before = NO_PROXY_VARIABLES.map((name) => Deno.env.get(name));
+  const given = before.find((text) => text !== undefined && text !== "");
+  const hosts = given === undefined ? LOOPBACK_HOSTS : `${given},${LOOPBACK_HOSTS}`;
+  for (const name of NO_PROXY_VARIABLES) Deno.env.set(name, hosts);
+  try {
+    return make();
+  } finally {
+    NO_PROXY_VARIABLES.forEach((name, at) => {
+      const text = before[at];
+      if (text === undefined) Deno.env.delete(name);
+      else Deno.env.set(name, text);
     });
   }
 }

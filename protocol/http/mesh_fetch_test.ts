@@ -56,3 +56,23 @@ Deno.test("nobody there, somebody who leaves, and what we have said ourselves ar
   });
   assert.deepEqual(whyUnreachable(new Error("odd")), { kind: "broken", why: "odd" });
 });
+
+Deno.test("an agent of this machine is called past the proxy of the environment, others through it", async () => {
+  const options = { hostname: "127.0.0.1", port: 0, onListen() {} };
+  await using agent = Deno.serve(options, () => new Response("agent"));
+  await using proxy = Deno.serve(options, () => new Response("proxy"));
+  const asks = `
+    import { createPlainFetch } from ${JSON.stringify(import.meta.resolve("./mesh_fetch.ts"))};
+    const fetch = createPlainFetch();
+    for (const host of ["127.0.0.1:${agent.addr.port}", "localhost:${agent.addr.port}", "nas.test"]) {
+      console.log(await (await fetch(new Request("http://" + host + "/"))).text());
+    }
+    console.log(Deno.env.get("NO_PROXY"), Deno.env.get("no_proxy"));`;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", asks],
+    env: { HTTP_PROXY: `http://127.0.0.1:${proxy.addr.port}`, NO_PROXY: "desk.test", no_proxy: "" },
+  }).output();
+  const said = new TextDecoder().decode(stdout).trim().split("\n");
+  const wrong = new TextDecoder().decode(stderr);
+  assert.deepEqual(said, ["agent", "agent", "proxy", "desk.test"], wrong);
+});

@@ -14,6 +14,14 @@ const PROOF_BYTES_MAX = 10_000;
 const NONCE_BYTES = 24;
 /** So long an address counts as proven; whoever takes over a port later must prove it again. */
 const PROVEN_FOR_MS = 60_000;
+/** Whoever has not answered by then is asked anew; its machine may be gone, and nobody is told when that happens. */
+const PROOF_WITHIN_MS = 5_000;
+
+interface Proof {
+  endpoint: Promise<string>;
+  isOpen: boolean;
+  atMs: number;
+}
 
 /**
  * A fetch that adds the token. The first request to an origin asks there for the card and a proof over the address in
@@ -26,7 +34,9 @@ export function createProvenFetch(deps: {
   clock: { monotonicMs(): number };
 }): FetchLike {
   const { fetch, token, clock } = deps;
-  const proven = new Map<string, { endpoint: Promise<string>; atMs: number }>();
+  const proofs = new Map<string, Proof>();
+  /** Addresses that were proven once, by origin. */
+  const addresses = new Map<string, string>();
 
   async function prove(origin: string, before: string | undefined): Promise<string> {
     // Proven once, its address is known: whoever listens there now must prove that very one.
@@ -51,26 +61,37 @@ export function createProvenFetch(deps: {
 
   /** Several calls at once share one proof; a failed one is not kept. */
   function endpointAt(origin: string): Promise<string> {
-    const known = proven.get(origin);
+    const known = proofs.get(origin);
     const nowMs = clock.monotonicMs();
-    if (known !== undefined && nowMs - known.atMs < PROVEN_FOR_MS) return known.endpoint;
-    const endpoint = (async () => await prove(origin, await known?.endpoint))();
-    proven.set(origin, { endpoint, atMs: nowMs });
-    endpoint.catch(() => {
-      if (proven.get(origin)?.endpoint === endpoint) proven.delete(origin);
-    });
+    const keptForMs = known?.isOpen === true ? PROOF_WITHIN_MS : PROVEN_FOR_MS;
+    if (known !== undefined && nowMs - known.atMs < keptForMs) return known.endpoint;
+    const endpoint = prove(origin, addresses.get(origin));
+    const proof: Proof = { endpoint, isOpen: true, atMs: nowMs };
+    proofs.set(origin, proof);
+    endpoint.then((url) => {
+      proof.isOpen = false;
+      addresses.set(origin, url);
+    }, () => forget(origin, proof));
     return endpoint;
   }
 
+  /** Whoever answers there next may be somebody else. */
+  function forget(origin: string, proof: Proof | undefined): void {
+    if (proofs.get(origin) !== proof) return;
+    proofs.delete(origin);
+    addresses.delete(origin);
+  }
+
   return async (request) => {
-    const endpoint = await endpointAt(new URL(request.url).origin);
+    const { origin } = new URL(request.url);
+    const endpoint = await endpointAt(origin);
+    const proof = proofs.get(origin);
     const carrying = new Request(endpoint, request);
     carrying.headers.set("authorization", `Bearer ${token}`);
     try {
       return await fetch(carrying);
     } catch (thrown) {
-      // Whoever answers there next may be somebody else.
-      proven.delete(new URL(request.url).origin);
+      forget(origin, proof);
       throw thrown;
     }
   };

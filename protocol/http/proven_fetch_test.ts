@@ -90,3 +90,19 @@ Deno.test("a proof is asked for again after a while", async () => {
   await clock.advance(61_000);
   await assert.rejects(async () => await fetch(call("http://127.0.0.1:8801")));
 });
+
+Deno.test("an agent whose machine went away in the middle of its proof is asked anew", async () => {
+  const app = agent("the-right-token-here");
+  const clock = new ManualClock();
+  let isGone = true;
+  const fetch = createProvenFetch({
+    fetch: async (request) => isGone ? await new Promise(() => {}) : await app.fetch(request),
+    token: "the-right-token-here",
+    clock,
+  });
+  const unanswered = fetch(call("http://127.0.0.1:8801"));
+  isGone = false;
+  await clock.advance(6_000);
+  assert.equal((await fetch(call("http://127.0.0.1:8801"))).status, 200);
+  assert.equal(await Promise.race([unanswered, Promise.resolve("waits")]), "waits");
+});
