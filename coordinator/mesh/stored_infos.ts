@@ -28,7 +28,10 @@ export function runInfoOf(run: StoredRun): RunInfo {
     endedAtMs: endedAtMs === null ? null : Math.round(endedAtMs),
     sources: spec.sources,
     destinations: spec.destinations.map((d) => d.key),
-    exitCode: report?.exitCode ?? (state === "failed" ? 1 : null),
+    exitCode: report?.exitCode ?? WITHOUT_REPORT[state] ?? null,
     notes,
   };
 }
+
+/** Of runs that ended before there was anything to report. */
+const WITHOUT_REPORT: Partial<Record<StoredRun["state"], number>> = { failed: 1, cancelled: 130 };

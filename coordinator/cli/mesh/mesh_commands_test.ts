@@ -421,6 +421,14 @@ Deno.test("a run that could not be carried out at all ends the command with the 
   assert.match(run.terminal.written.err, /lies in \/src/);
 });
 
+Deno.test("a run that was cancelled while it waited ends the command as cancelled", async () => {
+  const run = start(["run", "run-1", "--follow"], {
+    streams: [events([{ kind: "end", seq: 0, state: "cancelled", report: null }])],
+  });
+  assert.equal(await run.code, 130);
+  assert.match(run.terminal.written.err, /cancelled before it began/);
+});
+
 Deno.test("secrets are named in a job, never said", async () => {
   const words = ["submit", "/src", "--to", "/mnt/ssd", "--detach", "--encrypt"];
   const run = start([...words, "--passphrase-name", "home", "--identity-name=key-1"]);

@@ -114,8 +114,11 @@ export async function showRun(
     display.report(end.report);
     return end.report.exitCode;
   }
+  if (end.state === "cancelled") {
+    throw new BackupError("cancelled", "The run was cancelled before it began");
+  }
   const { code, message, hint } = end.error ??
-    { code: "internal", message: `The run ${end.state}` };
+    { code: "internal", message: `The run is ${end.state}, and nothing says why` };
   const known = ERROR_CODES.find((c): c is ErrorCode => c === code) ?? "internal";
   throw new BackupError(known, message, hint === undefined ? {} : { hint });
 }
