@@ -808,6 +808,8 @@ class RunInMesh {
   ): Promise<MirrorResult> {
     const { pool, clock, dispatcher, leaseMs } = this.#deps;
     let giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
+    // Its lease begins when it is told of the attempt, and joining the run may have taken long.
+    dispatcher.renew(agentId, [{ taskId: spec.taskId, epoch: spec.epoch }]);
     const onProgress = (progress: TaskProgress): void => {
       giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
       options.onProgress(progress);

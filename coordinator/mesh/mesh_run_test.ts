@@ -198,6 +198,26 @@ Deno.test("a home may be lost while it prepares, scans or finishes: another one 
   }
 });
 
+Deno.test("D4: the lease of an attempt counts from when its agent was told of it, however long joining took", async () => {
+  const m = new Mesh();
+  m.add("a");
+  const slow = m.add("b", { join: "by hand" });
+  await m.start(jobOf(["x", "y"], ["/d"]));
+  await m.wait(LEASE_MS - 100);
+  await slow.calls("join")[0]!.succeed({
+    op: "join",
+    destinations: [{ destination: "/d", destinationId: "id of /d", warnings: [] }],
+  });
+  await m.settle();
+  const { taskId } = slow.calls("mirror")[0]!.spec;
+  m.kill("b");
+  const next = m.add("c");
+  await m.wait(LEASE_MS - 100);
+  assert.equal(next.calls("mirror").length, 0, "the silent one may be at it");
+  await m.wait(200);
+  assert.equal(next.calls("mirror")[0]?.spec.taskId, taskId);
+});
+
 Deno.test("a source that its agents cannot read fails alone after a few homes", async () => {
   const scan = (spec: { source: { name: string } }): Extract<TaskResult, { op: "scan" }> => {
     if (spec.source.name === "bad") throw new BackupError("io", "Input/output error");
