@@ -1,7 +1,8 @@
 /** Small files read whole and replaced whole: a reader sees the old bytes or the new ones, never a mixture. */
-import { posixError } from "./errno.ts";
-import { cName, type DirectoryHandle, type Posix } from "./posix.ts";
-import { ENOENT } from "./errno.ts";
+import { Buffer } from "node:buffer";
+import { randomBytes } from "../../protocol/base/random_bytes.ts";
+import { ENOENT, posixError } from "./errno.ts";
+import { cName, cNameOfLatin1, type DirectoryHandle, type Posix } from "./posix.ts";
 
 /** The file's bytes; undefined when there is none. @throws {BackupError} when it cannot be read or is longer than `maxBytes` */
 export function readSmallFile(
@@ -38,6 +39,21 @@ export function readSmallFile(
   }
 }
 
+/**
+ * A name for what will take the place of `name`, free and of this writer alone. What others have begun goes: the remains
+ * of a crash, or the work of one who is still at it, whose rename then fails instead of bringing up a half of ours.
+ */
+export function temporaryNameFor(posix: Posix, at: DirectoryHandle, name: string): Uint8Array {
+  const found = posix.list(at);
+  for (const other of typeof found === "number" ? [] : found) {
+    if (!other.startsWith(`${name}.`) || !other.endsWith(TEMPORARY_SUFFIX)) continue;
+    posix.unlink(at, cNameOfLatin1(other));
+  }
+  return cName(`${name}.${Buffer.from(randomBytes(6)).toString("hex")}${TEMPORARY_SUFFIX}`);
+}
+
+const TEMPORARY_SUFFIX = ".new";
+
 /** Writes `bytes` under `name`: temporary name → flush → rename → flush of the directory. */
 export function replaceSmallFile(
   posix: Posix,
@@ -46,8 +62,7 @@ export function replaceSmallFile(
   bytes: Uint8Array,
   display: string,
 ): void {
-  const temporary = cName(`${name}.new`);
-  posix.unlink(at, temporary);
+  const temporary = temporaryNameFor(posix, at, name);
   const fd = posix.createFile(at, temporary);
   if (fd < 0) throw posixError(fd, "create", display);
   let result = writeAll(posix, fd, bytes);

@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
 import { posixError } from "../../platform/errno.ts";
 import { cName, type Posix } from "../../platform/posix.ts";
-import { writeAll } from "../../platform/small_file.ts";
+import { temporaryNameFor, writeAll } from "../../platform/small_file.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
@@ -30,8 +30,7 @@ export function writeChecksums(
   tick: () => void,
 ): void {
   const display = `${destination.display}/.backup-agent/${CHECKSUMS_FILE}`;
-  const temporary = cName(`${CHECKSUMS_FILE}.new`);
-  posix.unlink(destination.own, temporary);
+  const temporary = temporaryNameFor(posix, destination.own, CHECKSUMS_FILE);
   const fd = posix.createFile(destination.own, temporary);
   if (fd < 0) throw posixError(fd, "create", display);
   let text = "";
@@ -84,6 +83,9 @@ export function writeChecksums(
     destination.own,
     cName(CHECKSUMS_FILE),
   );
-  if (result < 0) throw posixError(result, "write", display);
+  if (result < 0) {
+    posix.unlink(destination.own, temporary);
+    throw posixError(result, "write", display);
+  }
   posix.flushDirectory(destination.own);
 }

@@ -4,6 +4,7 @@
  * way round.
  */
 import { ENOENT, posixError } from "../../platform/errno.ts";
+import { temporaryNameFor } from "../../platform/small_file.ts";
 import { cName, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { type ListKeys, nameFor, otherName, removeList, sealFor } from "./list_keys.ts";
 import { type ManifestHeader, ManifestWriter } from "./manifest_file.ts";
@@ -13,6 +14,8 @@ export interface ListPlace {
   at: DirectoryHandle;
   /** Where it is written, on the same file system; `at` when missing. */
   temporaryAt?: DirectoryHandle;
+  /** Another agent of the run may be writing it as well: a home that was lost to the coordinator and not to the disk. */
+  isContested?: boolean;
   /** Without the ending of an encrypted one. */
   name: string;
   display: string;
@@ -30,9 +33,14 @@ export class NewList {
   constructor(place: ListPlace, header: ManifestHeader) {
     const { posix, at, name, display, keys } = place;
     this.#place = place;
-    this.#temporary = cName(`${nameFor(name, keys)}.new`);
     this.#temporaryAt = place.temporaryAt ?? at;
-    posix.unlink(this.#temporaryAt, this.#temporary);
+    const target = nameFor(name, keys);
+    if (place.isContested === true) {
+      this.#temporary = temporaryNameFor(posix, this.#temporaryAt, target);
+    } else {
+      this.#temporary = cName(`${target}.new`);
+      posix.unlink(this.#temporaryAt, this.#temporary);
+    }
     this.#fd = posix.createFile(this.#temporaryAt, this.#temporary);
     if (this.#fd < 0) throw posixError(this.#fd, "create", display);
     const { sealedFor: _, ...facts } = header;

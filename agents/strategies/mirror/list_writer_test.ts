@@ -8,7 +8,7 @@ import { openPosix } from "../../platform/open_posix.ts";
 import type { DirectoryHandle, Posix } from "../../platform/posix.ts";
 import { generateIdentity } from "./codec/age_keys.ts";
 import { type ListKeys, NO_LIST_KEYS, standingName } from "./list_keys.ts";
-import { writeWhole } from "./list_writer.ts";
+import { NewList, writeWhole } from "./list_writer.ts";
 import { MANIFEST_FORMAT, MANIFEST_VERSION, openManifest } from "./manifest_file.ts";
 import { linesOf, listedFolders, openList, replaceList } from "./version_lists.ts";
 
@@ -116,6 +116,24 @@ for (
       assert.equal(seen.size, 2);
     }));
 }
+
+Deno.test("of two who write one list at once the later wins, and what stands is whole at every moment", () =>
+  inFolder(posix, (at, path) => {
+    write(at, READABLE, line("old"));
+    const place = { posix, at, name: NAME, display: NAME, keys: READABLE, isContested: true };
+    const first = new NewList(place, HEADER);
+    first.add(line("a"));
+    const second = new NewList(place, HEADER);
+    second.add(line("a"));
+    first.finish();
+    assert.throws(() => first.commit(), { code: "not_found" });
+    assert.deepEqual(read(at), [line("old")]);
+    second.add(line("b"));
+    second.finish();
+    second.commit();
+    assert.deepEqual(read(at), [line("a"), line("b")]);
+    assert.deepEqual(fs.readdirSync(path), [NAME]);
+  }));
 
 Deno.test("lists of versions may be encrypted one by one, and go in both forms", () =>
   inFolder(posix, (at) => {

@@ -214,7 +214,7 @@ function mergeLists(context: Settling, source: SettledSource, lists: PartList[])
   let list: NewList | undefined;
   try {
     const { part: _, ...header } = lists[0]!.header;
-    const writer = list = new NewList({ posix, at, name, display, keys }, {
+    const writer = list = new NewList({ posix, at, name, display, keys, isContested: true }, {
       ...header,
       // What its stage kept is settled by what the manifest says of it, whatever parts have done since.
       stage: base?.header.stage ?? "",
