@@ -405,6 +405,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       const hub = (isOver ? undefined : waitingHubs.get(runId)) ??
         createRunHub(() => detailOf(runId));
       if (!isOver) waitingHubs.set(runId, hub);
+      if (isClosed) hub.close();
       if (isOver) {
         const error = detail.report === null ? failureOf(runId) : undefined;
         hub.tell({
@@ -558,6 +559,10 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       for (const stop of stops) stop();
       dispatcher.close();
       for (const { run } of live.values()) run.leave();
+      // Their connections would keep the process from ending.
+      for (const hub of [...waitingHubs.values(), ...[...live.values()].map((one) => one.hub)]) {
+        hub.close();
+      }
     },
     metrics: () => metricsOf(),
   };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DrainAgent } from "../../protocol/mesh/methods.ts";
+import { DrainAgent, FollowRun } from "../../protocol/mesh/methods.ts";
 import { MeshInProcess } from "../../tests/support/mesh_in_process.ts";
 import { playedAnswer } from "../../tests/support/played_answer.ts";
 
@@ -42,4 +42,27 @@ Deno.test("what an agent holds of a run that was prepared anew since is over, an
     runs: [{ runId, runEpoch: 1 }, { runId, runEpoch: 2 }],
   });
   assert.deepEqual([homes, ended], [["agent-1", "agent-2"], [{ runId, runEpoch: 1 }]]);
+});
+
+Deno.test("a coordinator that ends leaves no reader waiting, and tells none that its run has ended", async () => {
+  await using mesh = new MeshInProcess();
+  await mesh.add("agent-1", (spec, { signal }) => {
+    if (spec.op !== "mirror") return Promise.resolve(playedAnswer(spec));
+    return new Promise((_, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true })
+    );
+  });
+  const runId = await mesh.submit(mesh.job("photos"));
+  await mesh.until(() => mesh.store.tasks(runId)[0]?.agentId === "agent-1");
+  const kinds: string[] = [];
+  const read = async () => {
+    for await (const { kind } of mesh.client.stream(FollowRun, { runId })) kinds.push(kind);
+  };
+  const reading = read();
+  await mesh.until(() => kinds.includes("snapshot"));
+  mesh.coordinator.close();
+  await reading;
+  await read();
+  assert.ok(!kinds.includes("end"), kinds.join());
+  assert.equal(mesh.store.run(runId)!.report, null);
 });

@@ -20,9 +20,12 @@ export interface RunHub {
   readonly hasReaders: boolean;
   /** A snapshot, then what happens, to the run's end. Undefined: too many read already. */
   follow(): EventStream<RunEvent> | undefined;
+  /** Ends every stream, also those that are asked for later, without a word about the run: it goes on after a restart. */
+  close(): void;
 }
 
 interface Reader {
+  end(): IteratorReturnResult<undefined>;
   waiting: RunEvent[];
   needsSnapshot: boolean;
   wake: (() => void) | undefined;
@@ -34,6 +37,7 @@ export function createRunHub(snapshot: () => RunDetail): RunHub {
   let seq = 0;
   let latest: RunProgress | null = null;
   let end: RunEvent | undefined;
+  let isClosed = false;
 
   return {
     progress: () => latest,
@@ -59,15 +63,21 @@ export function createRunHub(snapshot: () => RunDetail): RunHub {
     },
     follow() {
       if (readers.size >= READERS_MAX) return undefined;
-      const reader: Reader = { waiting: [], needsSnapshot: true, wake: undefined, isOver: false };
-      if (end !== undefined) reader.waiting.push(end);
-      readers.add(reader);
       const over = () => {
         reader.isOver = true;
         readers.delete(reader);
         reader.wake?.();
         return { done: true as const, value: undefined };
       };
+      const reader: Reader = {
+        end: over,
+        waiting: [],
+        needsSnapshot: true,
+        wake: undefined,
+        isOver: isClosed,
+      };
+      if (end !== undefined) reader.waiting.push(end);
+      if (!isClosed) readers.add(reader);
       return {
         async next() {
           while (!reader.isOver && !reader.needsSnapshot && reader.waiting.length === 0) {
@@ -89,6 +99,10 @@ export function createRunHub(snapshot: () => RunDetail): RunHub {
         },
         return: () => Promise.resolve(over()),
       };
+    },
+    close() {
+      isClosed = true;
+      for (const reader of [...readers]) reader.end();
     },
   };
 }
