@@ -18,13 +18,15 @@ export interface PruneRun extends PruneOptions {
   isDryRun?: boolean;
   /** Snapshots that count as removed already, for a dry run. */
   without?: ReadonlySet<string>;
+  /** Packs that are written anew. */
+  onPack?(done: number, total: number): void;
   signal?: AbortSignal;
 }
 
 /** @throws {BackupError} `damaged` before anything is changed, when data that is used is missing or doubtful */
 export async function pruneRepository(
   repository: Repository,
-  { clock, isDryRun = false, signal, without, ...options }: PruneRun,
+  { clock, isDryRun = false, signal, without, onPack, ...options }: PruneRun,
 ): Promise<PrunePlan> {
   const snapshots = (await loadSnapshots(repository))
     .filter(({ id }) => without?.has(id) !== true || !isDryRun);
@@ -71,7 +73,8 @@ export async function pruneRepository(
       },
     });
     const { rows, starts } = index.rowsByPack();
-    for (const pack of plan.repack) {
+    for (const [i, pack] of plan.repack.entries()) {
+      onPack?.(i, plan.repack.length);
       for (const row of rows.subarray(starts[pack], starts[pack + 1])) {
         if (used[row] !== 1) continue;
         signal?.throwIfAborted();

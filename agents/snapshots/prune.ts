@@ -10,6 +10,7 @@ import {
   pruneRepository,
   type Repository,
 } from "../repository/mod.ts";
+import { showPackProgress } from "./pack_progress.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { addressOf, OPENING_OPTIONS, refuseMore, useRepositories } from "./use_repositories.ts";
 
@@ -61,14 +62,21 @@ export async function prune(
 ): Promise<void> {
   const { settings, terminal, clock } = call;
   const maxRepackBytes = settings.get("maxRepackSize").value;
-  const plan = await pruneRepository(repository, {
-    clock,
-    isDryRun,
-    signal,
-    maxUnused: maxUnusedOf(settings.get("maxUnused").value),
-    ...(maxRepackBytes === undefined ? {} : { maxRepackBytes }),
-    ...(without === undefined ? {} : { without }),
-  });
+  const progress = showPackProgress(call, `Pruning: ${repository.store.display}`);
+  let plan: PrunePlan;
+  try {
+    plan = await pruneRepository(repository, {
+      clock,
+      isDryRun,
+      signal,
+      maxUnused: maxUnusedOf(settings.get("maxUnused").value),
+      onPack: progress.set,
+      ...(maxRepackBytes === undefined ? {} : { maxRepackBytes }),
+      ...(without === undefined ? {} : { without }),
+    });
+  } finally {
+    progress.close();
+  }
   if (settings.get("json").value) {
     terminal.out(jsonLine({ message_type: "summary", dry_run: isDryRun, ...planMessage(plan) }));
   } else if (!settings.get("quiet").value) {
