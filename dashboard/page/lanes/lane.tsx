@@ -57,7 +57,7 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
           <Icon name={SIGNS[facts.tone]} />
           {facts.label}
         </span>
-        <span class="lane-left">{facts.left}</span>
+        {facts.left !== "" && <span class="lane-left">{facts.left}</span>}
         {isOpen && (
           <ActionButton
             action={{
@@ -83,7 +83,6 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
         tone={facts.tone}
       />
       <div class="lane-body">
-        <Pills pills={lane.pills} />
         <dl class="lane-numbers">
           <Fact
             name="Files"
@@ -99,7 +98,7 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
           {isOpen && <Fact name="Queue" value={formatCount(gauges.queueDepth)} />}
           {lane.freeBytes != null && <Fact name="Free" value={formatBytes(lane.freeBytes)} />}
           {isOpen && (
-            <div class="fact">
+            <div class="fact is-workers">
               <dt>Workers</dt>
               <dd class="dots">
                 <span class="unseen">{`${dots.busy} of ${dots.shown}`}</span>
@@ -119,20 +118,22 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
         </dl>
         <Sparkline samples={samples} tone={facts.tone} />
       </div>
-      {isOpen && (
-        <p class="lane-file" title={current.join("\n")}>
-          {current.length === 0
-            ? " "
-            : <bdi>{current[0]}{current.length > 1 ? ` and ${current.length - 1} more` : ""}</bdi>}
-        </p>
-      )}
+      <div class="lane-foot">
+        <Pills pills={lane.pills} />
+        {isOpen && current.length > 0 && (
+          <p class="lane-file" title={current.join("\n")}>
+            <bdi>{current[0]}</bdi>
+            {current.length > 1 && ` and ${current.length - 1} more`}
+          </p>
+        )}
+      </div>
     </li>
   );
 });
 
 function Fact({ name, value }: { name: string; value: string }) {
   return (
-    <div class="fact">
+    <div class={`fact is-${name.toLowerCase()}`}>
       <dt>{name}</dt>
       <dd>{value}</dd>
     </div>

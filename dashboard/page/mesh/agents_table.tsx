@@ -61,7 +61,7 @@ function AgentRow(
   );
   return (
     <tr class={`is-${state}`} data-agent={name}>
-      <th scope="row">{name}{agent.isOwn && <span class="muted">, the coordinator's own</span>}</th>
+      <th scope="row">{name}{agent.isOwn && <span class="muted">when nobody else can</span>}</th>
       <td>
         <span class={`state-dot is-${state}`} />
         {STATE_WORDS[state]}

@@ -106,12 +106,14 @@ const Node = memo((props: NodeProps) => {
       )}
       <circle class="node-body" r={radius} />
       <circle class="load-track" r={radius} />
-      <circle
-        class="load-ring"
-        r={radius}
-        transform="rotate(-90)"
-        stroke-dasharray={`${(isGone ? 0 : load) * length} ${length}`}
-      />
+      {!isGone && load > 0 && (
+        <circle
+          class="load-ring"
+          r={radius}
+          transform="rotate(-90)"
+          stroke-dasharray={`${load * length} ${length}`}
+        />
+      )}
       <text class="node-letter" y={hasNames ? 5 : 4}>
         {isGone ? "×" : hasNames ? `${Math.round(load * 100)}%` : ""}
       </text>
@@ -126,7 +128,8 @@ const Node = memo((props: NodeProps) => {
   );
 });
 
-function chips({ capabilities, state }: AgentCardView): string {
+function chips({ capabilities, state, isOwn }: AgentCardView): string {
+  if (isOwn) return "when nobody else can";
   if (state === "suspect" || state === "draining") return state;
   const own = capabilities.map((id) => id.replace(/^backup\./, "")).slice(0, CHIPS_MAX);
   return own.join(" · ");
