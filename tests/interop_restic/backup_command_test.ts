@@ -246,3 +246,33 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  ...needs(
+    "backup: two of ours and two of restic's write one repository at once",
+    "linux",
+    "restic",
+  ),
+  async fn() {
+    await using place = createPlace();
+    await using other = createPlace();
+    const { source, a } = place;
+    fillFiles(source, 20, 300_000);
+    fillFiles(other.source, 20, 300_000, 1);
+    await restic(a, ["init"]);
+    await Promise.all([
+      place.backup(["--to", `restic:${a}`]),
+      other.backup(["--to", `restic:${a}`, "--host", "other"]),
+      restic(a, ["backup", source, "--host", "theirs"]),
+      restic(a, ["backup", other.source, "--host", "theirs"]),
+    ]);
+    await restic(a, ["check", "--read-data"]);
+    const snapshots = await snapshotsOf(a);
+    assert.deepEqual(
+      snapshots.map(({ hostname }) => hostname).filter((host) => host === "theirs").length,
+      2,
+    );
+    assert.equal(snapshots.length, 4);
+    assert.deepEqual([...Deno.readDirSync(join(a, "locks"))], []);
+  },
+});

@@ -10,8 +10,8 @@ import type { ArchiveCounters, CatchUpRequest, FeedRequest } from "./archive_thr
 export interface FedLane {
   readonly key: string;
   put(object: { name: string; bytes: Uint8Array }): Promise<void>;
-  /** The bytes of what it has; they are what their name says. */
-  lend(name: string): Promise<Uint8Array>;
+  /** The bytes of what it has, in `room` if that is large enough; they are what their name says. */
+  lend(name: string, room: SharedArrayBuffer): Promise<Uint8Array>;
 }
 
 export interface FeedEvents {
@@ -80,6 +80,9 @@ export interface StoredObject {
   sizeBytes: number;
 }
 
+/** Most packs fit in it. */
+const ROOM_BYTES = 25 << 20;
+
 /** Where one replica is. */
 class Fed {
   readonly lane: FedLane;
@@ -90,9 +93,15 @@ class Fed {
   /** As of the last piece that it has. */
   counters: ArchiveCounters | undefined;
   idle: (() => void)[] = [];
+  /** For what it borrows, one after the other. */
+  #room: SharedArrayBuffer | undefined;
 
   constructor(lane: FedLane) {
     this.lane = lane;
+  }
+
+  get room(): SharedArrayBuffer {
+    return this.#room ??= new SharedArrayBuffer(ROOM_BYTES);
   }
 }
 
@@ -159,16 +168,20 @@ export class ReplicaFeed {
     return this.#find(key).counters;
   }
 
-  /** The right bytes of an object, from memory or another replica. @throws {BackupError} when nobody has them */
+  /**
+   * The right bytes of an object, from memory or another replica, until the same replica borrows again.
+   * @throws {BackupError} when nobody has them
+   */
   async borrow(name: string, forKey: string): Promise<Uint8Array> {
     for (const piece of this.#pieces) {
       if (piece.name === name && piece.bytes !== undefined) return piece.bytes;
     }
     let failure: BackupError | undefined;
+    const { room } = this.#find(forKey);
     for (const { lane } of this.#fed) {
       if (lane.key === forKey) continue;
       try {
-        return await lane.lend(name);
+        return await lane.lend(name, room);
       } catch (thrown) {
         failure ??= asBackupError(thrown);
       }

@@ -13,6 +13,7 @@ import type { StoreCall } from "./asked_object_store.ts";
 import type {
   CheckedObject,
   CreateRequest,
+  LendRequest,
   LockRequest,
   NewFiles,
   OpenRepositoryRequest,
@@ -124,8 +125,8 @@ export class RepositoryLane {
   }
 
   /** For another replica; also after this destination has ended. */
-  lend(name: string): Promise<Uint8Array> {
-    return this.#thread.call("lend", { name });
+  lend(name: string, room: SharedArrayBuffer): Promise<Uint8Array> {
+    return this.#thread.callFlush("lend", { name, room } satisfies LendRequest);
   }
 
   store(call: StoreCall): Promise<unknown> {

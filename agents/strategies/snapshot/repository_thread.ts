@@ -97,6 +97,12 @@ export interface ReplaceRequest {
   snapshot: string;
 }
 
+export interface LendRequest {
+  name: string;
+  /** Where the bytes go when there is room for them. */
+  room: SharedArrayBuffer;
+}
+
 export interface CheckedObject {
   /** Its SHA-256 is its name. */
   isGood: boolean;
@@ -236,11 +242,12 @@ export function openRepositoryThread(
     },
 
     /** For another replica, in shared memory. @throws {BackupError} also when its bytes are not what its name says */
-    async lend({ name }: { name: string }): Promise<Uint8Array> {
-      const bytes = await opened().store.get(name, PACK_MAX_BYTES);
+    async lend({ name, room }: LendRequest): Promise<Uint8Array> {
+      const { bytes } = await opened().store.readBack(name, PACK_MAX_BYTES, new Uint8Array(room));
       if (!name.endsWith(`/${idOf(bytes)}`)) {
         throw new BackupError("damaged", `${path}/${name} is damaged: its SHA-256 is not its name`);
       }
+      if (bytes.buffer === room) return bytes;
       const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
       shared.set(bytes);
       return shared;

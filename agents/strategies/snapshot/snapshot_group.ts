@@ -86,7 +86,7 @@ export interface LaneWork {
   progress(): LaneProgress;
 }
 
-const FEED_BUDGET_BYTES = 64 << 20;
+const FEED_BUDGET_BYTES = 32 << 20;
 
 interface Lane {
   lane: RepositoryLane;
