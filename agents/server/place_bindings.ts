@@ -3,10 +3,15 @@
  * and at most so many are answered at once.
  */
 import { Buffer } from "node:buffer";
+import type * as v from "valibot";
 import { homedir } from "node:os";
 import type { Clock } from "../../protocol/base/clock.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
+import {
+  isRepositoryAddress,
+  parseRepositoryAddress,
+} from "../../protocol/cli/repository_address.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
 import * as places from "../../protocol/mesh/place_methods.ts";
@@ -17,9 +22,12 @@ import type { PlaceThreadStart } from "../places/place_thread.ts";
 import type { ListedEntry } from "../strategies/mirror/restore/listing.ts";
 import { listStored } from "../strategies/mirror/restore/list_stored.ts";
 import { openStoredReader, type StoredReader } from "../strategies/mirror/restore/stored_reader.ts";
+import { openStoreInThread } from "../strategies/snapshot/mod.ts";
+import { openRepositoryBrowser, type RepositoryBrowser } from "../snapshots/browse.ts";
+import { createKernels, type Kernels } from "../kernels/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
-import { keySourcesOf } from "../worker/named_keys.ts";
+import { keySourcesOf, namedKeysOf } from "../worker/named_keys.ts";
 import { refuseOutside } from "../worker/restore_task.ts";
 import type { Roots } from "../worker/roots.ts";
 import type { TaskFiles } from "../worker/task_files.ts";
@@ -40,6 +48,7 @@ const QUESTIONS_AT_ONCE_MAX = 16;
 export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
   const { roots, secrets, clock, spawn } = deps;
   let open = 0;
+  let kernels: Kernels | undefined;
 
   function enter(): () => void {
     if (open >= QUESTIONS_AT_ONCE_MAX) {
@@ -105,6 +114,56 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
     }, spawn);
   }
 
+  async function browser(address: string, names: KeyNames = {}): Promise<RepositoryBrowser> {
+    const { path } = parseRepositoryAddress(address, "/");
+    refuseOutside(path, roots.destinations);
+    const { repository: credentials } = await namedKeysOf(secrets)(names);
+    if (credentials === undefined) {
+      throw new BackupError("wrong_key", `${address} needs a password`, {
+        hint: "Name the secret of this agent that holds it, as repositoryPassword",
+      });
+    }
+    const store = await openStoreInThread({
+      path,
+      make: false,
+      timeoutMs: OPERATION_TIMEOUT_MS,
+      roots: roots.destinations,
+      clock,
+      spawn,
+    });
+    const { signal } = new AbortController();
+    return await openRepositoryBrowser({
+      store,
+      kernels: kernels ??= createKernels(),
+      credentials,
+      clock,
+      signal,
+    });
+  }
+
+  async function listRepository(
+    { path, at, pattern, ignoreCase = false, offset, limit, keys }: v.InferOutput<
+      typeof places.ListStored.params
+    >,
+  ): Promise<v.InferOutput<typeof places.ListStored.result>> {
+    const opened = await browser(path, keys);
+    try {
+      const found: v.InferOutput<typeof places.StoredEntry>[] = [];
+      if (pattern === undefined) found.push(...await opened.list(at));
+      else {
+        await opened.search(pattern, ignoreCase, (entry) => found.push(entry) <= offset + limit);
+      }
+      return {
+        entries: found.slice(offset, offset + limit),
+        hasMore: found.length > offset + limit,
+        isThere: true,
+        problems: opened.problems,
+      };
+    } finally {
+      opened.close();
+    }
+  }
+
   return [
     onCall(
       places.ListDirectories,
@@ -131,6 +190,7 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
     onCall(places.ListStored, (params) =>
       counted(async () => {
         const { path, at, pattern, ignoreCase = false, offset, limit, keys = {} } = params;
+        if (isRepositoryAddress(path)) return await listRepository(params);
         refuseOutside(path, roots.destinations);
         const entries: ListedEntry[] = [];
         let seen = 0;
@@ -179,14 +239,10 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
       told(async () => {
         const leave = enter();
         try {
-          const opened = await reader([path], keys);
-          try {
-            const sizeBytes = await opened.openFile(entry);
-            return contentStream(opened, entry, sizeBytes, leave);
-          } catch (thrown) {
-            opened.close();
-            throw thrown;
-          }
+          const content = isRepositoryAddress(path)
+            ? await openStored(await browser(path, keys), entry)
+            : await openCopied(await reader([path], keys), entry);
+          return contentStream(content, entry, leave);
         } catch (thrown) {
           leave();
           throw thrown;
@@ -195,11 +251,42 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
   ];
 }
 
+/** One file, whatever it is stored in. */
+interface OpenedContent {
+  sizeBytes: number;
+  /** Undefined at the end, when all of it was what is recorded. */
+  next(): Promise<Uint8Array | undefined>;
+  close(): void;
+}
+
+async function openCopied(opened: StoredReader, entry: string): Promise<OpenedContent> {
+  try {
+    const sizeBytes = await opened.openFile(entry);
+    return { sizeBytes, next: () => opened.readFile(), close: () => opened.close() };
+  } catch (thrown) {
+    opened.close();
+    throw thrown;
+  }
+}
+
+async function openStored(opened: RepositoryBrowser, entry: string): Promise<OpenedContent> {
+  try {
+    const { sizeBytes, pieces } = await opened.open(entry);
+    return {
+      sizeBytes,
+      next: async () => (await pieces.next()).value ?? undefined,
+      close: () => opened.close(),
+    };
+  } catch (thrown) {
+    opened.close();
+    throw thrown;
+  }
+}
+
 /** Nothing is read before it is asked for. */
 function contentStream(
-  opened: StoredReader,
+  opened: OpenedContent,
   entry: string,
-  sizeBytes: number,
   leave: () => void,
 ): EventStream<
   | { kind: "head"; name: string; sizeBytes: number }
@@ -220,10 +307,10 @@ function contentStream(
       if (!hasHead) {
         hasHead = true;
         const name = entry.split("/").at(-1) ?? entry;
-        return { done: false, value: { kind: "head", name, sizeBytes } };
+        return { done: false, value: { kind: "head", name, sizeBytes: opened.sizeBytes } };
       }
       try {
-        const piece = await opened.readFile();
+        const piece = await opened.next();
         if (piece !== undefined) {
           const base64 = Buffer.from(piece.buffer, piece.byteOffset, piece.length)
             .toString("base64");

@@ -88,7 +88,12 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
     openPlaceThread(confine(posix, (argument as PlaceThreadStart).roots), cells, systemClock),
   repository: (posix, argument, cells) =>
     openRepositoryThread(posix, argument as RepositoryThreadStart, cells, systemClock),
-  store: (posix, argument, cells) => openStoreThread(posix, argument as StoreThreadStart, cells),
+  store: (posix, argument, cells) =>
+    openStoreThread(
+      confine(posix, (argument as StoreThreadStart).roots ?? []),
+      argument as StoreThreadStart,
+      cells,
+    ),
   archive: (posix, argument, cells, ask) =>
     openArchiveThread(posix, argument as ArchiveThreadStart, cells, ask, systemClock),
 };

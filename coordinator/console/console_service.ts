@@ -253,7 +253,7 @@ export class ConsoleService {
   ): Promise<v.InferOutput<typeof ListStored.result>> {
     const { clock, mesh } = this.#deps;
     const { reach } = mesh();
-    const { path, hostId } = this.places.findCopies(place);
+    const { path, hostId } = this.places.find(place);
     const agent = chooseAgent(reach.views(), { hostId });
     return await askAgent({ reach, clock }, agent, ListStored, { ...what, path });
   }
@@ -263,7 +263,7 @@ export class ConsoleService {
     { place, ...what }: Omit<v.InferOutput<typeof ReadStored.params>, "path"> & { place: string },
   ): Promise<EventStream<v.InferOutput<typeof ReadStored.event>>> {
     const { reach } = this.#deps.mesh();
-    const { path, hostId } = this.places.findCopies(place);
+    const { path, hostId } = this.places.find(place);
     const agent = chooseAgent(reach.views(), { hostId });
     const stream = reach.rpc(agent.agentId).stream(ReadStored, { ...what, path });
     try {

@@ -116,7 +116,7 @@ export function createPlaces(deps: {
       const found = find(place);
       if (kindOfPlace(found.path).kind === "local") return found;
       throw new BackupError("unsupported", `${found.label} is a repository of snapshots`, {
-        hint: `Look at it with backup-agent ls ${found.path}`,
+        hint: `Restore from it with backup-agent restore ${found.path}`,
       });
     },
     async look() {

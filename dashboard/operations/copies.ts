@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import * as v from "valibot";
 import { BackupError } from "../../protocol/base/errors.ts";
+import type { KeyNames } from "../../protocol/mesh/job.ts";
 import * as ask from "../../protocol/mesh/console_methods.ts";
 import { download, operation } from "./operation.ts";
 import { fileResponse } from "./program.ts";
@@ -12,6 +13,7 @@ const GROUP = "Copies";
 const keyNames = {
   passphraseName: v.exactOptional(idText),
   identityName: v.exactOptional(idText),
+  repositoryPasswordName: v.exactOptional(idText),
 };
 
 export const browseCopies = operation({
@@ -129,16 +131,16 @@ export const cancelRestore = operation({
 });
 
 function keysOf(
-  { passphraseName, identityName }: {
+  { passphraseName, identityName, repositoryPasswordName }: {
     passphraseName?: string | undefined;
     identityName?: string | undefined;
+    repositoryPasswordName?: string | undefined;
   },
-) {
-  if (passphraseName === undefined && identityName === undefined) return {};
-  return {
-    keys: {
-      ...(passphraseName === undefined ? {} : { passphrase: passphraseName }),
-      ...(identityName === undefined ? {} : { identities: [identityName] }),
-    },
+): { keys?: KeyNames } {
+  const keys: KeyNames = {
+    ...(passphraseName === undefined ? {} : { passphrase: passphraseName }),
+    ...(identityName === undefined ? {} : { identities: [identityName] }),
+    ...(repositoryPasswordName === undefined ? {} : { repositoryPassword: repositoryPasswordName }),
   };
+  return Object.keys(keys).length === 0 ? {} : { keys };
 }

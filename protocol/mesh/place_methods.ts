@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { defineMethod, defineStreamMethod } from "../rpc/method.ts";
-import { AbsolutePath } from "./console_documents.ts";
+import { AbsolutePath, PlacePath } from "./console_documents.ts";
 import { KeyNames } from "./job.ts";
 
 const count = v.pipe(v.number(), v.minValue(0));
@@ -83,8 +83,8 @@ export type StoredEntry = v.InferOutput<typeof StoredEntry>;
 export const ListStored = defineMethod({
   name: "mesh.ListStored",
   params: v.object({
-    /** The destination. */
-    path: AbsolutePath,
+    /** The destination; of a repository the snapshots are its folders. */
+    path: PlacePath,
     /** A folder in a copy, or with `pattern` what names are compared with; empty: the copies. */
     at: text,
     pattern: v.exactOptional(v.pipe(text, v.minLength(1))),
@@ -104,7 +104,7 @@ export const ListStored = defineMethod({
 /** The content of one recorded file, checked against its SHA-256 while it is read. */
 export const ReadStored = defineStreamMethod({
   name: "mesh.ReadStored",
-  params: v.object({ path: AbsolutePath, entry: text, keys: v.exactOptional(KeyNames) }),
+  params: v.object({ path: PlacePath, entry: text, keys: v.exactOptional(KeyNames) }),
   event: v.variant("kind", [
     v.object({ kind: v.literal("head"), name: v.string(), sizeBytes: count }),
     v.object({ kind: v.literal("bytes"), base64: v.string() }),

@@ -18,6 +18,7 @@ import type { SocketLike } from "../../dashboard/socket_feed.ts";
 import { openBootClock } from "../../protocol/base/boot_clock.ts";
 import { type Clock, systemClock } from "../../protocol/base/clock.ts";
 import type { Roots } from "../../protocol/cli/read_roots.ts";
+import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import { openJsonLog } from "../../protocol/logs/json_log.ts";
 import { createMeshClient } from "../../protocol/mesh/mesh_client.ts";
 import { createTaskClient } from "../../protocol/mesh/task_over_a2a.ts";
@@ -45,6 +46,8 @@ export interface DeskOptions {
   /** A folder of an earlier desk, which is closed by now: the coordinator is started anew. */
   folder?: string;
   roots?: Roots;
+  /** Of the agent, by the names that jobs use. */
+  secrets?: ReadonlyMap<string, SecretSource>;
   origins?: string[];
   origin?: string;
   /** Nobody is there who could copy. */
@@ -91,6 +94,7 @@ export function openDesk(options: DeskOptions = {}): Desk {
     version: VERSION,
     url: "http://worker.test/rpc",
     ...(options.roots === undefined ? {} : { roots: options.roots }),
+    ...(options.secrets === undefined ? {} : { secrets: options.secrets }),
   });
   const fetchOwn = async (request: Request) => await worker.app.fetch(request);
   const store = openSqliteStore(join(stateDir, "mesh.sqlite"), clock);

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { AnswerOf } from "../../dashboard/api_client.ts";
+import { createScene } from "../support/scene.ts";
 import { until } from "../support/mesh_processes.ts";
 import { type Desk, openDesk } from "./desk.ts";
 
@@ -148,7 +149,7 @@ Deno.test("after a run each cell says what its destination has: missing, failed 
   assert.match(page.notes.join(), /two is no backup-agent destination/);
 });
 
-Deno.test("a repository is asked for by its prefix, and is not looked into as a folder of copies", async () => {
+Deno.test("a repository is asked for by its prefix, and is not restored from as a folder of copies", async () => {
   await using desk = openDesk({ hasNoAgent: true });
   const { json } = await desk.ask("POST", "/api/destinations", {
     path: "restic:/mnt/repo",
@@ -166,8 +167,47 @@ Deno.test("a repository is asked for by its prefix, and is not looked into as a 
   );
   assert.deepEqual(spec.options.keys, { repositoryPassword: "repo" });
   assert.ok(spec.requiredCapabilities.includes("snapshot"));
-  const looked = await desk.ask("GET", `/api/copies?place=${place.placeId}`);
-  assert.equal(looked.status, 501);
+  const wanted = { place: place.placeId, target: "/back", paths: [] };
+  assert.equal((await desk.ask("POST", "/api/restores", wanted)).status, 501);
+});
+
+Deno.test("snapshots of a repository are browsed, searched and downloaded from, with a secret that the agent knows by name", async () => {
+  await using scene = createScene();
+  const password = join(scene.folder, "password");
+  writeFileSync(password, "not to be guessed\n", { mode: 0o600 });
+  const place = `restic:${join(scene.folder, "repo")}`;
+  const made = await scene.run(["init", place, "--password-file", password]);
+  assert.equal(made.code, 0, made.err);
+  await using desk = openDesk({ secrets: new Map([["repo", { file: password }]]) });
+  mkdirSync(join(scene.source, "deep"));
+  writeFileSync(join(scene.source, "deep/Note.txt"), "in a snapshot");
+  const run = await copy(desk, {
+    sources: [{ path: scene.source }],
+    destinations: [{ path: place }],
+    keys: { repositoryPassword: "repo" },
+  });
+  assert.equal(run.state, "completed", JSON.stringify(run.report));
+  const at = `place=${encodeURIComponent(place)}&repositoryPasswordName=repo`;
+  const browse = async (query: string) => {
+    const { status, json } = await desk.ask("GET", `/api/copies${query}`);
+    assert.equal(status, 200, JSON.stringify(json));
+    return (json as unknown as AnswerOf<"browseCopies">).entries;
+  };
+  const [snapshot] = await browse(`?${at}`);
+  assert.match(snapshot!.path, /^[0-9a-f]{8}$/);
+  assert.ok(snapshot!.mtimeMs! > 0);
+  const found = await browse(`/search?${at}&pattern=note.*`);
+  assert.deepEqual(found.map((e) => [e.path, e.type, e.sizeBytes]), [
+    [`${snapshot!.path}${scene.source}/deep/Note.txt`, "file", 13],
+  ]);
+  const inside = await browse(`?${at}&path=${snapshot!.path}${scene.source}/deep`);
+  assert.deepEqual(inside.map((e) => e.path), [found[0]!.path]);
+  const file = await desk.ask("GET", `/api/copies/file?${at}&path=${found[0]!.path}`);
+  assert.equal(await file.response.text(), "in a snapshot");
+  const locked = await desk.ask("GET", `/api/copies?place=${encodeURIComponent(place)}`);
+  assert.equal(locked.status, 409);
+  const files = await desk.ask("GET", `/api/runs/${run.runId}/files`);
+  assert.deepEqual((files.json as unknown as AnswerOf<"listRunFiles">).rows, []);
 });
 
 Deno.test("a restore replaces nothing unasked, and says what it left", async () => {

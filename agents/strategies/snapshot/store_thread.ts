@@ -19,6 +19,8 @@ import {
 
 export interface StoreThreadStart {
   path: string;
+  /** All it may touch; absent or empty: anything. */
+  roots?: readonly string[];
 }
 
 export function openStoreThread(
@@ -79,6 +81,8 @@ export interface StoreInThreadOptions {
   make: boolean;
   /** How long one disk operation may take. */
   timeoutMs: number;
+  /** All it may touch; absent or empty: anything. */
+  roots?: readonly string[];
   clock: Clock;
   spawn(role: string): Worker;
 }
@@ -87,7 +91,7 @@ export interface StoreInThreadOptions {
 export async function openStoreInThread(options: StoreInThreadOptions): Promise<ObjectStore> {
   const { path, make, timeoutMs, clock, spawn } = options;
   const watch = new ThreadWatch(clock, timeoutMs);
-  const start: StoreThreadStart = { path };
+  const start: StoreThreadStart = { path, roots: options.roots ?? [] };
   const thread = new ThreadClient(spawn("store"), start);
   watch.add(thread, path);
   const end = () => {
