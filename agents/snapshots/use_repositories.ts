@@ -152,7 +152,7 @@ export async function untilInterrupted<T>(
   call: CommandCall,
   use: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const interrupts = watchInterrupts(call.signals, () => {});
+  const interrupts = watchInterrupts(call.signals, () => {}, { mayHoldLocks: true });
   try {
     return await use(interrupts.signal);
   } catch (thrown) {
