@@ -12,12 +12,15 @@ import {
   type Kernels,
   POLY1305_KEY_BYTES,
   POLY1305_TAG_BYTES,
+  type TakeRoom,
 } from "../kernels/mod.ts";
 
 export const NONCE_BYTES = 16;
 export const SEAL_OVERHEAD_BYTES = NONCE_BYTES + POLY1305_TAG_BYTES;
 export const ENCRYPT_KEY_BYTES = 32;
 export const MAC_KEY_BYTES = 16;
+/** Larger blobs are rare, and memory for them is not kept. */
+const BRIEF_MAX_BYTES = 16 << 20;
 
 /** The three keys of a repository or a password; secret. */
 export interface KeyMaterial {
@@ -34,6 +37,8 @@ export class SealingKey {
   /** r, then what the nonce at hand becomes under `#macK`. */
   readonly #macKey = new Uint8Array(POLY1305_KEY_BYTES);
   readonly #tag = new Uint8Array(POLY1305_TAG_BYTES);
+  /** Of `openBriefly`. */
+  #brief = new Uint8Array(0);
   /** Of the next blob; drawn when there is one. */
   #nonce: Uint8Array | undefined;
 
@@ -74,6 +79,19 @@ export class SealingKey {
 
   /** The plain bytes; undefined when `sealed` is not whole or not of this key. */
   open(sealed: Uint8Array): Uint8Array | undefined {
+    return this.#open(sealed, (bytes) => new Uint8Array(bytes));
+  }
+
+  /** As `open`, for what is only unpacked: a view that the next call writes over. */
+  openBriefly(sealed: Uint8Array): Uint8Array | undefined {
+    return this.#open(sealed, (bytes) => {
+      if (bytes > BRIEF_MAX_BYTES) return new Uint8Array(bytes);
+      if (this.#brief.length < bytes) this.#brief = new Uint8Array(Math.ceil(bytes * 1.25));
+      return this.#brief.subarray(0, bytes);
+    });
+  }
+
+  #open(sealed: Uint8Array, room: TakeRoom): Uint8Array | undefined {
     const end = sealed.length - POLY1305_TAG_BYTES;
     if (end < NONCE_BYTES) return undefined;
     const nonce = sealed.subarray(0, NONCE_BYTES);
@@ -81,7 +99,7 @@ export class SealingKey {
     const bytes = sealed.subarray(NONCE_BYTES, end);
     this.#authenticate(nonce, bytes);
     if (!timingSafeEqual(this.#tag, sealed.subarray(end))) return undefined;
-    const plain = new Uint8Array(bytes.length);
+    const plain = room(bytes.length);
     this.kernels.aesCtr(this.#encrypt, nonce, bytes, plain);
     return plain;
   }
