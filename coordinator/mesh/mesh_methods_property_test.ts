@@ -187,3 +187,14 @@ Deno.test("heartbeats that come twice, late or with lies about the load leave th
   await m.until(() => m.store.run(runId)!.report !== null);
   assert.equal(m.store.run(runId)!.state, "completed");
 });
+
+Deno.test("a job of more sources or destinations than a coordinator plans for is refused by name, and nothing is stored", async () => {
+  await using m = new MeshInProcess();
+  const job = m.job("photos");
+  const many = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`);
+  const [destination] = job.destinations;
+  const wide = { ...job, destinations: many(101).map((key) => ({ ...destination!, key })) };
+  await assert.rejects(m.submit(m.job(...many(10_001))), /More than 10000 sources/);
+  await assert.rejects(m.submit(wide), /More than 100 destinations/);
+  assert.deepEqual(m.store.runs(10), []);
+});

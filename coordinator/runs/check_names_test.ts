@@ -20,3 +20,19 @@ Deno.test("an order of sources that can never come to an end is refused, one tha
   assert.throws(() => checkNames(jobAfter({ a: ["b"], b: ["c"], c: ["a"] })), isUsage(/circle/));
   assert.throws(() => checkNames(jobAfter({ a: ["x"] })), isUsage(/a waits for x/));
 });
+
+Deno.test("a chain of ten thousand sources is taken, and a circle of them refused, without a deep stack", () => {
+  const names = Array.from({ length: 10_000 }, (_, i) => `s${i}`);
+  const chain = names.map((name, i) => ({
+    name,
+    path: "/",
+    ...(i > 0 && { after: [names[i - 1]!] }),
+  })).reverse();
+  const job = jobOf(["a"], ["/d"]);
+  checkNames({ ...job, sources: chain });
+  const circle = [...chain.slice(0, -1), { ...chain.at(-1)!, after: ["s9999"] }];
+  assert.throws(
+    () => checkNames({ ...job, sources: circle }),
+    ({ message }: Error) => /circle/.test(message) && message.length < 500,
+  );
+});

@@ -86,10 +86,23 @@ export const Heartbeat = defineMethod({
   }),
 });
 
+/** Of one job: what is asked of each source is asked often, and every agent has threads for each destination. */
+export const SOURCES_MAX = 10_000;
+export const DESTINATIONS_MAX = 100;
+
+const SubmittedJob = v.pipe(
+  JobSpec,
+  v.check((job) => job.sources.length <= SOURCES_MAX, `More than ${SOURCES_MAX} sources`),
+  v.check(
+    (job) => job.destinations.length <= DESTINATIONS_MAX,
+    `More than ${DESTINATIONS_MAX} destinations`,
+  ),
+);
+
 /** Command → coordinator. The same key again gives the same run. */
 export const SubmitJob = defineMethod({
   name: "mesh.SubmitJob",
-  params: v.object({ job: JobSpec, idempotencyKey: v.exactOptional(id) }),
+  params: v.object({ job: SubmittedJob, idempotencyKey: v.exactOptional(id) }),
   result: v.object({ runId: id }),
 });
 
