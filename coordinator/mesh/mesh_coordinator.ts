@@ -30,6 +30,7 @@ import type { AgentView } from "../scheduler/view.ts";
 import type { JobStore } from "../store/job_store.ts";
 import type { StoredRun, StoredTask } from "../store/records.ts";
 import type { AgentPool } from "./agent_pool.ts";
+import { createEndedRuns } from "./ended_runs.ts";
 import { meshBindings } from "./bindings.ts";
 import type { MeshService } from "./mesh_service.ts";
 import { createMeshDispatcher } from "./mesh_dispatcher.ts";
@@ -119,7 +120,8 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   const notBeforeMs = new Map<string, number>();
   const clients = new Map<string, { url: string; client: TaskClient }>();
   const lostListeners = new Set<(agentId: string, why: string) => void>();
-  const counters = { leasesExpired: 0, runs: new Map<string, number>() };
+  const ended = createEndedRuns();
+  let leasesExpired = 0;
   let fallbackClient: TaskClient | undefined;
   let isClosed = false;
   const closing = new AbortController();
@@ -141,7 +143,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     listener: {
       changed: (agent) => dispatcher.putAgent(viewOf(agent)),
       lost(agentId, why, isOver) {
-        counters.leasesExpired += dispatcher.held(agentId).length;
+        leasesExpired += dispatcher.held(agentId).length;
         lose(agentId, why, isOver);
       },
       removed(agentId) {
@@ -248,7 +250,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     run.done.then(
       (report) => {
         log("info", `Run ${runId} is ${report.state}`, { run: runId, exitCode: report.exitCode });
-        counters.runs.set(report.state, (counters.runs.get(report.state) ?? 0) + 1);
+        ended.add(report.state, report, hub.progress());
         news.tell();
         hub.tell({ kind: "end", state: report.state, report });
       },
@@ -257,7 +259,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         if (isClosed) return;
         const { code, message, hint } = asBackupError(thrown);
         log("error", `Run ${runId} has failed: ${message}`, { run: runId, code });
-        counters.runs.set("failed", (counters.runs.get("failed") ?? 0) + 1);
+        ended.add("failed");
         const error = { code, message, ...(hint === undefined ? {} : { hint }) };
         hub.tell({ kind: "end", state: "failed", report: null, error });
       },
@@ -602,17 +604,18 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         samples: infos.map((a) => ({ value: a.totals.bytes, labels: { agent: a.name } })),
       },
       {
+        name: "files_total",
+        type: "counter",
+        help: "Files verified at destinations",
+        samples: infos.map((a) => ({ value: a.totals.files, labels: { agent: a.name } })),
+      },
+      {
         name: "lease_expired_total",
         type: "counter",
         help: "Attempts whose agent was lost",
-        samples: [{ value: counters.leasesExpired }],
+        samples: [{ value: leasesExpired }],
       },
-      {
-        name: "runs_total",
-        type: "counter",
-        help: "Runs that have ended, by state",
-        samples: [...counters.runs].map(([state, value]) => ({ value, labels: { state } })),
-      },
+      ...ended.metrics(),
       ...lastRunMetrics(),
     ];
   }

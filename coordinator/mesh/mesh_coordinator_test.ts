@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { metricsText } from "../../protocol/http/metrics_text.ts";
 import { DrainAgent, FollowRun } from "../../protocol/mesh/methods.ts";
 import { MeshInProcess } from "../../tests/support/mesh_in_process.ts";
 import { playedAnswer } from "../../tests/support/played_answer.ts";
@@ -65,4 +66,52 @@ Deno.test("a coordinator that ends leaves no reader waiting, and tells none that
   await read();
   assert.ok(!kinds.includes("end"), kinds.join());
   assert.equal(mesh.store.run(runId)!.report, null);
+});
+
+Deno.test("monitoring is told of agents, queue, leases, runs, failures by kind and room at destinations, in base units", async () => {
+  await using mesh = new MeshInProcess();
+  const failure = { path: "photos/a", code: "io", message: "broken", attempts: 3 };
+  await mesh.add("agent-1", (spec) => {
+    const answer = playedAnswer(spec);
+    if (answer.op === "prepare") {
+      const destinations = answer.destinations.map((d) => ({ ...d, freeBytes: 5_000 }));
+      return Promise.resolve({ ...answer, destinations });
+    }
+    if (answer.op !== "mirror") return Promise.resolve(answer);
+    const lanes = answer.lanes.map((lane) => ({
+      ...lane,
+      state: "failed" as const,
+      failures: [failure],
+      failureCount: 3,
+    }));
+    return Promise.resolve({ ...answer, lanes });
+  });
+  const runId = await mesh.submit(mesh.job("photos"));
+  await mesh.until(() => mesh.store.run(runId)!.report !== null);
+  await mesh.until(() =>
+    mesh.coordinator.metrics().some((m) => m.name === "runs_total" && m.samples.length > 0)
+  );
+  const lines = metricsText(mesh.coordinator.metrics()).split("\n");
+  const names = lines.flatMap((line) => /^# TYPE backup_agent_(\w+)/.exec(line)?.[1] ?? []);
+  for (
+    const name of [
+      ...["queue_depth", "workers", "agent_up", "load_score", "bytes_total", "files_total"],
+      ...[
+        "lease_expired_total",
+        "failures_total",
+        "destination_free_bytes",
+        "run_duration_seconds",
+      ],
+    ]
+  ) assert.ok(names.includes(name), `${name} of ${names}`);
+  assert.ok(!names.includes("last_success_timestamp_seconds"), "none has succeeded");
+  for (
+    const line of [
+      'backup_agent_failures_total{class="io"} 1',
+      'backup_agent_failures_total{class="unnamed"} 2',
+      'backup_agent_destination_free_bytes{destination="/mnt/a"} 5000',
+      'backup_agent_runs_total{state="failed"} 1',
+      'backup_agent_agent_up{agent="agent-1"} 1',
+    ]
+  ) assert.ok(lines.includes(line), `${line} in\n${lines.join("\n")}`);
 });
