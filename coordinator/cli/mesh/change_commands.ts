@@ -3,6 +3,7 @@ import { BackupError } from "../../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../../protocol/cli/command.ts";
 import { jsonLine } from "../../../protocol/cli/error_line.ts";
 import { visibleText } from "../../../protocol/cli/visible_text.ts";
+import { NEXT_RUN_STATES } from "../../../protocol/mesh/job.ts";
 import { CancelRun, DrainAgent, HandoffTask, ListAgents } from "../../../protocol/mesh/methods.ts";
 import { COORDINATOR_OPTIONS, type CoordinatorLink, linkOf } from "./coordinator_call.ts";
 import type { MeshDoor } from "./mesh_door.ts";
@@ -26,8 +27,13 @@ export function createCancelCommand(door: MeshDoor): Command {
       const destination = call.settings.get("destination").value;
       const params = destination === undefined ? { runId } : { runId, destination };
       const { state } = await linkOf(call, door).ask(CancelRun, params);
-      const of = destination === undefined ? "" : ` at ${destination}`;
-      tell(call, { message_type: "cancel", run_id: runId, state }, `${runId}: ${state}${of}`);
+      const isOver = NEXT_RUN_STATES[state].length === 0;
+      const text = isOver
+        ? state
+        : destination === undefined
+        ? "being cancelled"
+        : `nothing more goes to ${destination}; the run is ${state}`;
+      tell(call, { message_type: "cancel", run_id: runId, state }, `${runId}: ${text}`);
       return 0;
     },
   };

@@ -4,6 +4,7 @@ import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { CommandCall } from "../../../protocol/cli/command.ts";
 import { chosenToken, pathOf, peerTls } from "../../../protocol/cli/serving_settings.ts";
 import { defaultStateDir } from "../../../protocol/cli/surroundings.ts";
+import { failureIn } from "../../../protocol/mesh/rpc_failure.ts";
 import { agentEndpoint } from "../../../protocol/mesh/endpoint.ts";
 import { type RpcClient, UnreachableError } from "../../../protocol/rpc/client.ts";
 import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
@@ -89,12 +90,20 @@ export function explained(thrown: unknown, url: string): BackupError {
         });
       case RPC_CODES.unavailable:
       case RPC_CODES.tooManyCalls:
-      case RPC_CODES.tooSlow:
+      case RPC_CODES.tooSlow: {
+        const own = failureIn(thrown);
+        if (own !== undefined && own.code !== "rejected") {
+          const { code, message, hint, path } = own;
+          const text = `The coordinator at ${url} cannot do it: ${message}`;
+          // `io` is what a coordinator that cannot be reached has: it is asked again.
+          return new BackupError(code === "io" ? "rejected" : code, text, { hint, path });
+        }
         return new BackupError(
           "rejected",
           `The coordinator at ${url} is busy: ${thrown.message}`,
           { hint: "Ask again in a while", retry: "later" },
         );
+      }
       default:
         return new BackupError("protocol", `The coordinator refused: ${thrown.message}`);
     }

@@ -11,7 +11,9 @@ import * as mesh from "../../../protocol/mesh/methods.ts";
 import { createRpcClient } from "../../../protocol/rpc/client.ts";
 import { createDispatch } from "../../../protocol/rpc/dispatch.ts";
 import { type Binding, type EventStream, onCall, onStream } from "../../../protocol/rpc/method.ts";
-import { invalidParams } from "../../../protocol/rpc/rpc_error.ts";
+import { invalidParams, RpcError } from "../../../protocol/rpc/rpc_error.ts";
+import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
+import { toRpcFailure } from "../../../protocol/mesh/rpc_failure.ts";
 import { ManualClock } from "../../../tests/support/manual_clock.ts";
 import { PARTIAL, RACE, sampleDestination, sampleReport } from "../sample_run.ts";
 import { createAgentsCommand } from "./agents.ts";
@@ -20,6 +22,7 @@ import {
   createDrainCommand,
   createHandoffCommand,
 } from "./change_commands.ts";
+import { explained } from "./coordinator_call.ts";
 import { createRunCommand } from "./run.ts";
 import { createRunsCommand } from "./runs.ts";
 import { createSubmitCommand } from "./submit.ts";
@@ -147,7 +150,8 @@ function start(
     onCall(mesh.CancelRun, (params) => {
       calls.cancelled.push(params);
       cancel();
-      return { state: "cancelled" as const };
+      // Its agents are told first.
+      return { state: "running" as const };
     }),
     onCall(mesh.DrainAgent, (params) => {
       calls.drained.push(params);
@@ -374,6 +378,10 @@ Deno.test("cancel, handoff and drain ask for what they say; a refusal has its re
   const cancel = start(["cancel", "run-1", "--destination", "/mnt/nas"]);
   assert.equal(await cancel.code, 0);
   assert.deepEqual(cancel.calls.cancelled, [{ runId: "run-1", destination: "/mnt/nas" }]);
+  assert.match(cancel.terminal.written.out, /nothing more goes to \/mnt\/nas; the run is running/);
+  const whole = start(["cancel", "run-1"]);
+  assert.equal(await whole.code, 0);
+  assert.match(whole.terminal.written.out, /being cancelled/, "it has not ended yet");
   const handoff = start(["handoff", "task-1", "worker-2"]);
   assert.equal(await handoff.code, 0);
   assert.deepEqual(handoff.calls.handed, [{ task_id: "task-1", target_agent: "worker-2" }]);
@@ -427,6 +435,17 @@ Deno.test("a run that was cancelled while it waited ends the command as cancelle
   });
   assert.equal(await run.code, 130);
   assert.match(run.terminal.written.err, /cancelled before it began/);
+});
+
+Deno.test("a coordinator whose disk is full is said to have a full disk, not to be busy", () => {
+  const full = new BackupError("no_space", "Cannot use the job store: disk is full", {
+    retry: "later",
+  });
+  const told = explained(toRpcFailure(full), "http://127.0.0.1:8800");
+  assert.deepEqual([told.code, /disk is full/.test(told.message)], ["no_space", true]);
+  assert.doesNotMatch(told.message, /busy/);
+  const busy = explained(new RpcError(RPC_CODES.unavailable, "Too many calls"), "http://x");
+  assert.match(busy.message, /busy/);
 });
 
 Deno.test("secrets are named in a job, never said", async () => {
