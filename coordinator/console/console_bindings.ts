@@ -48,10 +48,10 @@ export function consoleBindings(
     ),
     onCall(ask.ListTasks, ({ runId, limit }) =>
       told(() => {
-        const runs = runId === undefined ? model.runs().filter((r) => !r.isOver) : [
-          model.run(runId),
-        ];
-        return { tasks: runs.flatMap((run) => run.shownTasks()).slice(0, limit) };
+        const tasks = runId === undefined
+          ? model.runs().filter((r) => !r.isOver).flatMap((run) => run.shownTasks())
+          : model.tasksOf(runId);
+        return { tasks: tasks.slice(0, limit) };
       })),
     onCall(ask.GetHistory, ({ limit }) => told(() => service.history(limit))),
     onCall(ask.GetRecentFiles, ({ runId }) => told(() => service.recentFiles(runId))),

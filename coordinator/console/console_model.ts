@@ -52,7 +52,7 @@ export class ConsoleModel {
     if (known !== undefined) {
       known.observe(event);
       if (!known.isOver) return;
-    } else this.#runs = [new RunFacts(this.#deps, runId), ...runs];
+    } else this.#runs = [new RunFacts(this.#deps, runId, true), ...runs];
     const over = this.#runs!.filter((r) => r.isOver);
     const gone = new Set(over.slice(RUNS_SHOWN));
     if (gone.size > 0) this.#runs = this.#runs!.filter((r) => !gone.has(r));
@@ -70,11 +70,18 @@ export class ConsoleModel {
     const newest = store.runs(RUNS_SHOWN).map((r) => r.runId);
     const open = store.unfinishedRuns("mesh").map((r) => r.runId).reverse();
     const ids = new Set([...open.filter((id) => !newest.includes(id)), ...newest]);
-    return this.#runs = [...ids].map((id) => new RunFacts(this.#deps, id));
+    // Only of the newest one is there more to see than its end.
+    return this.#runs = [...ids].map((id, at) => new RunFacts(this.#deps, id, at === 0));
   }
 
   run(runId: string): RunFacts {
-    return this.runs().find((r) => r.runId === runId) ?? new RunFacts(this.#deps, runId);
+    return this.runs().find((r) => r.runId === runId) ?? new RunFacts(this.#deps, runId, false);
+  }
+
+  /** Those that are shown, of any run. */
+  tasksOf(runId: string): TaskCard[] {
+    const known = this.runs().find((r) => r.runId === runId && !r.isOver);
+    return (known ?? new RunFacts(this.#deps, runId, true)).shownTasks();
   }
 
   collect(): ConsoleState {

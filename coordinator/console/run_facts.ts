@@ -32,11 +32,18 @@ export class RunFacts {
   #card: RunCard | undefined;
   #live: RunLive | undefined;
 
-  /** @throws {BackupError} `not_found`, or when the store cannot be read */
-  constructor(deps: RunFactsDeps, runId: string) {
+  /**
+   * `hasTasks`: its tasks are read too, and when each was begun and ended; of a run that is over their number may do.
+   * @throws {BackupError} `not_found`, or when the store cannot be read
+   */
+  constructor(deps: RunFactsDeps, runId: string, hasTasks: boolean) {
     this.#deps = deps;
     this.runId = runId;
     this.#run = this.#read();
+    if (!hasTasks && this.isOver) {
+      this.#tasks.setCounts(deps.store.taskCounts(runId));
+      return;
+    }
     this.#readTimes();
     for (const task of deps.store.tasks(runId)) {
       this.#putTask(taskInfoOf(task, deps.nameOf), undefined);

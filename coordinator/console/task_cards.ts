@@ -69,6 +69,11 @@ export class TaskCards {
     this.#times.set(taskId, known);
   }
 
+  /** Of a run of which nothing more is known here. */
+  setCounts(counts: Partial<RunCard["tasks"]>): void {
+    Object.assign(this.#counts, counts);
+  }
+
   get counts(): RunCard["tasks"] {
     return { ...this.#counts };
   }

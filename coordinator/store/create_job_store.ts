@@ -26,6 +26,7 @@ export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): Job
     unfinishedRuns: (owner) => tables.listUnfinished(owner),
     task: (taskId) => tables.getTask(taskId),
     tasks: (runId) => tables.listTasks(runId),
+    taskCounts: (runId) => tables.countTasks(runId),
     result: (taskId) => tables.getResult(taskId),
     results: (runId) => tables.listResults(runId),
     scans: (runId) => tables.listScans(runId),

@@ -51,6 +51,8 @@ export interface StoreReader {
   task(taskId: string): StoredTask | undefined;
   /** In the order they were inserted. */
   tasks(runId: string): StoredTask[];
+  /** How many of a run's tasks are in each state, without reading them. */
+  taskCounts(runId: string): Partial<Record<TaskState, number>>;
   /** What the last attempt of a task reported. */
   result(taskId: string): MirrorResult | undefined;
   /** What the last attempts of a run's tasks reported, by task id. */

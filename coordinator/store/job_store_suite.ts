@@ -298,6 +298,14 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.deepEqual(store.destinations("run-2"), []);
   });
 
+  test("tasks are counted by state without being read", (store) => {
+    insert(store, "run-1", ["a", "b", "c"]);
+    insert(store, "run-2", ["d"]);
+    moveTask(store, "b", "assigned");
+    assert.deepEqual({ ...store.taskCounts("run-1") }, { queued: 2, assigned: 1 });
+    assert.deepEqual({ ...store.taskCounts("run-9") }, {});
+  });
+
   test("documents come back as they were put, by kind, and can be replaced and dropped", (store) => {
     const profile = (name: string, changedAtMs = 1) => ({ name, job: {}, changedAtMs });
     store.transact((tx) => {

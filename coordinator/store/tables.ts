@@ -3,6 +3,7 @@
  * nothing of states; `createJobStore` is the only caller.
  */
 import type { DocumentKind } from "../../protocol/mesh/console_documents.ts";
+import type { TaskState } from "../../protocol/mesh/job.ts";
 import type { MirrorResult } from "../../protocol/mesh/task.ts";
 import type {
   JobEvent,
@@ -30,6 +31,8 @@ export interface Tables {
   listTasks(runId: string): StoredTask[];
   putTask(task: StoredTask): void;
   putResult(taskId: string, result: MirrorResult): void;
+  /** How many of a run's tasks are in each state; those that none is in are left out. */
+  countTasks(runId: string): Partial<Record<TaskState, number>>;
   getResult(taskId: string): MirrorResult | undefined;
   /** By task id. */
   listResults(runId: string): Map<string, MirrorResult>;

@@ -1,5 +1,5 @@
 /** Tables that live as long as the process. Rule: rows are copied in and out, so nobody holds what is stored. */
-import { NEXT_RUN_STATES } from "../../../protocol/mesh/job.ts";
+import { NEXT_RUN_STATES, type TaskState } from "../../../protocol/mesh/job.ts";
 import type { MirrorResult } from "../../../protocol/mesh/task.ts";
 import type {
   ScanOutcome,
@@ -87,6 +87,14 @@ export function createMemoryTables(): Tables {
       const { runId } = tasks.get(taskId)!;
       results.set(taskId, { runId, name: taskId, value: result });
     },
+    countTasks: (runId) =>
+      read(() => {
+        const counts: Partial<Record<TaskState, number>> = {};
+        for (const { state } of tasks.filter((t) => t.runId === runId)) {
+          counts[state] = (counts[state] ?? 0) + 1;
+        }
+        return counts;
+      }),
     getResult: (taskId) => read(() => results.get(taskId)?.value),
     listResults: (runId) => listed(results, runId),
     putScan: (runId, source, value) =>

@@ -51,6 +51,7 @@ const SQL = {
       files = excluded.files`,
   putResult: `INSERT INTO task_results (task_id, result) VALUES (?, ?)
     ON CONFLICT (task_id) DO UPDATE SET result = excluded.result`,
+  countTasks: "SELECT state, count(*) AS n FROM tasks WHERE run_id = ? GROUP BY state",
   getResult: "SELECT * FROM task_results WHERE task_id = ?",
   listResults: `SELECT r.* FROM task_results r JOIN tasks t ON t.task_id = r.task_id
     WHERE t.run_id = ?`,
@@ -139,6 +140,11 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
       }),
     putResult: (taskId, result) =>
       use(SQL.putResult, (s) => void s.run(taskId, JSON.stringify(result))),
+    countTasks: (runId) =>
+      use(
+        SQL.countTasks,
+        (s) => Object.fromEntries(s.all(runId).map((row) => [row["state"], Number(row["n"])])),
+      ),
     getResult: (taskId) => use(SQL.getResult, (s) => mapped(s.get(taskId), resultOf)?.[1]),
     listResults: (runId) => use(SQL.listResults, (s) => mapOf(s.all(runId), resultOf)),
     putScan: (runId, source, outcome) =>
