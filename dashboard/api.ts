@@ -53,7 +53,7 @@ export function createApi(
           query: c.req.query(),
           request,
         });
-        return await answer(operation, input, request, callerOf(request));
+        return await answer(operation, input, callerOf(request));
       } catch (thrown) {
         return refuse(thrown, operation.name);
       }
@@ -72,10 +72,9 @@ export function createApi(
   async function answer(
     operation: AnyOperation,
     input: Record<string, unknown>,
-    request: Request,
     caller: Caller,
   ): Promise<Response> {
-    const context = contextOf(request.signal, caller);
+    const context = contextOf(caller);
     if (operation.kind === "file") return await operation.handler(input as never, context);
     const output = v.safeParse(operation.output, await operation.handler(input as never, context));
     if (!output.success) {
@@ -123,12 +122,12 @@ export function createApi(
     }
   }
 
-  function contextOf(signal: AbortSignal, caller: Caller): OperationContext {
+  /** A request's own signal is not used: under `Deno.serve` it means less, and its use is warned of. */
+  function contextOf(caller: Caller): OperationContext {
     const { coordinator, version } = deps;
     return {
       ...caller,
       version,
-      signal,
       async ask(method, params) {
         const over = new AbortController();
         const late = new AbortController();
@@ -137,9 +136,7 @@ export function createApi(
           () => {},
         );
         try {
-          return await coordinator.call(method, params, {
-            signal: AbortSignal.any([signal, late.signal]),
-          });
+          return await coordinator.call(method, params, { signal: late.signal });
         } finally {
           over.abort();
         }

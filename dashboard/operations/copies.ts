@@ -64,12 +64,8 @@ export const downloadFile = download({
   path: "/copies/file",
   summary: "The content of one stored file, decoded and checked by its SHA-256",
   input: { query: v.object({ place: pathText, path: pathText, ...keyNames }) },
-  async handler({ query: { place, path, ...names } }, { stream, signal }) {
-    const events = stream(
-      ask.DownloadFile,
-      { place, entry: path, ...keysOf(names) },
-      { signal },
-    );
+  async handler({ query: { place, path, ...names } }, { stream }) {
+    const events = stream(ask.DownloadFile, { place, entry: path, ...keysOf(names) });
     const head = await events.next();
     if (head.done || head.value.kind !== "head") {
       throw new BackupError("protocol", "The coordinator sent no file");

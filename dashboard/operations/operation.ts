@@ -23,7 +23,6 @@ export interface OperationContext {
   /** Asks the coordinator, within a deadline. */
   ask: RpcClient["call"];
   stream: RpcClient["stream"];
-  signal: AbortSignal;
   /** The caller has shown the token or a session; false only at operations that are open. */
   isKnown: boolean;
   /** A new one-time address to log in at. */
