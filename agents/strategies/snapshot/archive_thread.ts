@@ -282,7 +282,7 @@ class ArchiveThread {
     const isLeft = request.left !== undefined && index.has("tree", request.left.tree) &&
       (parent === undefined || request.left.atMs > msOf(timeOf(parent)));
     const comparedWith = isLeft ? request.left!.tree : parent?.tree;
-    const warnings: string[] = [];
+    const warnings: string[] = [...lists.warnings];
     const reader = new BlobReader(repository.store, repository.key, index, {
       fallbacks: others.map((replica) => replica.repository.store),
     });

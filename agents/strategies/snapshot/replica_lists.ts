@@ -69,6 +69,8 @@ export interface ReplicaLists {
   missing: Map<string, Set<string>>;
   /** What a replica has of its own, where that is not everything. */
   own: Map<string, BlobIndex>;
+  /** Snapshots that cannot be read, a sentence each. */
+  warnings: string[];
 }
 
 /** Nobody waits for the content of a list that another replica has given. */
@@ -105,12 +107,20 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
     }
   }
   const found = new Map<string, StoredSnapshot>();
+  const warnings: string[] = [];
   for (const id of snapshots.holders.keys()) {
-    const { json, path } = await snapshots.read(id);
-    found.set(id, { id, ...decodeSnapshot(json, path) });
+    try {
+      const { json, path } = await snapshots.read(id);
+      found.set(id, { id, ...decodeSnapshot(json, path) });
+    } catch (thrown) {
+      const { code, message } = asBackupError(thrown);
+      // One that cannot be read is none to compare with; it keeps nobody from making another.
+      if (code !== "damaged" && code !== "not_found") throw thrown;
+      if (code === "damaged") warnings.push(message);
+    }
   }
   const missing = new Map([...own].map(([key, here]) => [key, missingAt(index, here)] as const));
-  return { replicas, lost, index, snapshots: found, missing, own };
+  return { replicas, lost, index, snapshots: found, missing, own, warnings };
 }
 
 function missingAt(all: BlobIndex, here: BlobIndex): Set<string> {
