@@ -1,9 +1,10 @@
-/** `cancel`, `handoff`, `drain`: one question each that changes something. Rule: a refusal is printed with its reason and is exit code 1. */
+/** `pause`, `resume`, `cancel`, `handoff`, `drain`: one question each that changes something. Rule: a refusal is printed with its reason and is exit code 1. */
 import { BackupError } from "../../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../../protocol/cli/command.ts";
 import { jsonLine } from "../../../protocol/cli/error_line.ts";
 import { visibleText } from "../../../protocol/cli/visible_text.ts";
 import { NEXT_RUN_STATES } from "../../../protocol/mesh/job.ts";
+import { PauseRun } from "../../../protocol/mesh/console_methods.ts";
 import { CancelRun, DrainAgent, HandoffTask, ListAgents } from "../../../protocol/mesh/methods.ts";
 import { COORDINATOR_OPTIONS, type CoordinatorLink, linkOf } from "./coordinator_call.ts";
 import type { MeshDoor } from "./mesh_door.ts";
@@ -37,6 +38,51 @@ export function createCancelCommand(door: MeshDoor): Command {
       return 0;
     },
   };
+}
+
+export function createPauseCommand(door: MeshDoor): Command {
+  return {
+    name: "pause",
+    summary: "Let a run begin nothing new until it is resumed",
+    synopsis: ["pause ID [OPTIONS]"],
+    about: [
+      "Files in hand are ended, no further one is begun, and no agent gets a directory. That lasts over a restart of the " +
+      "coordinator.",
+    ],
+    options: COORDINATOR_OPTIONS,
+    examples: [{ says: "while the network is needed", words: "pause run-V1StGXR8_Z5jdHi6" }],
+    exitCodes: [0, 1, 2],
+    exitMeanings: { 0: "paused", 1: "refused, as the run is over, or failed" },
+    run: (call) => changePause(call, door, "pause"),
+  };
+}
+
+export function createResumeCommand(door: MeshDoor): Command {
+  return {
+    name: "resume",
+    summary: "Go on with a paused run",
+    synopsis: ["resume ID [OPTIONS]"],
+    about: ["A run that is not paused is left as it is."],
+    options: COORDINATOR_OPTIONS,
+    examples: [{ says: "go on", words: "resume run-V1StGXR8_Z5jdHi6" }],
+    exitCodes: [0, 1, 2],
+    exitMeanings: { 0: "it goes on", 1: "refused, as the run is over, or failed" },
+    run: (call) => changePause(call, door, "resume"),
+  };
+}
+
+async function changePause(
+  call: CommandCall,
+  door: MeshDoor,
+  word: "pause" | "resume",
+): Promise<number> {
+  const runId = onlyWord(call, `${word} ID`, "run");
+  const undo = word === "resume";
+  const { isPaused } = await linkOf(call, door)
+    .ask(PauseRun, undo ? { runId, undo } : { runId });
+  const text = isPaused ? "paused" : "goes on";
+  tell(call, { message_type: word, run_id: runId, is_paused: isPaused }, `${runId}: ${text}`);
+  return 0;
 }
 
 export function createHandoffCommand(door: MeshDoor): Command {

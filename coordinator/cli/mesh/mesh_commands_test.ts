@@ -7,6 +7,7 @@ import { runProgram } from "../../../protocol/cli/program.ts";
 import { createGate } from "../../../protocol/http/gate.ts";
 import { createRpcEndpoint } from "../../../protocol/http/rpc_endpoint.ts";
 import type { JobSpec } from "../../../protocol/mesh/job.ts";
+import { PauseRun } from "../../../protocol/mesh/console_methods.ts";
 import * as mesh from "../../../protocol/mesh/methods.ts";
 import { createRpcClient } from "../../../protocol/rpc/client.ts";
 import { createDispatch } from "../../../protocol/rpc/dispatch.ts";
@@ -21,6 +22,8 @@ import {
   createCancelCommand,
   createDrainCommand,
   createHandoffCommand,
+  createPauseCommand,
+  createResumeCommand,
 } from "./change_commands.ts";
 import { explained } from "./coordinator_call.ts";
 import { createRunCommand } from "./run.ts";
@@ -116,6 +119,7 @@ function events(list: mesh.RunEvent[], thenWaits = false): EventStream<mesh.RunE
 interface Calls {
   submitted: JobSpec[];
   cancelled: { runId: string; destination?: string }[];
+  paused: [string, boolean][];
   drained: { agentId: string; undo?: boolean }[];
   handed: { task_id: string; target_agent: string }[];
 }
@@ -130,7 +134,7 @@ function start(
     isLive?: boolean;
   } = {},
 ) {
-  const calls: Calls = { submitted: [], cancelled: [], drained: [], handed: [] };
+  const calls: Calls = { submitted: [], cancelled: [], paused: [], drained: [], handed: [] };
   const known = (runId: string) => {
     if (runId === "run-1") return;
     throw invalidParams([{ field: "runId", description: `No run ${runId} is stored` }]);
@@ -147,6 +151,11 @@ function start(
     }),
     onCall(mesh.ListRuns, () => ({ runs: [run] })),
     onCall(mesh.ListAgents, () => ({ agents: [AGENT] })),
+    onCall(PauseRun, ({ runId, undo = false }) => {
+      known(runId);
+      calls.paused.push([runId, !undo]);
+      return { isPaused: !undo };
+    }),
     onCall(mesh.CancelRun, (params) => {
       calls.cancelled.push(params);
       cancel();
@@ -196,6 +205,8 @@ function start(
     createRunCommand,
     createRunsCommand,
     createAgentsCommand,
+    createPauseCommand,
+    createResumeCommand,
     createCancelCommand,
     createHandoffCommand,
     createDrainCommand,
@@ -457,4 +468,21 @@ Deno.test("secrets are named in a job, never said", async () => {
   const bad = start([...words, "--passphrase-name", "not a name"]);
   assert.equal(await bad.code, 2);
   assert.equal(bad.calls.submitted.length, 0);
+});
+
+Deno.test("pause and resume ask for what they say, and a run that is not known is an error", async () => {
+  const paused = start(["pause", "run-1"]);
+  assert.equal(await paused.code, 0);
+  assert.equal(paused.terminal.written.out, "run-1: paused\n");
+  const resumed = start(["resume", "run-1", "--json"]);
+  assert.equal(await resumed.code, 0);
+  assert.deepEqual(json(resumed.terminal.written.out), [
+    { message_type: "resume", run_id: "run-1", is_paused: false },
+  ]);
+  assert.deepEqual([...paused.calls.paused, ...resumed.calls.paused], [
+    ["run-1", true],
+    ["run-1", false],
+  ]);
+  assert.equal(await start(["pause", "run-9"]).code, 2);
+  assert.equal(await start(["resume"]).code, 2);
 });

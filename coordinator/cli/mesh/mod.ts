@@ -6,6 +6,8 @@ import {
   createCancelCommand,
   createDrainCommand,
   createHandoffCommand,
+  createPauseCommand,
+  createResumeCommand,
 } from "./change_commands.ts";
 import type { MeshDoor } from "./mesh_door.ts";
 import { createRunCommand } from "./run.ts";
@@ -18,6 +20,8 @@ export function createMeshCommands(door: MeshDoor): Command[] {
     createSubmitCommand,
     createRunsCommand,
     createRunCommand,
+    createPauseCommand,
+    createResumeCommand,
     createCancelCommand,
     createAgentsCommand,
     createHandoffCommand,
