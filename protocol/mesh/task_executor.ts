@@ -30,9 +30,17 @@ export function createTaskExecutor(handler: TaskHandler): AgentExecutor {
         );
       }
       for (const { artifact, ...chunk } of reportOf(result)) events.artifact(artifact, chunk);
+      if (signal.aborted && isCutShort(result)) {
+        return end(events, "TASK_STATE_CANCELED", new BackupError("cancelled", "Cancelled"));
+      }
       events.status("TASK_STATE_COMPLETED");
     },
   };
+}
+
+/** What a cancelled engine reports says how far it came; one that was through before it heard of that has all of it. */
+function isCutShort(result: TaskResult): boolean {
+  return result.op === "mirror" && result.lanes.some(({ state }) => state === "cancelled");
 }
 
 function end(
