@@ -63,9 +63,9 @@ export function createRestoreCommand(
       "Nothing that stands in DIR is replaced without --overwrite; what is there already as recorded is counted, so the " +
       "same command goes on after an interruption. DEST is only read. Folders that were asked for get their recorded mode, " +
       "owner and time, also those that stood there.",
-      "From repositories DIR gets what the snapshot has, or only each PATH of it with all below. As with restic, what stands " +
-      "in DIR is replaced unless --overwrite says otherwise; nothing else there is touched without --delete. Of several " +
-      "replicas the fastest is read, and for whatever is damaged or missing there the next.",
+      "From repositories DIR gets what the snapshot has, or only each PATH of it with all below. A file that stands there " +
+      "with the size and time of the snapshot's is taken for it; --verify compares the content too. Nothing else in DIR is " +
+      "touched without --delete. Of several replicas the fastest is read, and for whatever is damaged or missing there the next.",
     ],
     options: [
       ...["from", "target", "to", "overwrite", "withGone", "dryRun"] as const,
@@ -79,7 +79,7 @@ export function createRestoreCommand(
     optionHelp: {
       to: "The same as --target",
       overwrite:
-        "Replace what stands there and differs; for repositories always, if-changed, if-newer or never, and always unless given",
+        "Replace what stands there and differs; WHEN, for repositories only: always, if-changed, if-newer or never, which skips in silence",
       dryRun: "Show what would be restored, with sizes; write nothing",
       exclude: "Leave out what matches, in gitignore grammar",
       delete: "Delete what the snapshot does not have, in folders that are restored",

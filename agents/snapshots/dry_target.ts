@@ -61,7 +61,8 @@ class DryFolder implements TargetFolder<never> {
 
   file(node: TreeNode): undefined {
     const stands = this.#stands(node.name);
-    if (stands && mayStay(this.#options.overwrite, this.#stat, node)) {
+    const { overwrite } = this.#options;
+    if (stands && (overwrite === "refuse" || mayStay(overwrite, this.#stat, node))) {
       this.#counts.left++;
       this.#options.onAction("leave", this.#shown(node.name));
     } else {
@@ -73,9 +74,11 @@ class DryFolder implements TargetFolder<never> {
 
   other(node: TreeNode): undefined {
     const stands = this.#stands(node.name);
-    if (stands && this.#options.overwrite === "never") this.#counts.left++;
+    const { overwrite, onAction } = this.#options;
+    const stays = stands && (overwrite === "never" || overwrite === "refuse");
+    if (stays) this.#counts.left++;
     else this.#counts.others++;
-    this.#options.onAction(stands ? "replace" : "restore", this.#shown(node.name));
+    onAction(stays ? "leave" : stands ? "replace" : "restore", this.#shown(node.name));
   }
 
   link(): void {}

@@ -109,7 +109,7 @@ function requestOf(call: CommandCall): RestoreRequest {
     target,
     snapshot: parseSnapshotWord(settings.get("snapshot").value ?? LATEST),
     selection,
-    overwrite: settings.get("overwrite").value ?? "always",
+    overwrite: settings.get("overwrite").value ?? "refuse",
     delete: settings.get("delete").value,
     sparse: settings.get("sparse").value,
     verify: settings.get("verify").source === "flag",

@@ -158,6 +158,21 @@ Deno.test("restore: what stands there is replaced, or left, as --overwrite says"
   });
 });
 
+Deno.test("restore: without --overwrite nothing that stands there is replaced, and what differs is named", async () => {
+  await inScene(async ({ restore, found, put }) => {
+    put("a", "MINE text");
+    const first = await restore();
+    assert.equal(first.code, 4);
+    assert.match(first.err, /\/a stands there and differs, and is left; --overwrite replaces it/);
+    assert.deepEqual(found(), ["a: MINE text", ...ALL.filter((line) => !line.startsWith("a: "))]);
+    assert.equal((await restore("--overwrite")).code, 0);
+    assert.deepEqual(found(), ALL);
+    const again = await restore("--json");
+    assert.equal(again.code, 0, again.err);
+    assert.deepEqual([again.json.at(-1).files_restored, again.json.at(-1).files_skipped], [0, 3]);
+  });
+});
+
 Deno.test("restore: --delete removes only what was asked for and the snapshot has not", async () => {
   await inScene(async ({ restore, found, put }) => {
     put("old/deep/file", "gone");
@@ -174,7 +189,7 @@ Deno.test("restore: --delete removes only what was asked for and the snapshot ha
       "old/deep/file: gone",
     ]);
     const dry = await restore("--delete", "--exclude", "old/", "--dry-run", "--verbose");
-    assert.match(dry.out, /Would restore 3 files, .*; 0 stay as they are; 1 would be deleted/);
+    assert.match(dry.out, /Would restore 2 files, .*; 1 stay as they are; 1 would be deleted/);
     assert.match(dry.out, /delete +\/folder\/old\.jpg\n/);
     assert.equal((await restore("--delete", "--exclude", "old/")).code, 0);
     assert.deepEqual(found(), [...ALL, "old/", "old/deep/", "old/deep/file: gone"]);

@@ -29,6 +29,7 @@ import {
 } from "../../platform/posix.ts";
 import {
   type ByteString,
+  byteStringOf,
   fromGoMode,
   type Instant,
   parseTime,
@@ -40,7 +41,8 @@ import {
 import { splitDevice } from "./node_of_stat.ts";
 
 /** What happens where something stands already. `if-changed`: files of another size or time are replaced. */
-export type Overwrite = "always" | "if-changed" | "if-newer" | "never";
+/** With `refuse`, the default of people, what stands there stays: what is the same is done, what differs has failed. */
+export type Overwrite = "always" | "if-changed" | "if-newer" | "never" | "refuse";
 
 export interface TargetOptions {
   posix: Posix;
@@ -123,7 +125,9 @@ class Folder implements TargetFolder<Place> {
   file(node: TreeNode): TargetFile<Place> | undefined {
     const name = cNameOfLatin1(node.name);
     const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
-    if (stands && mayStay(this.#options.overwrite ?? "always", this.#stat, node)) return undefined;
+    const rule = this.#options.overwrite ?? "always";
+    if (stands && mayStay(rule, this.#stat, node)) return undefined;
+    if (stands && rule === "refuse") throw this.#standsThere(node);
     const temporary = cName(`.restore-${randomBytes(8).toHex()}`);
     const fd = this.#posix.createFile(this.#handle, temporary);
     if (fd < 0) throw posixError(fd, "create", this.#path(node));
@@ -184,6 +188,10 @@ class Folder implements TargetFolder<Place> {
     const name = cNameOfLatin1(node.name);
     const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
     if (stands && this.#options.overwrite === "never") return undefined;
+    if (stands && this.#options.overwrite === "refuse") {
+      if (this.#isThere(node, name)) return undefined;
+      throw this.#standsThere(node);
+    }
     if (stands) this.#makeWay(node, name);
     const result = node.type === "symlink"
       ? this.#posix.symlink(cNameOfLatin1(node.linkTarget!), this.#handle, name)
@@ -197,6 +205,10 @@ class Folder implements TargetFolder<Place> {
     const name = cNameOfLatin1(node.name);
     const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
     if (stands && this.#options.overwrite === "never") return;
+    if (stands && this.#options.overwrite === "refuse") {
+      if (mayStay("if-changed", this.#stat, node)) return;
+      throw this.#standsThere(node);
+    }
     const { handle, close } = this.#folderOf(first);
     try {
       const from = cNameOfLatin1(first.at(-1)!);
@@ -226,13 +238,24 @@ class Folder implements TargetFolder<Place> {
     this.#posix.closeDirectory(this.#handle);
   }
 
+  /** Whether the link or node that stands under a name is what must be made; its attributes are not looked at. */
+  #isThere(node: TreeNode, name: Uint8Array): boolean {
+    if (node.type === "symlink") {
+      const target = this.#posix.readLink(this.#handle, name);
+      return typeof target !== "number" && byteStringOf(target) === node.linkTarget;
+    }
+    const { kind, rdev } = nodeOf(node);
+    return this.#stat.kind === kind && (kind === KIND_FIFO || this.#stat.rdev === rdev);
+  }
+
+  #standsThere(node: TreeNode): BackupError {
+    const path = this.#path(node);
+    const text = `${path} stands there and differs, and is left; --overwrite replaces it`;
+    return new BackupError("rejected", text, { path });
+  }
+
   #makeNode(node: TreeNode, name: Uint8Array): number {
-    const kind = node.type === "fifo"
-      ? KIND_FIFO
-      : node.type === "dev"
-      ? KIND_BLOCK_DEVICE
-      : KIND_CHARACTER_DEVICE;
-    const rdev = node.type === "fifo" ? 0 : splitDevice(node.device ?? 0);
+    const { kind, rdev } = nodeOf(node);
     return this.#posix.makeNode(this.#handle, name, kind, 0o600, rdev);
   }
 
@@ -241,7 +264,9 @@ class Folder implements TargetFolder<Place> {
     if (this.#posix.statAt(this.#handle, name, this.#stat) < 0) return;
     if (this.#stat.kind !== KIND_DIRECTORY) {
       if (onlyFolders) return;
-      if (this.#options.overwrite === "never") {
+      const { overwrite } = this.#options;
+      if (overwrite === "refuse") throw this.#standsThere(node);
+      if (overwrite === "never") {
         throw new BackupError("rejected", `${this.#path(node)} is in the way`, {
           path: this.#path(node),
         });
@@ -340,6 +365,12 @@ class Folder implements TargetFolder<Place> {
   }
 }
 
+function nodeOf({ type, device = 0 }: TreeNode): { kind: number; rdev: number } {
+  if (type === "fifo") return { kind: KIND_FIFO, rdev: 0 };
+  const kind = type === "dev" ? KIND_BLOCK_DEVICE : KIND_CHARACTER_DEVICE;
+  return { kind, rdev: splitDevice(device) };
+}
+
 /** Whether what stands under a file's name stays. */
 export function mayStay(overwrite: Overwrite, stat: Stat, node: TreeNode): boolean {
   const mtime = parseTime(node.mtime);
@@ -349,6 +380,7 @@ export function mayStay(overwrite: Overwrite, stat: Stat, node: TreeNode): boole
     case "always":
       return false;
     case "if-changed":
+    case "refuse":
       return stat.kind === KIND_FILE && mtime !== undefined && stat.mtimeSec === mtime.sec &&
         stat.mtimeNsec === mtime.nsec && stat.sizeBytes === (node.sizeBytes ?? 0);
     case "if-newer":
