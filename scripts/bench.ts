@@ -1,9 +1,15 @@
 /**
- * `deno task bench mirror|codec|mesh|snapshot`: measures the program against the tools people use today. Rule: it leaves nothing behind,
+ * `deno task bench mirror|codec|mesh|snapshot|dashboard`: measures the program against the tools people use today. Rule: it leaves nothing behind,
  * also when it is interrupted, and its exit code says only whether it could measure, never whether we won.
  */
 import { parseArgs } from "node:util";
 import { codecBench } from "../tests/bench/codec_bench.ts";
+import {
+  DASHBOARD_PARTS,
+  DASHBOARD_SIZES,
+  dashboardBench,
+  type DashboardPartName,
+} from "../tests/bench/dashboard_bench.ts";
 import { MESH_PARTS, MESH_SIZES, meshBench, type MeshPartName } from "../tests/bench/mesh_bench.ts";
 import {
   mirrorBench,
@@ -22,11 +28,13 @@ const USAGE = `Usage: deno task bench mirror [OPTIONS]     (Linux, as root)
        deno task bench codec [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
        deno task bench snapshot [--quick] [--rounds N] [--dir DIR] [--from DIR] [--json FILE]
        deno task bench mesh [--quick] [--rounds N] [--only PART] [--json FILE]
+       deno task bench dashboard [--quick] [--only PART] [--json FILE]
 
   --quick          A small version, within a minute; its numbers are no evidence
   --size SIZE      ${Object.keys(SIZES).join(", ")} [default full]
   --only PART      Only this part; repeatable: ${PARTS.join(", ")}
-                   (mesh: ${MESH_PARTS.join(", ")})
+                   (mesh: ${MESH_PARTS.join(", ")};
+                   dashboard: ${DASHBOARD_PARTS.join(", ")})
   --rounds N       How often each contender runs
   --drop WHAT      Forgotten before the others' check: pages (as ours does), all [default pages]
   --dir DIR        Folder for the file system's image [default: the temporary folder]
@@ -70,6 +78,8 @@ async function main(words: string[]): Promise<number> {
       ? await snapshotTable(processes, { ...options, ...options.snapshot, ...shown })
       : options.bench === "mesh"
       ? await meshBench(processes, { ...options.mesh, ...shown })
+      : options.bench === "dashboard"
+      ? await dashboardBench(processes, { ...options.dashboard, ...shown })
       : await mirrorBench(processes, { ...options, ...shown });
     if (options.json !== undefined) {
       Deno.writeTextFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
@@ -106,17 +116,20 @@ function readOptions(words: string[]) {
       json: { type: "string" },
     },
   });
-  if (positionals.length !== 1) throw new Error("Name the bench: mirror, codec, mesh or snapshot");
+  if (positionals.length !== 1) {
+    throw new Error("Name the bench: mirror, codec, mesh, snapshot or dashboard");
+  }
   const bench = oneOf(
     "bench",
     positionals.join(" "),
-    ["mirror", "codec", "mesh", "snapshot"] as const,
+    ["mirror", "codec", "mesh", "snapshot", "dashboard"] as const,
   );
   const size = SIZES[oneOf("size", values.size ?? (values.quick ? "quick" : "full"), sizeNames())];
   const rounds = Number(values.rounds ?? size.rounds);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds must be 1 or more");
   const codecSize = values.quick ? "quick" : "full";
   const isMesh = bench === "mesh";
+  const isDashboard = bench === "dashboard";
   return {
     bench,
     codec: {
@@ -134,8 +147,14 @@ function readOptions(words: string[]) {
         oneOf("part", part, MESH_PARTS)
       ),
     },
+    dashboard: {
+      size: DASHBOARD_SIZES[codecSize],
+      parts: (isDashboard ? values.only ?? DASHBOARD_PARTS : DASHBOARD_PARTS).map((
+        part,
+      ): DashboardPartName => oneOf("part", part, DASHBOARD_PARTS)),
+    },
     size: { ...size, rounds },
-    parts: (isMesh ? PARTS : values.only ?? PARTS).map((part): PartName =>
+    parts: (isMesh || isDashboard ? PARTS : values.only ?? PARTS).map((part): PartName =>
       oneOf("part", part, PARTS)
     ),
     forgetBeforeCheck: oneOf("cache", values.drop ?? "pages", ["pages", "all"] as const),

@@ -181,14 +181,14 @@ async function followed(client: RpcClient, runId: string): Promise<void> {
 }
 
 /** Of the process and all its threads, so far. */
-function cpuMs(pid: number): number {
+export function cpuMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   // After the name, which may hold blanks, `utime` and `stime` are the 12th and 13th field, in ticks of 10 ms.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-function meshFacts(): MachineFacts {
+export function meshFacts(): MachineFacts {
   const cpu = /^model name\s*:\s*(.+)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1];
   return {
     cpu: `${navigator.hardwareConcurrency} × ${cpu ?? Deno.build.arch}`,

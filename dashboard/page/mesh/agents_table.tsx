@@ -2,6 +2,7 @@
 import { formatBytes, formatCount, formatPercent } from "../../../protocol/cli/format.ts";
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
 import { ActionButton } from "../ui/action_button.tsx";
+import { memo } from "../ui/memo.ts";
 import { formatAgo } from "../words.ts";
 
 const STATE_WORDS: Record<AgentCardView["state"], string> = {
@@ -19,6 +20,7 @@ export interface AgentsTableProps {
 }
 
 export function AgentsTable({ agents, tasks, nowMs }: AgentsTableProps) {
+  const worksOn = tasksInHand(tasks);
   const sorted = [...agents].sort((a, b) => a.name < b.name ? -1 : 1);
   return (
     <div class="scroll" role="region" aria-label="Agents" tabindex={0}>
@@ -40,7 +42,12 @@ export function AgentsTable({ agents, tasks, nowMs }: AgentsTableProps) {
         </thead>
         <tbody>
           {sorted.map((agent) => (
-            <AgentRow key={agent.agentId} agent={agent} tasks={tasks} nowMs={nowMs} />
+            <AgentRow
+              key={agent.agentId}
+              agent={agent}
+              works={worksOn.get(agent.agentId)?.join(", ") ?? "–"}
+              heard={heardText(agent, nowMs)}
+            />
           ))}
         </tbody>
       </table>
@@ -48,17 +55,31 @@ export function AgentsTable({ agents, tasks, nowMs }: AgentsTableProps) {
   );
 }
 
-function AgentRow(
-  { agent, tasks, nowMs }: {
-    agent: AgentCardView;
-    tasks: AgentsTableProps["tasks"];
-    nowMs: number;
-  },
-) {
+function heardText({ isOwn, heardAtMs }: AgentCardView, nowMs: number): string {
+  if (isOwn) return "–";
+  return heardAtMs === null ? "never" : formatAgo(nowMs - heardAtMs);
+}
+
+/** Names of the directories that each agent has in hand. */
+function tasksInHand(tasks: AgentsTableProps["tasks"]): Map<string, string[]> {
+  const byAgent = new Map<string, string[]>();
+  for (const { agent, state, source } of Object.values(tasks)) {
+    if (agent === null || (state !== "running" && state !== "assigned")) continue;
+    const names = byAgent.get(agent) ?? [];
+    if (!names.includes(source.name)) names.push(source.name);
+    byAgent.set(agent, names);
+  }
+  return byAgent;
+}
+
+interface AgentRowProps {
+  agent: AgentCardView;
+  works: string;
+  heard: string;
+}
+
+const AgentRow = memo(({ agent, works, heard }: AgentRowProps) => {
   const { agentId, name, state } = agent;
-  const own = Object.values(tasks).filter((task) =>
-    task.agent === agentId && (task.state === "running" || task.state === "assigned")
-  );
   return (
     <tr class={`is-${state}`} data-agent={name}>
       <th scope="row">{name}{agent.isOwn && <span class="muted">when nobody else can</span>}</th>
@@ -68,15 +89,9 @@ function AgentRow(
         {agent.reason !== undefined && <span class="muted">: {agent.reason}</span>}
       </td>
       <td class="number">{state === "dead" ? "–" : formatPercent(agent.load)}</td>
-      <td class="digits">
-        {agent.isOwn
-          ? "–"
-          : agent.heardAtMs === null
-          ? "never"
-          : formatAgo(nowMs - agent.heardAtMs)}
-      </td>
+      <td class="digits">{heard}</td>
       <td class="path">
-        <bdi>{own.length === 0 ? "–" : own.map((task) => task.source.name).join(", ")}</bdi>
+        <bdi>{works}</bdi>
       </td>
       <td class="number">{formatCount(agent.totals.tasks)}</td>
       <td class="number">{formatBytes(agent.totals.bytes)}</td>
@@ -121,4 +136,4 @@ function AgentRow(
       </td>
     </tr>
   );
-}
+});

@@ -1,4 +1,5 @@
-/** Coordinator, agents and the tasks that move between them. Rule: a picture of the table that stands below it, drawn without a layout of the page. */
+/** Coordinator, agents and the tasks that move between them. Rule: a picture of the table
+ * that stands below it; what moves are boxes of their own over the drawing, so that a browser moves them without drawing anew. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
 import { clampFraction } from "../../../protocol/cli/format.ts";
@@ -32,49 +33,63 @@ export const MeshMap = memo(({ agents, tasks, coordinatorName }: MeshMapProps) =
   const { dots, more } = placeTasks(Object.values(tasks), layout);
   return (
     <div ref={frame}>
-      <svg
-        class="mesh-map"
-        viewBox={`0 0 ${width} ${height}`}
-        width={width}
-        height={height}
-        role="img"
-        aria-label={summary(shown)}
-      >
-        {nodes.map((node) => (
-          <line
-            key={node.agentId}
-            class={`edge is-${agents[node.agentId]?.state}`}
-            x1={centre.x}
-            y1={centre.y}
-            x2={node.x}
-            y2={node.y}
-          />
-        ))}
-        <g class="node is-coordinator" transform={`translate(${centre.x} ${centre.y})`}>
-          <circle class="node-body" r={MAP.coordinatorRadius} />
-          <text class="node-letter" y={6}>C</text>
-          <text class="node-name" y={MAP.coordinatorRadius + 24}>{short(coordinatorName)}</text>
-        </g>
-        {nodes.map((node) => (
-          <Node
-            key={node.agentId}
-            agent={agents[node.agentId]!}
-            {...node}
-            hasNames={layout.hasNames}
-            hasChips={layout.hasChips}
-            more={more.get(node.agentId) ?? 0}
-          />
-        ))}
+      <div class="mesh-stage" style={{ width: `${width}px`, height: `${height}px` }}>
+        <svg
+          class="mesh-map"
+          viewBox={`0 0 ${width} ${height}`}
+          width={width}
+          height={height}
+          role="img"
+          aria-label={summary(shown)}
+        >
+          {nodes.map((node) => (
+            <line
+              key={node.agentId}
+              class={`edge is-${agents[node.agentId]?.state}`}
+              x1={centre.x}
+              y1={centre.y}
+              x2={node.x}
+              y2={node.y}
+            />
+          ))}
+          <g class="node is-coordinator" transform={`translate(${centre.x} ${centre.y})`}>
+            <circle class="node-body" r={MAP.coordinatorRadius} />
+            <text class="node-letter" y={6}>C</text>
+            <text class="node-name" y={MAP.coordinatorRadius + 24}>{short(coordinatorName)}</text>
+          </g>
+          {nodes.map((node) => (
+            <Node
+              key={node.agentId}
+              agent={agents[node.agentId]!}
+              {...node}
+              hasNames={layout.hasNames}
+              hasChips={layout.hasChips}
+              more={more.get(node.agentId) ?? 0}
+            />
+          ))}
+        </svg>
+        {layout.hasNames && nodes.map(({ agentId, x, y, radius }) => {
+          const { state, heardAtMs } = agents[agentId]!;
+          if (state === "dead" || heardAtMs === null) return null;
+          return (
+            <div
+              key={`${agentId} ${heardAtMs}`}
+              class="pulse"
+              aria-hidden="true"
+              style={{ left: `${x - radius}px`, top: `${y - radius}px` }}
+            />
+          );
+        })}
         {dots.map(({ taskId, state, x, y }) => (
-          <circle
+          <div
             key={taskId}
             class={`task-dot is-${state}`}
             data-task={taskId}
-            r={MAP.dotRadius}
+            aria-hidden="true"
             style={{ transform: `translate(${x}px, ${y}px)` }}
           />
         ))}
-      </svg>
+      </div>
     </div>
   );
 });
@@ -101,9 +116,6 @@ const Node = memo((props: NodeProps) => {
       data-agent={agent.name}
       data-state={agent.state}
     >
-      {!isGone && agent.heardAtMs !== null && (
-        <circle key={agent.heardAtMs} class="pulse" r={radius} />
-      )}
       <circle class="node-body" r={radius} />
       <circle class="load-track" r={radius} />
       {!isGone && load > 0 && (
