@@ -201,6 +201,27 @@ Deno.test("prepare, join and release may come twice; a later run epoch begins an
     });
   }));
 
+Deno.test("a run that has begun with one disk is not prepared at another, and nothing is made there", () =>
+  inScene(async (scene) => {
+    const other = scene.agent("other");
+    const run = scene.run("run-1");
+    const empty = join(scene.folder, "empty");
+    fs.mkdirSync(empty);
+    const destination = { key: empty, kind: "local", path: empty, isNew: false } as const;
+    const { destinations } = await other.run({
+      op: "prepare",
+      runId: "run-1",
+      runEpoch: 2,
+      sources: run.sources,
+      destinations: [destination],
+      expectedIds: { [empty]: "dest-of-an-earlier-home" },
+      options: run.options,
+    });
+    assert.equal(destinations[0]!.error?.code, "destination_changed");
+    assert.deepEqual(fs.readdirSync(empty), []);
+    await run.release(other);
+  }));
+
 Deno.test("a source of another machine is not taken for what has the same path here", () =>
   inScene(async (scene) => {
     const [here, there] = [scene.agent("here"), scene.agent("there", "host-there")];

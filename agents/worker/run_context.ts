@@ -122,16 +122,20 @@ export class RunContext {
   #cpu: CpuMonitor | undefined;
   #reader: FanOutReader | undefined;
   #isPaused = false;
+  /** What is known of destinations, with what the run itself has found elsewhere. */
+  #known: KnownDestinations;
   /** By task, while an attempt at it goes on. */
   readonly #openFiles = new Map<string, OpenFiles>();
 
   constructor(deps: RunDeps) {
     this.#deps = deps;
+    this.#known = deps.known;
     this.#lists = new SourceLists(deps.clock, () => this.#idleReader());
   }
 
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
     checkPatterns(task.options);
+    this.#expectIds(task);
     const { keys, repository, warnings } = await this.#readKeys(task);
     this.#start(task);
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
@@ -140,6 +144,9 @@ export class RunContext {
       credentials: repository,
       waitMs: task.options.waitMs,
       dryRun: task.options.dryRun,
+      ...(task.expectedIds !== undefined && {
+        expectedIds: new Map(Object.entries(task.expectedIds)),
+      }),
     });
     // A source that cannot be opened gets no name at a destination: a slip of the finger would stay there for ever.
     const readable = sources.flatMap(({ source, isHere, ancestors }) =>
@@ -552,7 +559,7 @@ export class RunContext {
       operationTimeoutMs: options.operationTimeoutMs,
     };
     this.#repositories = new RunRepositories(
-      { clock, known: this.#deps.known, lane, group, journal: this.#deps.journal ?? NO_JOURNAL },
+      { clock, known: this.#known, lane, group, journal: this.#deps.journal ?? NO_JOURNAL },
       destinations.filter(({ kind }) => kind === "restic"),
     );
     this.#repositories.pause(this.#isPaused);
@@ -667,7 +674,7 @@ export class RunContext {
 
   /** An unmounted disk is never filled through its empty mount point. */
   #unknown(spec: DestinationSpec, inspection: Inspection): BackupError | undefined {
-    const knownId = this.#deps.known.idAt(spec.path);
+    const knownId = this.#known.idAt(spec.path);
     if (knownId === undefined || spec.isNew || knownId === inspection.destinationId) {
       return undefined;
     }
@@ -682,6 +689,20 @@ export class RunContext {
         `${spec.key} is not the destination that was known under this path`,
         { path: spec.key, hint: "Mount the right disk; if this one is meant, say so with --init" },
       );
+  }
+
+  /** What an earlier home of the run has used must be found here again, whatever is known of the path. */
+  #expectIds({ destinations, expectedIds = {} }: PrepareTask): void {
+    const { known } = this.#deps;
+    const byPath = new Map(
+      destinations.flatMap(({ key, path }) =>
+        Object.hasOwn(expectedIds, key) ? [[path, expectedIds[key]!] as const] : []
+      ),
+    );
+    this.#known = {
+      idAt: (path) => byPath.get(path) ?? known.idAt(path),
+      remember: (path, destinationId) => known.remember(path, destinationId),
+    };
   }
 
   async #open(

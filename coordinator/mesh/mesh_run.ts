@@ -66,6 +66,7 @@ const UNREACHABLE_LEASES_MAX = 2;
 const NOT_HERE: ReadonlySet<string> = new Set([
   "destination_missing",
   "destination_changed",
+  "destination_lost",
   "not_found",
   "not_a_directory",
 ]);
@@ -188,6 +189,7 @@ class RunInMesh {
     this.#destinations = this.#job.destinations.map(({ key }) => {
       const known = ends.get(key);
       const state: DestinationState = { key, warnings: known?.warnings ?? [] };
+      if (known?.destinationId) state.id = known.destinationId;
       // What was verified before a restart is looked at again; it costs a comparison and proves more than a memory.
       if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
       // One that never took part has no accounts to look at again: tasks that have ended owe it nothing.
@@ -554,7 +556,10 @@ class RunInMesh {
     signal.throwIfAborted();
     store.transact((tx) => {
       for (const d of context.destinations) {
-        tx.changeDestination(runId, d.key, { warnings: [...d.warnings] });
+        tx.changeDestination(runId, d.key, {
+          warnings: [...d.warnings],
+          destinationId: d.id ?? null,
+        });
       }
     });
     for (const { key, end } of context.destinations) {

@@ -654,3 +654,40 @@ Deno.test("an agent that gets a task of a paused run is told to wait before it b
   m.abort.abort();
   await m.wait(1_000);
 });
+
+/** Under the same path this host has a disk of its own. */
+const anotherDisk: NonNullable<Answers["prepare"]> = (spec) => ({
+  op: "prepare",
+  destinations: spec.destinations.map(({ key }) => ({
+    ...{ destination: key, destinationId: "another disk", warnings: [] },
+  })),
+});
+
+Deno.test("a run whose home is lost goes on only where its destination is the same one, and says nothing of another disk", async () => {
+  for (const isThird of [false, true]) {
+    for (const isRestarted of [false, true]) {
+      let m = new Mesh();
+      const home = m.add("a");
+      await m.start(jobOf(["x", "y"], ["/d"]));
+      await home.mirror("x").succeed(mirrorResult(laneReport("/d", "verified")));
+      await m.settle();
+      const other = m.add("b", { prepare: anotherDisk });
+      if (isThird) m.add("c", {}, { load: 0.5 });
+      if (isRestarted) {
+        m.run!.leave();
+        await m.settle();
+        m = new Mesh(m);
+      }
+      m.kill("a");
+      if (isRestarted) await m.start();
+      await m.wait(LEASE_MS);
+      await m.verifyAll();
+      const { report } = m.outcome;
+      assert.deepEqual(other.calls("prepare")[0]!.spec.expectedIds, { "/d": "id of /d" });
+      assert.equal(report?.state, isThird ? "completed" : "failed");
+      const code = isThird ? undefined : "destination_changed";
+      assert.equal(report?.destinations[0]?.error?.code, code);
+      if (isThird) assert.equal(other.calls("finish").length, 0);
+    }
+  }
+});

@@ -1,6 +1,6 @@
 /** First stage: open and lock the destinations. Rule: one that cannot take part is out by name, the others go on. */
 import { asBackupError } from "../../protocol/base/errors.ts";
-import type { PrepareResult } from "../../protocol/mesh/task.ts";
+import type { PreparedDestination, PrepareResult } from "../../protocol/mesh/task.ts";
 import { endDestination, openDestinations, type StageContext } from "./run_context.ts";
 import { wireError, wireErrorOf } from "./wire_error.ts";
 
@@ -8,12 +8,18 @@ import { wireError, wireErrorOf } from "./wire_error.ts";
 export async function prepareStage(context: StageContext): Promise<void> {
   const { home, runId, job, signal } = context;
   const open = new Set(openDestinations(context).map((d) => d.key));
+  const expectedIds = new Map(
+    openDestinations(context).flatMap(({ key, id }) => id === undefined ? [] : [[key, id]]),
+  );
   const spec = {
     op: "prepare",
     runId,
     ...(context.runEpoch === undefined ? {} : { runEpoch: context.runEpoch }),
     sources: job.sources,
-    destinations: job.destinations.filter((d) => open.has(d.key)),
+    // What the run has made or accepted as new is not new any more.
+    destinations: job.destinations.filter((d) => open.has(d.key))
+      .map((d) => expectedIds.has(d.key) ? { ...d, isNew: false } : d),
+    ...(expectedIds.size === 0 ? {} : { expectedIds: Object.fromEntries(expectedIds) }),
     options: job.options,
   } as const;
   let result: PrepareResult;
@@ -29,6 +35,7 @@ export async function prepareStage(context: StageContext): Promise<void> {
     return;
   }
   signal.throwIfAborted();
+  result = { ...result, destinations: result.destinations.map((d) => asExpected(d, expectedIds)) };
   context.prepared?.(result);
   for (const destination of openDestinations(context)) {
     const prepared = result.destinations.find((p) => p.destination === destination.key);
@@ -47,4 +54,21 @@ export async function prepareStage(context: StageContext): Promise<void> {
       endDestination(context, destination, "failed", prepared.error);
     }
   }
+}
+
+/** What is done counts at the disk where it was done, and at no other that has its path. */
+function asExpected(
+  prepared: PreparedDestination,
+  expectedIds: ReadonlyMap<string, string>,
+): PreparedDestination {
+  const { destination, destinationId } = prepared;
+  const expected = expectedIds.get(destination);
+  if (expected === undefined || destinationId === undefined || destinationId === expected) {
+    return prepared;
+  }
+  const error = wireError(
+    "destination_changed",
+    `${destination} is another disk than the one that this run has begun with`,
+  );
+  return { ...prepared, error };
 }

@@ -204,7 +204,7 @@ function changesOver(
     putScan: (runId, source, outcome) => tables.putScan(runId, source, outcome),
     changeDestination(runId, destination, change) {
       const before = tables.getDestination(runId, destination) ??
-        { destination, isCancelled: false, warnings: [], end: null };
+        { destination, isCancelled: false, destinationId: null, warnings: [], end: null };
       tables.putDestination(runId, { ...before, ...change });
     },
     putAgent: (agent) => tables.putAgent(agent),

@@ -282,7 +282,7 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
       tx.putScan("run-1", "docs", structuredClone(scan) as never);
       tx.putScan("run-1", "pics", failed);
       tx.changeDestination("run-1", "/mnt/a", { isCancelled: true });
-      tx.changeDestination("run-1", "/mnt/a", { warnings: ["Same disk"] });
+      tx.changeDestination("run-1", "/mnt/a", { warnings: ["Same disk"], destinationId: "dest-1" });
       const end = { destination: "/mnt/a", state: "cancelled", elapsedMs: 1.5 } as const;
       tx.changeDestination("run-1", "/mnt/a", { end });
     });
@@ -292,6 +292,7 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.deepEqual(store.destinations("run-1"), [{
       destination: "/mnt/a",
       isCancelled: true,
+      destinationId: "dest-1",
       warnings: ["Same disk"],
       end: { destination: "/mnt/a", state: "cancelled", elapsedMs: 1.5 },
     }]);

@@ -62,6 +62,8 @@ export const StoredDestination = v.object({
   destination: v.string(),
   /** A person has ended it, alone. */
   isCancelled: v.boolean(),
+  /** Of its marker, once prepared: under the same path another host may have another disk. */
+  destinationId: v.nullable(v.string()),
   warnings: v.array(v.string()),
   end: v.nullable(v.object({
     destination: v.string(),

@@ -23,6 +23,8 @@ export const PrepareTask = v.object({
   runEpoch: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   sources: v.array(SourceSpec),
   destinations: v.array(DestinationSpec),
+  /** By key, the ids that the run has found at an earlier home: elsewhere the same path may be another disk. */
+  expectedIds: v.exactOptional(v.record(v.string(), id)),
   options: MirrorOptions,
 });
 

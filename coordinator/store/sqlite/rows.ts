@@ -71,6 +71,7 @@ export function destinationOf(row: Row): StoredDestination {
   return checked(StoredDestination, "destination", row["destination"], () => ({
     destination: row["destination"],
     isCancelled: row["is_cancelled"] === 1,
+    destinationId: row["destination_id"],
     warnings: json(row["warnings"]),
     end: jsonOrNull(row["ending"]),
   }));

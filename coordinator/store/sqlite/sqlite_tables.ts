@@ -58,10 +58,12 @@ const SQL = {
   putScan: `INSERT INTO scans (run_id, source, outcome) VALUES (?, ?, ?)
     ON CONFLICT (run_id, source) DO UPDATE SET outcome = excluded.outcome`,
   listScans: "SELECT * FROM scans WHERE run_id = ?",
-  putDestination: `INSERT INTO destinations (run_id, destination, is_cancelled, warnings, ending)
-    VALUES (?, ?, ?, ?, ?)
+  putDestination:
+    `INSERT INTO destinations (run_id, destination, is_cancelled, warnings, ending, destination_id)
+    VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (run_id, destination) DO UPDATE SET
-      is_cancelled = excluded.is_cancelled, warnings = excluded.warnings, ending = excluded.ending`,
+      is_cancelled = excluded.is_cancelled, warnings = excluded.warnings, ending = excluded.ending,
+      destination_id = excluded.destination_id`,
   getDestination: "SELECT * FROM destinations WHERE run_id = ? AND destination = ?",
   listDestinations: "SELECT * FROM destinations WHERE run_id = ?",
   putAgent: `INSERT INTO agents (agent_id, agent) VALUES (?, ?)
@@ -150,10 +152,11 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
     putScan: (runId, source, outcome) =>
       use(SQL.putScan, (s) => void s.run(runId, source, JSON.stringify(outcome))),
     listScans: (runId) => use(SQL.listScans, (s) => mapOf(s.all(runId), scanOf)),
-    putDestination: (runId, { destination, isCancelled, warnings, end }) =>
+    putDestination: (runId, { destination, isCancelled, destinationId, warnings, end }) =>
       use(SQL.putDestination, (s) => {
         s.run(
           ...[runId, destination, isCancelled ? 1 : 0, JSON.stringify(warnings), jsonOrNull(end)],
+          destinationId,
         );
       }),
     getDestination: (runId, destination) =>
