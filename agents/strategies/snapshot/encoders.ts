@@ -12,6 +12,7 @@ import {
   type FitRun,
   type Repository,
 } from "../../repository/mod.ts";
+import { Garbage } from "../../platform/garbage.ts";
 import { spawnThread } from "../../threads/spawn.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
@@ -45,6 +46,8 @@ export const ENCODERS_BUDGET_BYTES = 512 << 20;
 /** Of one: its buffers, what it searches, the pack in hand, and one on its way to the disk. */
 const THREAD_BYTES = 80 << 20;
 const BATCH_ITEMS = 256;
+/** What a file leaves behind on this thread: its node, its part of messages, what waits for it. */
+const FILE_GARBAGE_BYTES = 1500;
 /** One thread searches as fast as so many encode; with more of them it would hold them up. */
 const SEARCH_ALONE_MAX = 4;
 /** A range of a file begins at the earliest where a whole window lies before it. */
@@ -136,6 +139,7 @@ export class Encoders {
   /** Memory of stored packs, for whichever thread makes the next. What was dropped would be freed much later. */
   readonly #rooms: SharedArrayBuffer[] = [];
   readonly #roomless = new Set<ThreadClient>();
+  readonly #garbage = new Garbage();
   #batch: Wanted[] = [];
   #batchBytes = 0;
   #failure: { error: unknown } | undefined;
@@ -226,6 +230,7 @@ export class Encoders {
       return id;
     });
     const tell = this.#tell(batch, reply, content);
+    this.#garbage.made(batch.length * FILE_GARBAGE_BYTES);
     if (wanted.length > 0) {
       const encoded = await client.call<EncodeReply>(
         "encode",
