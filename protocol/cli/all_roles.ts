@@ -27,6 +27,10 @@ export function createAllRoles(roles: {
       "dashboardPort",
       "dashboardOrigin",
       "slots",
+      "capabilities",
+      // What a role may touch is asked for in the environment and the configuration too.
+      "root",
+      "destRoot",
       "secret",
       "tokenFile",
       "logDir",
