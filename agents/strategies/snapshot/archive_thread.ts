@@ -39,6 +39,7 @@ import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { Ask, Methods, ThreadCells } from "../../threads/thread_rpc.ts";
 import { RowFinder } from "../mirror/row_finder.ts";
 import { type AccountNames, readAccountNames } from "./account_names.ts";
+import { hedgedStore } from "./hedged_store.ts";
 import { archivePaths } from "./archive_paths.ts";
 import { askedObjectStore } from "./asked_object_store.ts";
 import { Encoders, type EncoderThreads, startEncoderThreads } from "./encoders.ts";
@@ -256,6 +257,7 @@ class ArchiveThread {
         const { config, opened } = facts;
         return { destination, repository: new Repository(store, this.#kernels, config, opened) };
       }),
+      this.#clock,
     );
     return this.#lists.lost.map(({ replica: { destination }, error }) => ({
       destination,
@@ -267,7 +269,7 @@ class ArchiveThread {
     const lists = this.#lists;
     const replicas =
       lists?.replicas.filter(({ destination }) => request.destinations.includes(destination)) ?? [];
-    const [first, ...others] = replicas;
+    const [first] = replicas;
     if (lists === undefined || first === undefined) {
       throw new BackupError("internal", "No replica is left");
     }
@@ -283,8 +285,10 @@ class ArchiveThread {
       (parent === undefined || request.left.atMs > msOf(timeOf(parent)));
     const comparedWith = isLeft ? request.left!.tree : parent?.tree;
     const warnings: string[] = [...lists.warnings];
-    const reader = new BlobReader(repository.store, repository.key, index, {
-      fallbacks: others.map((replica) => replica.repository.store),
+    const stores = replicas.map((replica) => replica.repository.store);
+    const reader = new BlobReader(hedgedStore(stores, this.#clock), repository.key, index, {
+      // What one has damaged another may have whole.
+      fallbacks: stores.length > 1 ? stores : [],
     });
     const writer = new BlobWriter(repository, index, {
       clock: this.#clock,

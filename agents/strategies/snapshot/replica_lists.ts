@@ -2,6 +2,7 @@
  * What stands in the replicas of one repository: one index over all of them, and what each lacks. Rule: a list that several have is
  * read once, from whoever answers first, so that a slow replica costs no more than the names of its files.
  */
+import type { Clock } from "../../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { TakeRoom } from "../../kernels/mod.ts";
 import {
@@ -10,9 +11,10 @@ import {
   INDEX_BYTES_A_BLOB,
   IndexColumns,
   keptRoom,
-  type Repository,
+  Repository,
   type StoredSnapshot,
 } from "../../repository/mod.ts";
+import { hedgedStore } from "./hedged_store.ts";
 
 export interface Replica {
   destination: string;
@@ -43,10 +45,15 @@ class Lists {
     }
   }
 
-  /** The plain JSON of one, from the first that has it whole. */
-  async read(id: string, room?: TakeRoom): Promise<{ json: Uint8Array; path: string }> {
+  /** The plain JSON of one, from the first that has it whole. `any`: all replicas as one. */
+  async read(
+    id: string,
+    any: Repository,
+    room?: TakeRoom,
+  ): Promise<{ json: Uint8Array; path: string }> {
     let failure: BackupError | undefined;
-    for (const { repository } of this.holders.get(id)!) {
+    const holders = this.holders.get(id)!.map(({ repository }) => repository);
+    for (const repository of [any, ...holders]) {
       try {
         const json = await repository.load(this.#type, id, room);
         return { json, path: repository.pathOf(this.#type, id) };
@@ -73,8 +80,11 @@ export interface ReplicaLists {
   warnings: string[];
 }
 
-/** Nobody waits for the content of a list that another replica has given. */
-export async function readReplicaLists(all: readonly Replica[]): Promise<ReplicaLists> {
+/** Nobody waits for the content of a list that another replica can give. */
+export async function readReplicaLists(
+  all: readonly Replica[],
+  clock: Clock,
+): Promise<ReplicaLists> {
   const snapshots = new Lists("snapshot");
   const indexes = new Lists("index");
   const replicas: Replica[] = [];
@@ -89,6 +99,7 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
       lost.push({ replica, error: asBackupError(thrown) });
     }
   }));
+  const any = oneOf(replicas.map(({ repository }) => repository), clock);
   const index = new BlobIndex();
   const own = new Map<string, BlobIndex>();
   const isWhole = (replica: Replica) =>
@@ -100,7 +111,7 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
   const columns = new IndexColumns();
   const room = keptRoom();
   for (const [id, holders] of indexes.holders) {
-    const { json, path } = await indexes.read(id, room);
+    const { json, path } = await indexes.read(id, any!, room);
     columns.read(json, path);
     for (const one of [index, ...holders.flatMap((holder) => own.get(holder.destination) ?? [])]) {
       one.addColumns(columns, columns.packIds.map((packId) => one.addPack(packId)));
@@ -110,7 +121,7 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
   const warnings: string[] = [];
   for (const id of snapshots.holders.keys()) {
     try {
-      const { json, path } = await snapshots.read(id);
+      const { json, path } = await snapshots.read(id, any!);
       found.set(id, { id, ...decodeSnapshot(json, path) });
     } catch (thrown) {
       const { code, message } = asBackupError(thrown);
@@ -121,6 +132,15 @@ export async function readReplicaLists(all: readonly Replica[]): Promise<Replica
   }
   const missing = new Map([...own].map(([key, here]) => [key, missingAt(index, here)] as const));
   return { replicas, lost, index, snapshots: found, missing, own, warnings };
+}
+
+/** Undefined without any. */
+function oneOf(repositories: readonly Repository[], clock: Clock): Repository | undefined {
+  const [first] = repositories;
+  if (first === undefined) return undefined;
+  const { kernels, config, keyId, master } = first;
+  const store = hedgedStore(repositories.map((one) => one.store), clock);
+  return new Repository(store, kernels, config, { keyId, master });
 }
 
 function missingAt(all: BlobIndex, here: BlobIndex): Set<string> {

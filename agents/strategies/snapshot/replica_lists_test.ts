@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { systemClock } from "../../../protocol/base/clock.ts";
 import { backupOurs, openOurs } from "../../../tests/support/restic.ts";
 import { makeReplicas } from "../../../tests/support/snapshot_engine.ts";
 import { replicateSnapshots, type Repository } from "../../repository/mod.ts";
@@ -54,7 +55,7 @@ Deno.test("lists: replicas in step lack nothing, and one index is enough for bot
     for (const { id } of await a.list("index")) {
       await b.store.put(`index/${id}`, [await a.store.get(`index/${id}`, 1 << 20)]);
     }
-    const lists = await readReplicaLists(named(a, b));
+    const lists = await readReplicaLists(named(a, b), systemClock);
     assert.equal(lists.own.size, 0);
     assert.equal(lists.missing.size, 0);
     assert.deepEqual([...lists.snapshots.keys()], [snapshot.id]);
@@ -68,7 +69,7 @@ Deno.test("lists: what a replica lacks is named by pack, and only what it lacks"
     const before = new Set((await a.list("pack")).map(({ id }) => id));
     Deno.writeTextFileSync(join(base, "other"), "second");
     await backupOurs(a, { base });
-    const { missing, index, own } = await readReplicaLists(named(a, b));
+    const { missing, index, own } = await readReplicaLists(named(a, b), systemClock);
     const added = (await a.list("pack")).map(({ id }) => id).filter((id) => !before.has(id));
     assert.deepEqual([...missing.get("b")!].sort(), added.sort());
     assert.equal(missing.get("a")?.size ?? 0, 0);
@@ -82,22 +83,22 @@ Deno.test("lists: one that is damaged is read from a replica; a snapshot that no
     const { snapshot } = await backupOurs(a, { base });
     await replicateSnapshots(a, b, [snapshot.id]);
     damage(join(paths.a, "snapshots"));
-    const healed = await readReplicaLists(named(a, b));
+    const healed = await readReplicaLists(named(a, b), systemClock);
     assert.deepEqual([...healed.snapshots.keys()], [snapshot.id]);
     assert.deepEqual(healed.warnings, []);
     damage(join(paths.b, "snapshots"));
-    const none = await readReplicaLists(named(a, b));
+    const none = await readReplicaLists(named(a, b), systemClock);
     assert.equal(none.snapshots.size, 0);
     assert.equal(none.warnings.length, 1);
     damage(join(paths.a, "index"));
-    await assert.rejects(readReplicaLists(named(a, b)), { code: "damaged" });
+    await assert.rejects(readReplicaLists(named(a, b), systemClock), { code: "damaged" });
   }));
 
 Deno.test("lists: a replica that cannot be listed is lost, alone", () =>
   inScene(async ({ a, b, paths, base }) => {
     const { snapshot } = await backupOurs(a, { base });
     Deno.writeTextFileSync(join(paths.b, "index"), "a file");
-    const lists = await readReplicaLists(named(a, b));
+    const lists = await readReplicaLists(named(a, b), systemClock);
     assert.deepEqual(lists.lost.map(({ replica }) => replica.destination), ["b"]);
     assert.deepEqual(lists.replicas.map(({ destination }) => destination), ["a"]);
     assert.ok(lists.snapshots.has(snapshot.id));

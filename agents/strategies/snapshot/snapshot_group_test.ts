@@ -113,6 +113,27 @@ Deno.test("snapshots: a replica that hangs fails by its deadline, the other one 
     await requireWhole(a, source);
   }));
 
+Deno.test("snapshots: a replica that hangs while it is read holds up the other one no longer than a moment", () =>
+  inScene(async ({ source, a, b }) => {
+    await snapshot({ source, repositories: [{ path: a }, { path: b }] });
+    let reads = 0;
+    const times: number[] = [];
+    const { reports } = await snapshot({
+      source,
+      // The lists are read by then; what follows are the trees of the parent.
+      repositories: [
+        { path: a, hangs: (method) => method === "store" && ++reads > 4 },
+        { path: b },
+      ],
+      operationTimeoutMs: 60_000,
+      onProgress: (lanes) => void (lanes[1]!.state === "verified" || times.push(1)),
+    });
+    assert.equal(reports[1]!.state, "verified");
+    assert.equal(reports[1]!.filesUnchanged, 7);
+    // Ticks of 250 ms until it was verified: far below the deadline of the one that hangs.
+    assert.ok(times.length < 60, String(times.length));
+  }));
+
 Deno.test("snapshots: a full replica is out by name and gets what it missed the next time", () =>
   inScene(async ({ source, a, b, stateDir }) => {
     const journal = openSnapshotJournal(stateDir, assert.fail);
