@@ -28,7 +28,7 @@ export function App(
 ) {
   const [shownAction, showAsCommand] = useState<Action>();
   const { connection, feed: { state }, view, nowMs } = model;
-  const run = state === null ? undefined : shownRun(state, model.chosenRunId);
+  const run = state === null ? undefined : shownRun(state, model.chosen);
   return (
     <PageContext.Provider value={{ ...tools, showAsCommand }}>
       <a class="skip" href="#main">Skip to the content</a>

@@ -42,7 +42,7 @@ function start(root: HTMLElement): void {
   }
 
   function chooseRun(runId: string): void {
-    change({ chosenRunId: runId, view: "overview" });
+    change({ chosen: { runId, atMs: model.nowMs }, view: "overview" });
     if (viewOf(location.hash) !== "overview") location.hash = "#overview";
   }
 

@@ -18,8 +18,8 @@ export type ViewName = (typeof VIEWS)[number][0];
 export interface PageModel extends FeedView {
   rates: RateHistory;
   view: ViewName;
-  /** The run a person chose to see; null: the newest that works, else the newest. */
-  chosenRunId: string | null;
+  /** The run a person chose to see, and when; null: the newest that works, else the newest. */
+  chosen: { runId: string; atMs: number } | null;
   /** Now, by the server's clock. */
   nowMs: number;
 }
@@ -30,7 +30,7 @@ export const EMPTY_MODEL: PageModel = {
   status: null,
   rates: new Map(),
   view: "overview",
-  chosenRunId: null,
+  chosen: null,
   nowMs: 0,
 };
 
@@ -39,15 +39,21 @@ export interface ShownRun {
   live: RunLive | undefined;
 }
 
-/** The run that the overview is about. */
-export function shownRun(state: ConsoleState, chosenRunId: string | null): ShownRun | undefined {
+/** The run that the overview is about. What was chosen makes room for a run that begins after it has ended. */
+export function shownRun(
+  state: Pick<ConsoleState, "runs" | "live">,
+  chosen: PageModel["chosen"],
+): ShownRun | undefined {
   const runs = newestFirst(state);
-  const card = runs.find((run) => run.runId === chosenRunId) ??
-    runs.find((run) => state.coordinator.activeRunIds.includes(run.runId)) ?? runs[0];
+  const active = runs.find((run) => !isOver(run));
+  const wanted = runs.find((run) => run.runId === chosen?.runId);
+  const isOvertaken = wanted !== undefined && isOver(wanted) && active !== undefined &&
+    active.createdAtMs > chosen!.atMs;
+  const card = isOvertaken ? active : wanted ?? active ?? runs[0];
   return card === undefined ? undefined : { card, live: state.live[card.runId] };
 }
 
-export function newestFirst(state: ConsoleState): RunCard[] {
+export function newestFirst(state: Pick<ConsoleState, "runs">): RunCard[] {
   return Object.values(state.runs).sort((a, b) =>
     b.createdAtMs - a.createdAtMs || (a.runId < b.runId ? 1 : -1)
   );

@@ -16,6 +16,7 @@ export interface WatchedLane {
 const WATCH = `
   globalThis.watchedLanes = [];
   const last = new Map();
+  globalThis.spokenSentences = [];
   const number = (text) => Number(text.replaceAll(",", ""));
   const look = () => {
     for (const bar of document.querySelectorAll('.lane [role="progressbar"]')) {
@@ -33,6 +34,8 @@ const WATCH = `
         total: number(total),
       });
     }
+    const spoken = document.querySelector(".verdict [role=status]").textContent;
+    if (globalThis.spokenSentences.at(-1) !== spoken) globalThis.spokenSentences.push(spoken);
     requestAnimationFrame(look);
   };
   look();
@@ -45,4 +48,9 @@ export async function startWatch(page: Page): Promise<void> {
 
 export async function readWatch(page: Page): Promise<WatchedLane[]> {
   return await page.evaluate("globalThis.watchedLanes") as WatchedLane[];
+}
+
+/** What a screen reader was given to say about the run as a whole. */
+export async function readSpoken(page: Page): Promise<string[]> {
+  return await page.evaluate("globalThis.spokenSentences") as string[];
 }

@@ -11,7 +11,7 @@ import { until } from "../support/mesh_processes.ts";
 import { needs } from "../support/tools.ts";
 import { ariaSketch, expectSketch } from "./aria_sketch.ts";
 import { seriousProblems } from "./axe.ts";
-import { readWatch, startWatch, type WatchedLane } from "./lane_watch.ts";
+import { readSpoken, readWatch, startWatch, type WatchedLane } from "./lane_watch.ts";
 
 const SOURCES = ["Documents", "Photos", "Projects"];
 const FILES = 40;
@@ -132,6 +132,11 @@ Deno.test({
 
     await step("numbers never exceed totals and never go back", async () => {
       checkWatched(await readWatch(page), 5);
+    });
+
+    await step("a screen reader hears when a phase or a copy ends, not every number", async () => {
+      const spoken = await readSpoken(page);
+      assert.ok(spoken.length >= 2 && spoken.length <= 12, spoken.join("\n"));
     });
 
     await step("after a reload in the middle everything is there again", async () => {

@@ -30,7 +30,7 @@ interface DirectoryBoxProps {
 
 function DirectoryBox({ title, card, empty, more = 0, isNow = false }: DirectoryBoxProps) {
   return (
-    <div class={`box directory ${isNow ? "is-now" : ""}`}>
+    <div class={`box directory ${isNow && card !== null ? "is-now" : ""}`}>
       <h3>{title}</h3>
       {card === null ? <p class="muted">{empty}</p> : (
         <>

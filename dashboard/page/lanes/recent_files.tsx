@@ -11,9 +11,11 @@ const SIGNS: Record<FileMark, IconName> = { copied: "down", verified: "check", f
 export interface RecentFilesProps {
   files: readonly RecentFile[];
   destinations: readonly string[];
+  /** Destinations where all of the run is verified by now, joined by newlines. */
+  verified: string;
 }
 
-export const RecentFiles = memo(({ files, destinations }: RecentFilesProps) => (
+export const RecentFiles = memo(({ files, destinations, verified }: RecentFilesProps) => (
   <section class="box recent">
     <h2>Recent files</h2>
     {files.length === 0
@@ -30,7 +32,12 @@ export const RecentFiles = memo(({ files, destinations }: RecentFilesProps) => (
             </thead>
             <tbody>
               {files.slice(0, RECENT_MAX).map((file) => (
-                <RecentRow key={file.path} file={file} destinations={destinations} />
+                <RecentRow
+                  key={file.path}
+                  file={file}
+                  destinations={destinations}
+                  verified={verified}
+                />
               ))}
             </tbody>
           </table>
@@ -40,14 +47,14 @@ export const RecentFiles = memo(({ files, destinations }: RecentFilesProps) => (
 ));
 
 const RecentRow = memo(
-  ({ file, destinations }: { file: RecentFile; destinations: readonly string[] }) => (
+  ({ file, destinations, verified }: Omit<RecentFilesProps, "files"> & { file: RecentFile }) => (
     <tr>
       <td class="path" title={file.path}>
         <bdi>{file.path}</bdi>
       </td>
       <td class="number">{formatBytes(file.sizeBytes)}</td>
       {destinations.map((name) => {
-        const mark = Object.hasOwn(file.marks, name) ? file.marks[name] : undefined;
+        const mark = markAt(file, name, verified.split("\n").includes(name));
         return (
           <td key={name} class={`tick is-${mark ?? "pending"}`}>
             <Icon name={mark === undefined ? "dash" : SIGNS[mark]} />
@@ -58,3 +65,13 @@ const RecentRow = memo(
     </tr>
   ),
 );
+
+/** Files are told of as they come by, not each: what is verified as a whole leaves no file at "copied". */
+export function markAt(
+  { marks }: Pick<RecentFile, "marks">,
+  destination: string,
+  isVerified: boolean,
+): FileMark | undefined {
+  const mark = Object.hasOwn(marks, destination) ? marks[destination] : undefined;
+  return isVerified && mark !== "failed" ? "verified" : mark;
+}

@@ -39,6 +39,7 @@ export function RunHead({ run: { card, live }, runs, nowMs }: RunHeadProps) {
             action={{
               title: "Pause",
               send: (api) => api.api.runs[":runId"].pause.$post({ param: { runId } }),
+              words: ["pause", runId],
             }}
             done="Paused. What is in hand is ended, nothing new is begun"
           />
@@ -50,6 +51,7 @@ export function RunHead({ run: { card, live }, runs, nowMs }: RunHeadProps) {
             action={{
               title: "Resume",
               send: (api) => api.api.runs[":runId"].resume.$post({ param: { runId } }),
+              words: ["resume", runId],
             }}
             done="The run goes on"
           />

@@ -1,4 +1,5 @@
 /** What goes on, in the order in which people look. */
+import { useMemo } from "preact/hooks";
 import type { ConsoleState } from "../../../protocol/mesh/console_state.ts";
 import { laneKey, type RateHistory } from "../feed/rate_history.ts";
 import { FileMatrix } from "../files/file_matrix.tsx";
@@ -45,6 +46,7 @@ export function Overview({ state, run, rates, nowMs }: OverviewProps) {
 function RunView({ state, run, rates, nowMs }: OverviewProps & { run: ShownRun }) {
   const { card, live } = run;
   const destinations = live?.progress?.destinations ?? [];
+  const keys = useMemo(() => card.destinations.map(({ key }) => key), [card.destinations]);
   const paths = new Map(card.destinations.map(({ key, path }) => [key, path]));
   return (
     <>
@@ -77,7 +79,10 @@ function RunView({ state, run, rates, nowMs }: OverviewProps & { run: ShownRun }
       {live !== undefined && (
         <RecentFiles
           files={live.recentFiles}
-          destinations={card.destinations.map(({ key }) => key)}
+          destinations={keys}
+          verified={destinations.filter((lane) => lane.state === "verified").map((lane) =>
+            lane.destination
+          ).join("\n")}
         />
       )}
     </>
