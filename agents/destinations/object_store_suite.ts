@@ -44,6 +44,13 @@ export function objectStoreSuite(
       ) {
         for (let i = 0; i < length; i += 1000) part[i] = i / 1000;
         await store.put("data/ab/large", [part, bytes("end")]);
+        for (const more of [0, 8192]) {
+          const room = new SharedArrayBuffer(length + 3 + more, { maxByteLength: length + 9000 });
+          const into = new Uint8Array(room, 0, length + 3 + more);
+          const { bytes: back } = await store.readBack("data/ab/large", length + 3, into);
+          assert.equal(Buffer.compare(back.subarray(0, length), part), 0);
+          assert.equal(text(new Uint8Array(back.subarray(length))), "end");
+        }
         const read = await store.get("data/ab/large", length + 3);
         assert.equal(Buffer.compare(read.subarray(0, length), part), 0);
         assert.equal(text(read.subarray(length)), "end");

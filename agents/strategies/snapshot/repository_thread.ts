@@ -115,6 +115,7 @@ const NOBODYS: ReadonlySet<string> = new Set(["lost+found"]);
 const TICK_MS = 200;
 /** What is read back lies in memory that is kept, up to the size of most packs. */
 const ROOM_MAX_BYTES = 32 << 20;
+const ROOM_LEAST_BYTES = 18 << 20;
 const ROOM_MORE_BYTES = 2 << 20;
 const KEY_AND_CONFIG_MAX_BYTES = 1 << 20;
 
@@ -138,7 +139,7 @@ export function openRepositoryThread(
     pacer.pay(bytes);
     if (owedMs > 0) await clock.sleep(owedMs, cancel.signal);
   };
-  let room = new Uint8Array(0);
+  let room: Uint8Array = new Uint8Array(0);
   let store: ObjectStore | undefined;
   let repository: Repository | undefined;
   let lock: RepositoryLock | undefined;
@@ -219,7 +220,7 @@ export function openRepositoryThread(
       const { bytes, fromDisk } = await opened().store.readBack(name, PACK_MAX_BYTES, room);
       // One pack's memory for all of them, which is a gigabyte of garbage less.
       if (bytes.length > room.length && bytes.length <= ROOM_MAX_BYTES) {
-        room = new Uint8Array(bytes.length + ROOM_MORE_BYTES);
+        room = pagedRoom(Math.max(bytes.length, ROOM_LEAST_BYTES) + ROOM_MORE_BYTES);
       }
       await pay(bytes.length);
       cells.bytes[0]! += bytes.length;
@@ -345,4 +346,10 @@ export function userName(): string {
 
 function cancelled(): BackupError {
   return new BackupError("cancelled", "Cancelled");
+}
+
+/** Memory that begins at a page, as reading past the page cache needs it: that is so for memory that could grow. */
+function pagedRoom(bytes: number): Uint8Array {
+  const memory = new SharedArrayBuffer(bytes, { maxByteLength: bytes + 1 });
+  return new Uint8Array(memory, 0, bytes);
 }
