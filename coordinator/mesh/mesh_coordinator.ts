@@ -104,6 +104,8 @@ const EVENTS_AT_ONCE = 10_000;
 const TASKS_TOLD_EVERY_MS = 100;
 /** Runs at once; more wait in the store. */
 export const RUNS_AT_ONCE_MAX = 64;
+/** Under way and waiting; whoever submits more is asked to come back. */
+export const RUNS_UNFINISHED_MAX = 1_000;
 
 interface LiveRun {
   readonly hub: RunHub;
@@ -330,6 +332,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
 
   /** Runs that the store has and nobody carries out yet, the oldest first. */
   function startWaiting(): void {
+    if (live.size >= RUNS_AT_ONCE_MAX) return;
     for (const stored of store.unfinishedRuns("mesh")) {
       if (live.size >= RUNS_AT_ONCE_MAX) return;
       if (live.has(stored.runId) || notBeforeMs.has(stored.runId)) continue;
@@ -342,6 +345,15 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         retryLater(stored.runId);
       }
     }
+  }
+
+  /** Counted only while not all of them are under way: a script that submits in a loop must not fill the disk. */
+  function refuseWhenFull(): void {
+    if (live.size < RUNS_AT_ONCE_MAX) return;
+    if (store.unfinishedRuns("mesh").length < RUNS_UNFINISHED_MAX) return;
+    throw new BackupError("rejected", `${RUNS_UNFINISHED_MAX} runs are under way or wait already`, {
+      retry: "later",
+    });
   }
 
   const nameOf = (agentId: string): string => registry.get(agentId)?.name ?? agentId;
@@ -388,6 +400,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       checkNames(job);
       const earlier = idempotencyKey === undefined ? undefined : store.runByKey(idempotencyKey);
       if (earlier !== undefined) return earlier.runId;
+      refuseWhenFull();
       const runId = newId("run");
       store.transact((tx) =>
         tx.insertRun({ runId, hostId: deps.hostId, spec: job, owner: "mesh", idempotencyKey })

@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { brokenCallOf } from "../../tests/a2a/bad_requests.ts";
 import { judgeAnswer } from "../../tests/a2a/judge_answer.ts";
 import { HOST, MeshInProcess } from "../../tests/support/mesh_in_process.ts";
+import { RPC_CODES } from "../../protocol/rpc/error_codes.ts";
 import * as mesh from "../../protocol/mesh/methods.ts";
 import type { RunEvent } from "../../protocol/mesh/methods.ts";
+import { RUNS_UNFINISHED_MAX } from "./mesh_coordinator.ts";
 import { createRunHub } from "./run_hub.ts";
 
 const RUN_OF_NOBODY = "run-nobody-knows";
@@ -197,4 +199,20 @@ Deno.test("a job of more sources or destinations than a coordinator plans for is
   await assert.rejects(m.submit(m.job(...many(10_001))), /More than 10000 sources/);
   await assert.rejects(m.submit(wide), /More than 100 destinations/);
   assert.deepEqual(m.store.runs(10), []);
+});
+
+Deno.test("only so many runs wait at once; whoever submits more is told to come back, and the same job again is the same run", async () => {
+  await using m = new MeshInProcess();
+  const first = await m.submit(m.job("photos"), "the first");
+  m.store.transact((tx) => {
+    for (let i = 1; i < RUNS_UNFINISHED_MAX; i++) {
+      tx.insertRun({ runId: `run-${i}`, hostId: HOST, spec: m.job("photos"), owner: "mesh" });
+    }
+  });
+  // With it those begin that there is a place for.
+  await m.submit(m.job("photos"));
+  const { length } = m.store.unfinishedRuns("mesh");
+  await assert.rejects(m.submit(m.job("photos")), { code: RPC_CODES.unavailable });
+  assert.equal(await m.submit(m.job("photos"), "the first"), first);
+  assert.equal(m.store.unfinishedRuns("mesh").length, length);
 });
