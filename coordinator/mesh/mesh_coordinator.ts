@@ -405,6 +405,15 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       store.transact((tx) =>
         tx.insertRun({ runId, hostId: deps.hostId, spec: job, owner: "mesh", idempotencyKey })
       );
+      try {
+        // Whoever is told the id may leave.
+        store.flush();
+      } catch (thrown) {
+        log("warn", "A job may be lost in a power cut", {
+          run: runId,
+          error: asBackupError(thrown).message,
+        });
+      }
       log("info", "A job was submitted", { run: runId });
       deps.onRun?.(runId);
       startWaiting();

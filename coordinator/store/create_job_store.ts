@@ -52,6 +52,7 @@ export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): Job
         busy = false;
       }
     },
+    flush: () => tables.flush(),
     close: () => tables.close(),
   };
 }

@@ -124,6 +124,8 @@ export interface StoreChanges extends StoreReader {
 export interface JobStore extends StoreReader {
   /** All or nothing, and alone: `work` is synchronous. When it throws, nothing of it stays. Not reentrant. */
   transact<T>(work: (changes: StoreChanges) => T): T;
+  /** What was stored until now is there after a power cut too; without it the last moments may not be. */
+  flush(): void;
   /** Gives the files back. Idempotent; every later call throws. */
   close(): void;
 }

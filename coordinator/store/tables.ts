@@ -54,5 +54,7 @@ export interface Tables {
   dropDocument(kind: DocumentKind, id: string): boolean;
   appendEvent(event: JobEvent, atMs: number): void;
   eventsAfter(seq: number, limit: number, runId: string | undefined): StoredEvent[];
+  /** Onto the disk itself. */
+  flush(): void;
   close(): void;
 }

@@ -129,6 +129,7 @@ export function createMemoryTables(): Tables {
         const isOfRun = (e: StoredEvent) => runId === undefined || e.event.runId === runId;
         return structuredClone(events.filter((e) => e.seq > seq && isOfRun(e)).slice(0, limit));
       }),
+    flush: () => {},
     close: () => void (closed = true),
   };
 }

@@ -176,6 +176,9 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
       runId === undefined
         ? use(SQL.events, (s) => s.all(seq, limit).map(eventOf))
         : use(SQL.eventsOfRun, (s) => s.all(seq, runId, limit).map(eventOf)),
+    flush: () =>
+      // It flushes the log first, which is what a power cut could take.
+      withSqliteErrors(path, () => open().exec("PRAGMA wal_checkpoint(PASSIVE)")),
     close() {
       closed = true;
       statements.clear();

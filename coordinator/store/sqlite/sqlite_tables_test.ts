@@ -1,6 +1,14 @@
 /** The SQLite engine passes the suite of all job stores, and what only a file can do is tested here. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -57,6 +65,19 @@ Deno.test("sqlite: what was stored is there after closing and opening, and event
     second.transact((tx) => tx.moveRun("run-1", "planning"));
     assert.deepEqual(second.eventsAfter(seq, 9).map((e) => e.seq), [seq + 1]);
     second.close();
+  }));
+
+Deno.test("sqlite: what was flushed is in the file itself, without its log", () =>
+  inFolder((path) => {
+    const store = storeAt(path);
+    store.transact((tx) => tx.insertRun({ runId: "run-1", hostId: "host-1", spec: SPEC }));
+    store.flush();
+    const copy = `${path}.copy`;
+    copyFileSync(path, copy);
+    const left = storeAt(copy);
+    assert.equal(left.run("run-1")?.state, "queued");
+    left.close();
+    store.close();
   }));
 
 Deno.test("sqlite: two processes' worth of connections see each other's commits", () =>
