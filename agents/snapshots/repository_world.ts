@@ -6,8 +6,6 @@ import type { CommandCall } from "../../protocol/cli/command.ts";
 import { defaultStateDir } from "../../protocol/cli/surroundings.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import { createKernels, type Kernels } from "../kernels/mod.ts";
-import type { Posix } from "../platform/posix.ts";
-import { openPosix } from "../platform/open_posix.ts";
 import { calibrate, type KdfParameters, type LockContext } from "../repository/mod.ts";
 import { spawnThread } from "../threads/spawn.ts";
 import { lockContextOfThisProcess, openStoreInThread } from "../strategies/snapshot/mod.ts";
@@ -18,7 +16,8 @@ export interface RepositoryWorld {
   lockContext(call: Pick<CommandCall, "clock" | "surroundings">): LockContext;
   /** How hard a new key is to guess. */
   kdf(clock: Clock): KdfParameters;
-  readonly posix: Posix;
+  /** Starts a thread; `entry.ts` knows the roles. */
+  spawn(role: string): Worker;
   readonly kernels: Kernels;
 }
 
@@ -28,15 +27,12 @@ export function createRepositoryWorld(
   hostId: (stateDir: string) => string,
 ): RepositoryWorld {
   let kernels: Kernels | undefined;
-  let posix: Posix | undefined;
   const world: RepositoryWorld = {
     openStore: (path, { make = false, timeoutMs }) =>
       openStoreInThread({ path, make, timeoutMs, clock, spawn: spawnThread }),
     lockContext: (call) => lockContextOfThisProcess(call.clock, machineOf(call, hostId)),
     kdf: calibrate,
-    get posix() {
-      return posix ??= openPosix();
-    },
+    spawn: spawnThread,
     get kernels() {
       return kernels ??= createKernels();
     },

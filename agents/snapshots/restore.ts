@@ -1,5 +1,4 @@
-/** `restore` from repositories: a snapshot, or a part of it, back into a folder. */
-import { mkdirSync } from "node:fs";
+/** `restore` from repositories: a snapshot, or a part of it, back into a folder. Rule: what touches the target is done in a thread. */
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { CommandCall } from "../../protocol/cli/command.ts";
 import {
@@ -8,27 +7,14 @@ import {
   type RepositoryAddress,
 } from "../../protocol/cli/repository_address.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
-import {
-  type ByteString,
-  type RestoreCounts,
-  restoreTree,
-  type StoredSnapshot,
-  type TargetFolder,
-} from "../repository/mod.ts";
-import { openRestoreTarget, type Overwrite } from "../strategies/snapshot/mod.ts";
-import { type BlobGroup, openBlobGroup } from "./blob_group.ts";
-import { type DryCounts, openDryTarget } from "./dry_target.ts";
-import { lazyTarget } from "./lazy_target.ts";
+import type { StoredSnapshot } from "../repository/mod.ts";
+import type { Overwrite } from "../strategies/snapshot/mod.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
+import { restoreInThread } from "./restore_in_thread.ts";
+import type { RestoreDone } from "./restore_thread.ts";
 import { RestoreReport } from "./restore_report.ts";
-import { Selection } from "./selection.ts";
-import {
-  chooseSnapshot,
-  filterOf,
-  LATEST,
-  parseSnapshotWord,
-  treeOfFolder,
-} from "./snapshot_choice.ts";
+import { Selection, type SelectionOptions } from "./selection.ts";
+import { chooseSnapshot, filterOf, LATEST, parseSnapshotWord } from "./snapshot_choice.ts";
 import { lockOfReader, tellWarning } from "./telling.ts";
 import {
   type Opened,
@@ -36,20 +22,15 @@ import {
   replicasOfFirst,
   useRepositories,
 } from "./use_repositories.ts";
-import { verifyRestored } from "./verify_restored.ts";
-import { walkSnapshot } from "./walk_snapshot.ts";
 
 const SYNOPSIS = "restore restic:PATH [restic:REPLICA ...] --target DIR [PATH...]";
-
-/** As often Ctrl-C and the display get their turn while files are read. */
-const TURN_MS = 40;
 
 interface RestoreRequest {
   addresses: RepositoryAddress[];
   /** As typed, and absolute. */
   target: { shown: string; path: string };
   snapshot: { id: string; folder: string };
-  selection: Selection;
+  selection: SelectionOptions;
   overwrite: Overwrite;
   delete: boolean;
   sparse: boolean;
@@ -62,20 +43,14 @@ export async function runRestore(world: RepositoryWorld, call: CommandCall): Pro
   const options = { ...lockOfReader(call), isTolerant: true };
   return await useRepositories(world, call, request.addresses, options, async (opened) => {
     const report = new RestoreReport(call, request.target.shown, request.dryRun);
+    const replicas = replicasOfFirst(opened);
+    const tell = (message: string) => tellWarning(call, message);
+    for (const warning of opened.warnings) tell(warning);
+    const snapshot = await findSnapshot(call, request.snapshot.id, replicas, tell);
+    report.snapshot = snapshot;
+    report.start();
     try {
-      const { snapshot, group } = await openSource(call, request, opened);
-      const tree = await treeOfFolder(group.reader, snapshot.tree, request.snapshot.folder);
-      report.snapshot = snapshot;
-      await countWork(call, request, group, { tree, snapshot }, report, opened.signal);
-      report.start();
-      if (request.dryRun) {
-        report.dry = await rehearse(world, request, group, tree, report, opened.signal);
-      } else {
-        report.counts = await restoreInto(world, request, group, tree, report, opened.signal);
-        if (request.verify) {
-          report.verified = await verify(world, call, request, group, tree, report, opened.signal);
-        }
-      }
+      report.done = await restore(world, call, request, { snapshot, replicas, opened }, report);
     } finally {
       report.stop();
     }
@@ -99,11 +74,12 @@ function requestOf(call: CommandCall): RestoreRequest {
     path: typedPath(typed, surroundings.folder),
   };
   const paths = positionals.filter((word) => !isRepositoryAddress(word));
-  const selection = new Selection({
+  const selection: SelectionOptions = {
     paths,
     includes: settings.get("include").value,
     excludes: settings.get("exclude").value,
-  });
+  };
+  const { isWhole } = new Selection(selection);
   const request: RestoreRequest = {
     addresses,
     target,
@@ -115,7 +91,7 @@ function requestOf(call: CommandCall): RestoreRequest {
     verify: settings.get("verify").source === "flag",
     dryRun: settings.get("dryRun").value,
   };
-  if (request.delete && target.path === "/" && selection.isWhole) {
+  if (request.delete && target.path === "/" && isWhole) {
     throw new BackupError("usage", "--delete in / would delete the system", {
       hint: "Name what to restore, or another folder",
     });
@@ -131,19 +107,6 @@ function typedTarget(call: CommandCall): string | undefined {
     throw new BackupError("usage", "More than one folder is given to restore into");
   }
   return given[0];
-}
-
-/** The snapshot, and the blobs of all replicas that may have them. */
-async function openSource(
-  call: CommandCall,
-  request: RestoreRequest,
-  opened: Opened,
-): Promise<{ snapshot: StoredSnapshot; group: BlobGroup }> {
-  const replicas = replicasOfFirst(opened);
-  for (const warning of opened.warnings) tellWarning(call, warning);
-  const tell = (message: string) => tellWarning(call, message);
-  const snapshot = await findSnapshot(call, request.snapshot.id, replicas, tell);
-  return { snapshot, group: await openBlobGroup(replicas, call.clock, tell) };
 }
 
 /** A replica that came late may lack it: the newest of all is the latest. */
@@ -170,145 +133,39 @@ async function findSnapshot(
   return found.reduce((best, one) => Date.parse(one.time) > Date.parse(best.time) ? one : best);
 }
 
-/** Totals for the display: from the snapshot's own summary where everything is wanted, else by a walk over its trees. */
-async function countWork(
+async function restore(
+  world: RepositoryWorld,
   call: CommandCall,
-  { selection, snapshot: { folder } }: RestoreRequest,
-  { reader }: BlobGroup,
-  { tree, snapshot }: { tree: string; snapshot: StoredSnapshot },
+  request: RestoreRequest,
+  { snapshot, replicas, opened }: {
+    snapshot: StoredSnapshot;
+    replicas: readonly OpenedRepository[];
+    opened: Opened;
+  },
   report: RestoreReport,
-  signal: AbortSignal,
-): Promise<void> {
-  if (call.settings.get("quiet").value) return;
+): Promise<RestoreDone> {
+  const { clock, settings } = call;
   const { summary } = snapshot;
-  if (summary !== undefined && selection.isWhole && folder === "") {
-    report.setTotals(summary.total_files_processed, summary.total_bytes_processed);
-    return;
-  }
-  let [files, bytes] = [0, 0];
-  const walk = walkSnapshot(reader, tree, {
-    enters: (path) => selection.looksAt(path, true),
-    // The restore itself will tell.
-    onFailure() {},
-    skipsBadNames: true,
-    signal,
-  });
-  for await (const { path, node } of walk) {
-    if (node.type !== "file" || !selection.asksFor(path, false)) continue;
-    files++;
-    bytes += node.sizeBytes ?? 0;
-  }
-  report.setTotals(files, bytes);
-}
-
-/** What is asked for at a path, for walks and for what may be deleted. */
-function selectOf(selection: Selection, report: RestoreReport) {
-  return (path: ByteString, type: string): boolean => {
-    const isWanted = selection.looksAt(path, type === "dir");
-    if (isWanted && type === "file") report.begin(path);
-    return isWanted;
-  };
-}
-
-async function rehearse(
-  world: RepositoryWorld,
-  request: RestoreRequest,
-  { reader }: BlobGroup,
-  tree: string,
-  report: RestoreReport,
-  signal: AbortSignal,
-): Promise<DryCounts> {
-  const { selection, overwrite } = request;
-  const { target, counts } = openDryTarget(request.target.path, {
-    posix: world.posix,
-    overwrite,
-    delete: request.delete,
-    isAsked: (path, isFolder) => selection.asksFor(path, isFolder),
-    onAction: (action, path) => report.rehearsed(action, path),
-  });
-  try {
-    await restoreTree(reader, tree, target, {
-      select: selectOf(selection, report),
-      onFailure: (path, error) => report.failed(path, error),
-      signal,
-    });
-  } finally {
-    target.close();
-  }
-  return counts;
-}
-
-async function restoreInto(
-  world: RepositoryWorld,
-  request: RestoreRequest,
-  { reader }: BlobGroup,
-  tree: string,
-  report: RestoreReport,
-  signal: AbortSignal,
-): Promise<RestoreCounts> {
-  const { selection, target: { path }, overwrite, sparse } = request;
-  makeTarget(path);
-  const real = openRestoreTarget(path, {
-    posix: world.posix,
-    overwrite,
-    sparse,
-    delete: request.delete,
-    isAsked: (place, isFolder) => selection.asksFor(place, isFolder),
-    onDelete: () => report.deleted++,
-    onProblem: (place, error) => report.metadataFailed(place, error),
-  });
-  try {
-    const target: TargetFolder<readonly string[]> = selection.isSparse
-      ? lazyTarget(real, (place) => selection.asksFor(place, true))
-      : real;
-    return await restoreTree(reader, tree, target, {
-      select: selectOf(selection, report),
-      onFailure: (place, error) => report.failed(place, error),
-      onFile: (_, sizeBytes) => report.wrote(sizeBytes),
-      signal,
-    });
-  } finally {
-    real.close();
-  }
-}
-
-async function verify(
-  world: RepositoryWorld,
-  { clock }: CommandCall,
-  request: RestoreRequest,
-  { reader }: BlobGroup,
-  tree: string,
-  report: RestoreReport,
-  signal: AbortSignal,
-): Promise<number> {
-  let turnEndsAtMs = clock.monotonicMs() + TURN_MS;
-  report.startVerify();
-  return await verifyRestored({
-    posix: world.posix,
-    reader,
-    tree,
+  const [done] = await restoreInThread({
+    replicas,
+    roots: [],
     target: request.target.path,
-    selection: request.selection,
-    overwrite: request.overwrite,
-    onFailure: (path, error) => report.failed(path, error),
-    async turn() {
-      if (clock.monotonicMs() < turnEndsAtMs) return;
-      await clock.sleep(0);
-      turnEndsAtMs = clock.monotonicMs() + TURN_MS;
-    },
-    signal,
-  });
-}
-
-function makeTarget(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const why = code === "EEXIST" || code === "ENOTDIR" ? "a file is in the way" : message;
-    throw new BackupError("not_a_directory", `Cannot make the folder ${path}: ${why}`, {
-      path,
-      cause,
-    });
-  }
+    process: world.lockContext(call).owner.process,
+    timeoutMs: settings.get("timeout").value,
+    clock,
+    spawn: world.spawn,
+    listen: (event) => report.hear(event),
+    signal: opened.signal,
+  }, [{
+    ...request,
+    target: request.target.path,
+    tree: snapshot.tree,
+    folder: request.snapshot.folder,
+    ...(summary === undefined ? {} : {
+      totals: { files: summary.total_files_processed, bytes: summary.total_bytes_processed },
+    }),
+    counts: !settings.get("quiet").value,
+    progress: report.shared,
+  }]);
+  return done!;
 }

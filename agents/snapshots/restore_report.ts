@@ -6,28 +6,21 @@ import { formatBytes, formatDuration, formatPlural } from "../../protocol/cli/fo
 import { fitStart, visibleText } from "../../protocol/cli/visible_text.ts";
 import { showProgress } from "../cli/progress_display.ts";
 import { etaMsOf, fractionOf, numbersLine } from "../cli/progress_numbers.ts";
-import {
-  type ByteString,
-  type RestoreCounts,
-  shortId,
-  showBytes,
-  type StoredSnapshot,
-} from "../repository/mod.ts";
-import type { DryCounts } from "./dry_target.ts";
-import { tellExit } from "./telling.ts";
+import { fromWireError } from "../../protocol/mesh/task_mapping.ts";
+import { type ByteString, shortId, showBytes, type StoredSnapshot } from "../repository/mod.ts";
+import { RESTORE_PROGRESS_BYTES, type RestoreDone, type RestoreEvent } from "./restore_thread.ts";
+import { tellExit, tellWarning } from "./telling.ts";
 
 export class RestoreReport {
   snapshot: StoredSnapshot | undefined;
-  counts: RestoreCounts | undefined;
-  dry: DryCounts | undefined;
-  /** Files read again and right; undefined when that was not asked for. */
-  verified: number | undefined;
-  deleted = 0;
+  done: RestoreDone | undefined;
+  /** What the thread has got through, in its own words. */
+  readonly shared = new SharedArrayBuffer(RESTORE_PROGRESS_BYTES);
   readonly #call: CommandCall;
   readonly #target: string;
   readonly #isDryRun: boolean;
   readonly #startedAtMs: number;
-  readonly #progress = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 };
+  #totals = { files: 0, bytes: 0 };
   #what = "Restoring";
   #current: ByteString = "";
   #show: { close(): void } = { close() {} };
@@ -41,11 +34,6 @@ export class RestoreReport {
     this.#startedAtMs = call.clock.monotonicMs();
   }
 
-  setTotals(files: number, bytes: number): void {
-    this.#progress.filesTotal = files;
-    this.#progress.bytesTotal = bytes;
-  }
-
   start(): void {
     if (this.#isDryRun || this.#call.settings.get("quiet").value) return;
     this.#show = showProgress(this.#call, {
@@ -56,15 +44,35 @@ export class RestoreReport {
       message: () => this.#status(),
       line: () =>
         `${this.#target}: ${this.#what.toLowerCase()}, ${
-          formatPlural(this.#progress.filesDone, "file")
+          formatPlural(this.#progress().filesDone, "file")
         }, ` +
-        formatBytes(this.#progress.bytesDone),
+        formatBytes(this.#progress().bytesDone),
     }, this.#call.settings.get("json").value);
   }
 
-  startVerify(): void {
-    this.#what = "Verifying";
-    this.#current = "";
+  hear(event: RestoreEvent): void {
+    switch (event.kind) {
+      case "warning":
+        return tellWarning(this.#call, event.message);
+      case "totals":
+        this.#totals = event;
+        return;
+      case "at":
+        this.#current = event.path;
+        return;
+      case "verifying":
+        this.#what = "Verifying";
+        this.#current = "";
+        return;
+      case "failed":
+        this.#failures.add(event.path);
+        return this.#tell("restore", event.path, fromWireError(event.error));
+      case "metadata":
+        this.#metadataFailures++;
+        return this.#tell("metadata", event.path, fromWireError(event.error));
+      case "rehearsed":
+        return this.#rehearsed(event.action, event.path);
+    }
   }
 
   stop(): void {
@@ -72,26 +80,7 @@ export class RestoreReport {
     this.#show = { close() {} };
   }
 
-  begin(path: ByteString): void {
-    this.#current = path;
-    this.#progress.filesDone++;
-  }
-
-  wrote(bytes: number): void {
-    this.#progress.bytesDone += bytes;
-  }
-
-  failed(path: string, error: BackupError): void {
-    this.#failures.add(path);
-    this.#tell("restore", path, error);
-  }
-
-  metadataFailed(path: string, error: BackupError): void {
-    this.#metadataFailures++;
-    this.#tell("metadata", path, error);
-  }
-
-  rehearsed(action: string, path: string): void {
+  #rehearsed(action: string, path: string): void {
     const { settings, terminal } = this.#call;
     if (!settings.get("verbose").value) return;
     if (settings.get("json").value) {
@@ -114,7 +103,7 @@ export class RestoreReport {
 
   #code(): number {
     if (this.#failures.size + this.#metadataFailures === 0) return 0;
-    const { files = 0, others = 0, skipped = 0 } = this.counts ?? {};
+    const { files = 0, others = 0, skipped = 0 } = this.done?.counts ?? {};
     return files + others + skipped > 0 ? 4 : 1;
   }
 
@@ -134,18 +123,19 @@ export class RestoreReport {
     const style = terminal.outStyle;
     const id = shortId(this.snapshot!.id);
     const target = visibleText(this.#target);
-    if (this.dry !== undefined) {
-      const { files, bytes, others, left, deleted } = this.dry;
+    const { dry, verified, deleted } = this.done!;
+    if (dry !== undefined) {
+      const { files, bytes, others, left, deleted } = dry;
       return `Would restore ${formatPlural(files, "file")}, ${formatBytes(bytes)}, and ${
         formatPlural(others, "link or node", "links and nodes")
       } of ${id} to ${target}; ${left} stay as they are; ${deleted} would be deleted.`;
     }
-    const { files, bytes, skipped } = this.counts!;
+    const { files, bytes, skipped } = this.done!.counts!;
     const parts = [
       `${formatPlural(files, "file")}, ${formatBytes(bytes)} of ${id} restored to ${target}`,
       ...(skipped > 0 ? [`${skipped} left as they were`] : []),
-      ...(this.deleted > 0 ? [`${this.deleted} deleted`] : []),
-      ...(this.verified === undefined ? [] : [`${this.verified} read again and right`]),
+      ...(deleted > 0 ? [`${deleted} deleted`] : []),
+      ...(verified === undefined ? [] : [`${verified} read again and right`]),
       ...(this.#failures.size > 0 ? [`${this.#failures.size} failed`] : []),
       ...(this.#metadataFailures > 0 ? [`${this.#metadataFailures} with incomplete metadata`] : []),
     ];
@@ -155,18 +145,18 @@ export class RestoreReport {
   }
 
   #summary(): { message_type: string } & Record<string, unknown> {
-    const { dry, counts, verified } = this;
+    const { dry, counts, verified, deleted } = this.done!;
     return {
       message_type: "summary",
       snapshot_id: this.snapshot!.id,
       dry_run: this.#isDryRun,
-      total_files: this.#progress.filesTotal,
+      total_files: this.#totals.files,
       files_restored: dry?.files ?? counts!.files,
       files_skipped: dry?.left ?? counts!.skipped,
-      files_deleted: dry?.deleted ?? this.deleted,
+      files_deleted: dry?.deleted ?? deleted,
       files_failed: this.#failures.size,
       ...(verified === undefined ? {} : { files_verified: verified }),
-      total_bytes: this.#progress.bytesTotal,
+      total_bytes: this.#totals.bytes,
       bytes_restored: dry?.bytes ?? counts!.bytes,
       seconds_elapsed: (this.#call.clock.monotonicMs() - this.#startedAtMs) / 1000,
     };
@@ -175,7 +165,7 @@ export class RestoreReport {
   #status(): { message_type: string } & Record<string, unknown> {
     const view = this.#view();
     const etaMs = etaMsOf(view);
-    const { filesDone, filesTotal, bytesDone, bytesTotal } = this.#progress;
+    const { filesDone, filesTotal, bytesDone, bytesTotal } = view.progress;
     return {
       message_type: "status",
       percent_done: fractionOf(view),
@@ -188,8 +178,13 @@ export class RestoreReport {
     };
   }
 
+  #progress() {
+    const [filesDone = 0, bytesDone = 0] = new Float64Array(this.shared);
+    return { filesDone, filesTotal: this.#totals.files, bytesDone, bytesTotal: this.#totals.bytes };
+  }
+
   #view() {
     const elapsedMs = this.#call.clock.monotonicMs() - this.#startedAtMs;
-    return { progress: this.#progress, elapsedMs };
+    return { progress: this.#progress(), elapsedMs };
   }
 }

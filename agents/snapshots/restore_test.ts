@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { PASSWORD } from "../../tests/support/restic.ts";
+import { PASSWORD, posix } from "../../tests/support/restic.ts";
 import { RepositoryShell, type TypingOptions } from "../../tests/support/repository_commands.ts";
 import {
   BlobWriter,
@@ -238,8 +238,7 @@ Deno.test("restore: zeros become holes with --sparse, and the bytes are the same
 });
 
 Deno.test("restore: --verify finds what the disk has made of a file", async () => {
-  await inScene(async ({ shell, restore, target }) => {
-    const { posix } = shell.world;
+  await inScene(async ({ restore, target }) => {
     const rename = posix.rename;
     // Right after it was named, as a disk would do it.
     posix.rename = (...args) => {

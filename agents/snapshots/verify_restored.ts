@@ -32,14 +32,12 @@ export interface VerifyRestoredOptions {
   selection: Selection;
   overwrite: Overwrite;
   onFailure(path: string, error: BackupError): void;
-  /** Waits its turn now and then. */
-  turn(): Promise<void>;
   signal: AbortSignal;
 }
 
 /** The number of files that are right. */
 export async function verifyRestored(options: VerifyRestoredOptions): Promise<number> {
-  const { posix, reader, tree, selection, signal, turn } = options;
+  const { posix, reader, tree, selection, signal } = options;
   const folders = new OpenFolders(posix, options.target);
   let files = 0;
   try {
@@ -52,7 +50,6 @@ export async function verifyRestored(options: VerifyRestoredOptions): Promise<nu
     });
     for await (const { path, node } of walk) {
       if (node.type !== "file" || !selection.asksFor(path, false)) continue;
-      await turn();
       try {
         if (compare(options, folders, path, node)) files++;
       } catch (error) {

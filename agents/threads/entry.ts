@@ -8,6 +8,10 @@ import { openPosix } from "../platform/open_posix.ts";
 import { type Posix } from "../platform/posix.ts";
 import { goneInSource } from "../source/gone_in_source.ts";
 import { movedInSource } from "../source/moved_in_source.ts";
+import {
+  openRestoreThread as openRepositoryRestoreThread,
+  type RestoreThreadStart as RepositoryRestoreThreadStart,
+} from "../snapshots/restore_thread.ts";
 import { Reader } from "../source/reader.ts";
 import { scanSource } from "../source/scan.ts";
 import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
@@ -96,6 +100,14 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
     ),
   archive: (posix, argument, cells, ask) =>
     openArchiveThread(posix, argument as ArchiveThreadStart, cells, ask, systemClock),
+  repositoryRestore: (posix, argument, cells, ask) =>
+    openRepositoryRestoreThread(
+      posix,
+      argument as RepositoryRestoreThreadStart,
+      cells,
+      ask,
+      systemClock,
+    ),
 };
 
 function confined(posix: Posix, { roots }: LaneThreadStart): Posix {

@@ -1,10 +1,15 @@
 /** Commands on repositories in this process, as a person would type them. Rule: real folders, or memory where a test damages it. */
+import assert from "node:assert/strict";
 import { createRepositoryCommands, repositoryVerbs } from "../../agents/snapshots/mod.ts";
 import { lockContextOfThisProcess, makeFolder } from "../../agents/strategies/snapshot/mod.ts";
 import { createFindCommand, createLsCommand } from "../../agents/cli/ls.ts";
 import { createRestoreCommand } from "../../agents/cli/restore.ts";
 import { createVerifyCommand } from "../../agents/cli/verify.ts";
 import type { RepositoryWorld } from "../../agents/snapshots/repository_world.ts";
+import {
+  openRestoreThread,
+  type RestoreThreadStart,
+} from "../../agents/snapshots/restore_thread.ts";
 import { MemoryObjectStore } from "../../agents/destinations/memory_object_store.ts";
 import { openLocalObjectStore } from "../../agents/destinations/local_object_store.ts";
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
@@ -18,6 +23,7 @@ import {
 } from "../../protocol/cli/fake_world.ts";
 import { runProgram } from "../../protocol/cli/program.ts";
 import { FAST_KDF, kernels, lockContext, PASSWORD, posix } from "./restic.ts";
+import { inThreadWorker } from "./in_thread_worker.ts";
 import { ManualClock } from "./manual_clock.ts";
 
 /** A clock by which nobody waits: what sleeps wakes at once. */
@@ -66,7 +72,12 @@ export class RepositoryShell {
           ? lockContextOfThisProcess(this.clock, "machine")
           : { ...lockContext(), clock: this.clock },
       kdf: () => FAST_KDF,
-      posix,
+      spawn: (role) => {
+        assert.equal(role, "repositoryRestore");
+        return inThreadWorker((argument, cells, ask) =>
+          openRestoreThread(posix, argument as RestoreThreadStart, cells, ask, this.clock)
+        );
+      },
       kernels,
     };
   }

@@ -7,6 +7,7 @@ import { openLocalObjectStore } from "../../agents/destinations/local_object_sto
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
 import { createKernels } from "../../agents/kernels/mod.ts";
 import { openPosix } from "../../agents/platform/open_posix.ts";
+import { thisProcess } from "../../agents/platform/process_identity.ts";
 import {
   BlobReader,
   BlobWriter,
@@ -35,6 +36,7 @@ import {
   openRestoreTarget,
   readAccountNames,
   type TargetOptions,
+  temporariesOf,
 } from "../../agents/strategies/snapshot/mod.ts";
 import { systemClock } from "../../protocol/base/clock.ts";
 import type { BackupError } from "../../protocol/base/errors.ts";
@@ -108,7 +110,8 @@ export async function restoreOurs(
   const reader = new BlobReader(repository.store, repository.key, index);
   const onProblem = (path: string, error: BackupError) =>
     problems.push(`${path}: ${error.message}`);
-  const folder = openRestoreTarget(target, { posix, onProblem, ...options });
+  const temporaries = temporariesOf(thisProcess("machine"));
+  const folder = openRestoreTarget(target, { posix, onProblem, temporaries, ...options });
   try {
     await restoreTree(reader, tree, folder, { onFailure: onProblem });
   } finally {

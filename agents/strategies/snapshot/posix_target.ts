@@ -3,7 +3,6 @@
  * so nothing outside the target is touched; a file gets its name when it is whole and has its metadata.
  */
 import { BackupError } from "../../../protocol/base/errors.ts";
-import { randomBytes } from "../../../protocol/base/random_bytes.ts";
 import {
   EEXIST,
   EINVAL,
@@ -39,6 +38,7 @@ import {
   type TreeNode,
 } from "../../repository/mod.ts";
 import { splitDevice } from "./node_of_stat.ts";
+import type { Temporaries } from "./restore_temporaries.ts";
 
 /** What happens where something stands already. `if-changed`: files of another size or time are replaced. */
 /** With `refuse`, the default of people, what stands there stays: what is the same is done, what differs has failed. */
@@ -47,6 +47,8 @@ export type Overwrite = "always" | "if-changed" | "if-newer" | "never" | "refuse
 export interface TargetOptions {
   posix: Posix;
   overwrite?: Overwrite;
+  /** What files are named while they are written; those that a killed restore has left are removed. */
+  temporaries: Temporaries;
   /** Removes what the snapshot does not have, in folders that it has. */
   delete?: boolean;
   /**
@@ -72,7 +74,9 @@ const BLOCK_BYTES = 4096;
 export function openRestoreTarget(path: string, options: TargetOptions): TargetFolder<Place> {
   const root = options.posix.openRoot(cName(path));
   if (root < 0) throw posixError(root, "open", path);
-  return new Folder(root, root, path, [], options);
+  const folder = new Folder(root, root, path, [], options);
+  folder.removeStale();
+  return folder;
 }
 
 class Folder implements TargetFolder<Place> {
@@ -119,7 +123,21 @@ class Folder implements TargetFolder<Place> {
     }
     if (handle < 0) throw posixError(handle, "open", this.#path(node));
     const place = [...this.#place, node.name];
-    return new Folder(this.#root, handle, this.#rootPath, place, this.#options, isNew);
+    const folder = new Folder(this.#root, handle, this.#rootPath, place, this.#options, isNew);
+    if (!isNew) folder.removeStale();
+    return folder;
+  }
+
+  /** What a killed restore was writing here. Whether it works says nothing about this one. */
+  removeStale(): void {
+    const names = this.#posix.list(this.#handle);
+    if (typeof names === "number") return;
+    for (const name of names) {
+      if (!this.#options.temporaries.isStale(name)) continue;
+      const bytes = cNameOfLatin1(name);
+      const got = this.#posix.statAt(this.#handle, bytes, this.#stat);
+      if (got >= 0 && this.#stat.kind === KIND_FILE) this.#posix.unlink(this.#handle, bytes);
+    }
   }
 
   file(node: TreeNode): TargetFile<Place> | undefined {
@@ -128,7 +146,7 @@ class Folder implements TargetFolder<Place> {
     const rule = this.#options.overwrite ?? "always";
     if (stands && mayStay(rule, this.#stat, node)) return undefined;
     if (stands && rule === "refuse") throw this.#standsThere(node);
-    const temporary = cName(`.restore-${randomBytes(8).toHex()}`);
+    const temporary = cName(this.#options.temporaries.next());
     const fd = this.#posix.createFile(this.#handle, temporary);
     if (fd < 0) throw posixError(fd, "create", this.#path(node));
     return this.#fileBeingWritten(fd, node, name, temporary);

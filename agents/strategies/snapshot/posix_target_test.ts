@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { backupOurs, makeRepository, posix, restoreOurs } from "../../../tests/support/restic.ts";
+import { type ProcessFacts, thisProcess } from "../../platform/process_identity.ts";
 import { type Repository, toGoMode, type TreeNode } from "../../repository/mod.ts";
 import { rawDevice, splitDevice } from "./node_of_stat.ts";
 import { openRestoreTarget, type TargetOptions } from "./posix_target.ts";
+import { temporariesOf } from "./restore_temporaries.ts";
 import { makeTargetTree } from "./target_tree.ts";
+
+const ME = thisProcess("machine");
+const temporaries = temporariesOf(ME);
 
 interface Scene {
   folder: string;
@@ -54,6 +59,7 @@ Deno.test("restore target: a link made by the tree itself is not written through
   await inScene(({ target, outside }) => {
     const folder = openRestoreTarget(target, {
       posix,
+      temporaries,
       onProblem: (path) => assert.fail(path),
     });
     const common = { atime: "", mtime: "", ctime: "", uid: Deno.uid()!, gid: Deno.gid()! };
@@ -133,7 +139,7 @@ Deno.test("restore target: zeros become holes when asked, and the content is the
 
 Deno.test("restore target: a target that is not there is refused", () => {
   assert.throws(
-    () => openRestoreTarget("/nonexistent/target", { posix, onProblem() {} }),
+    () => openRestoreTarget("/nonexistent/target", { posix, temporaries, onProblem() {} }),
     BackupError,
   );
 });
@@ -163,4 +169,32 @@ Deno.test("devices: numbers are Linux's dev_t both ways", () => {
     const joined = major! * 2 ** 32 + minor!;
     assert.equal(splitDevice(rawDevice(joined)), joined);
   }
+});
+
+Deno.test("restore target: what a killed restore was writing is removed, of a living or unknown one nothing, nor anything else", async () => {
+  await inScene(async (scene) => {
+    const { target } = scene;
+    const nameOf = (change: Partial<ProcessFacts>) => temporariesOf({ ...ME, ...change }).next();
+    const otherBoot = "01234567-89ab-cdef-0123-456789abcdef";
+    const dead = [nameOf({ start: "1" }), nameOf({ boot: otherBoot })];
+    const kept = [
+      nameOf({}),
+      nameOf({ host: "another", boot: otherBoot }),
+      nameOf({ boot: "unknown" }),
+      nameOf({ start: "unknown", boot: otherBoot }),
+      `${nameOf({ start: "1" })}.txt`,
+      ".restore-0123456789abcdef",
+      ".restore-notes",
+    ];
+    const folderLike = nameOf({ start: "1" });
+    Deno.mkdirSync(join(target, "sub"));
+    for (const at of [target, join(target, "sub")]) {
+      for (const name of [...dead, ...kept]) Deno.writeTextFileSync(join(at, name), "half");
+      Deno.mkdirSync(join(at, folderLike));
+    }
+    assert.deepEqual(await restore(scene), []);
+    const names = (at: string) => [...Deno.readDirSync(at)].map(({ name }) => name).sort();
+    assert.deepEqual(names(target), [...kept, folderLike, "sub", "top"].sort());
+    assert.deepEqual(names(join(target, "sub")), [...kept, folderLike, "file"].sort());
+  });
 });
