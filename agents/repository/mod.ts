@@ -60,6 +60,7 @@ export {
   addReplicas,
   areReplicas,
   type Credentials,
+  finishRepository,
   initRepositories,
   isRepository,
   type NewRepository,

@@ -86,6 +86,33 @@ export async function initRepositories(
   return stores.map((store) => new Repository(store, kernels, config, { keyId, master }));
 }
 
+/**
+ * The files of a repository whose making was cut off between its key and its configuration, with a new one of these. Nothing
+ * that is there is changed. Undefined unless there are keys and the password opens one.
+ */
+export async function finishRepository(
+  store: ObjectStore,
+  kernels: Kernels,
+  { password }: Credentials,
+): Promise<Map<string, Uint8Array> | undefined> {
+  if (await isRepository(store)) return undefined;
+  const files = new Map<string, Uint8Array>();
+  for (const { name } of await store.list("keys")) {
+    if (idOfObject("key", name) !== undefined) {
+      files.set(name, await store.get(name, KEY_MAX_BYTES));
+    }
+  }
+  if (files.size === 0) return undefined;
+  try {
+    const { master } = await openWithPassword(store, kernels, password, undefined);
+    return files.set(CONFIG_NAME, new SealingKey(kernels, master).seal(encodeConfig(newConfig())));
+  } catch (error) {
+    // Somebody else's, or damaged: whoever makes a repository there says so.
+    if (error instanceof BackupError) return undefined;
+    throw error;
+  }
+}
+
 /** Makes replicas of an existing repository, with its keys and without its content. */
 export async function addReplicas(
   repository: Repository,

@@ -211,9 +211,12 @@ export class RunRepositories {
           `No repository is made, since the password does not open ${refused.lane.key}`,
         );
       }
-      return like === undefined
-        ? await vacant[0]!.lane.newFiles(credentials)
-        : await like.lane.keyFiles();
+      if (like !== undefined) return await like.lane.keyFiles();
+      for (const { lane } of vacant) {
+        const begun = await lane.begunFiles(credentials);
+        if (begun.length > 0) return begun;
+      }
+      return await vacant[0]!.lane.newFiles(credentials);
     })();
     made.catch(() => {});
     await Promise.all(vacant.map((place) =>

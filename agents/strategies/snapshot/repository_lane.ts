@@ -101,6 +101,11 @@ export class RepositoryLane {
     return this.#thread.callFlush("newFiles", { credentials });
   }
 
+  /** None where nothing was begun, or not with this password. */
+  begunFiles(credentials: Credentials): Promise<NewFiles> {
+    return this.#thread.callFlush("begunFiles", { credentials });
+  }
+
   keyFiles(): Promise<NewFiles> {
     return this.#thread.call("keyFiles", undefined);
   }

@@ -22,6 +22,7 @@ import {
   type Credentials,
   decodeIndex,
   encodeIndex,
+  finishRepository,
   idOf,
   initRepositories,
   type KdfParameters,
@@ -110,8 +111,8 @@ export interface CheckedObject {
   fromDisk: boolean;
 }
 
-/** On the disk of a whole file system. */
-const NOBODYS: ReadonlySet<string> = new Set(["lost+found"]);
+/** On the disk of a whole file system; and what is made before a configuration, without which it holds nothing. */
+const NOBODYS: ReadonlySet<string> = new Set(["lost+found", "keys"]);
 const TICK_MS = 200;
 /** What is read back lies in memory that is kept, up to the size of most packs. */
 const ROOM_MAX_BYTES = 32 << 20;
@@ -177,6 +178,12 @@ export function openRepositoryThread(
         kdf: kdf ?? calibrate(clock),
       });
       return await filesOf(memory);
+    },
+
+    /** Files of one whose making was cut off here. */
+    async begunFiles({ credentials }: { credentials: Credentials }): Promise<NewFiles> {
+      if (!exists(posix, path)) return [];
+      return [...await finishRepository(storeHere(), kernels, credentials) ?? []];
     },
 
     /** Files that make a replica of the repository that is open. */
@@ -289,6 +296,12 @@ function inspectRepository(posix: Posix, path: string): RepositoryInspection {
   } finally {
     posix.closeDirectory(root);
   }
+}
+
+function exists(posix: Posix, path: string): boolean {
+  const root = posix.openRoot(cName(path));
+  if (root >= 0) posix.closeDirectory(root);
+  return root >= 0;
 }
 
 function makeLeaf(posix: Posix, path: string): void {
