@@ -158,15 +158,22 @@ async function answer(
   outgoing.on("close", () => gone.abort());
   const method = incoming.method ?? "GET";
   const hasBody = method !== "GET" && method !== "HEAD";
-  const request = new Request(
-    `${scheme}://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`,
-    {
-      method,
-      headers,
-      signal: gone.signal,
-      ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
-    },
-  );
+  let request: Request;
+  try {
+    request = new Request(
+      `${scheme}://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`,
+      {
+        method,
+        headers,
+        signal: gone.signal,
+        ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
+      },
+    );
+  } catch {
+    // A name or method that there cannot be. Not logged, since anybody may send it as often as they like.
+    outgoing.writeHead(400, { connection: "close" });
+    return void outgoing.end("Bad request\n");
+  }
   const hostname = incoming.socket.remoteAddress;
   const response = await fetch(request, { remoteAddr: hostname === undefined ? {} : { hostname } });
   outgoing.writeHead(response.status, [...response.headers]);

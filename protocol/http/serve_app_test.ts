@@ -113,6 +113,20 @@ Deno.test("connections that others never make a request of are closed, and whole
   }
 });
 
+Deno.test("a request under a name or with a method that there cannot be is 400, and fills no log", async () => {
+  const lines: unknown[] = [];
+  const log = (...line: unknown[]) => void lines.push(line);
+  const served = await serveApp({ ...app, ...{ host: "0.0.0.0", port: 0, log } });
+  try {
+    for (const head of ["GET / HTTP/1.1\r\nhost: a b", "TRACE / HTTP/1.1\r\nhost: x"]) {
+      assert.match(await halfOpen(served.port, `${head}\r\n\r\n`), / 400 /, head);
+    }
+    assert.deepEqual(lines, []);
+  } finally {
+    await served.close();
+  }
+});
+
 Deno.test({
   ...needs("others are served over TLS, and whoever never ends its handshake is closed", "openssl"),
   async fn() {
