@@ -10,6 +10,7 @@ import { Icon } from "../ui/icon.tsx";
 import { usePage } from "../ui/page_context.ts";
 import { type Answer, useAnswer } from "../ui/use_answer.ts";
 import { lastPart } from "../words.ts";
+import { commandPart, isWhole, jobPart, PLAIN, StoredFormFields } from "./stored_form.tsx";
 
 type Selection = { directories: { directoryId: string; path: string; hostId: string }[] };
 
@@ -19,6 +20,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set());
   const [verifiesAll, setVerifiesAll] = useState(false);
   const [deletesGone, setDeletesGone] = useState(false);
+  const [form, setForm] = useState(PLAIN);
   const [profileName, setProfileName] = useState("");
   const places = Object.values(state.places).sort((a, b) => a.label < b.label ? -1 : 1);
   const directories = selection.value?.directories ?? [];
@@ -31,6 +33,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
       ...(verifiesAll ? { verify: "all" as const } : {}),
       ...(deletesGone ? { deleteGone: true } : {}),
     },
+    ...jobPart(form),
   };
   const words = [
     "submit",
@@ -38,8 +41,9 @@ export function BackupView({ state }: { state: ConsoleState }) {
     ...chosen.flatMap(({ path }) => ["--to", path]),
     ...(verifiesAll ? ["--verify=all"] : []),
     ...(deletesGone ? ["--delete"] : []),
+    ...commandPart(form),
   ];
-  const isReady = directories.length > 0 && chosen.length > 0;
+  const isReady = directories.length > 0 && chosen.length > 0 && isWhole(form);
   const show = (answer: unknown): void => {
     const { runId } = answer as { runId?: string };
     if (runId !== undefined) chooseRun(runId);
@@ -126,6 +130,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
             />
             Remove from the copies what the source no longer has
           </label>
+          <StoredFormFields form={form} onForm={setForm} />
           <div class="actions">
             <ActionButton
               kind="primary"

@@ -27,20 +27,31 @@ export function RestoreView({ state }: { state: ConsoleState }) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [target, setTarget] = useState("");
   const [overwrites, setOverwrites] = useState(false);
+  const [passphraseName, setPassphraseName] = useState("");
+  const [identityName, setIdentityName] = useState("");
   const place = places.find((one) => one.id === chosenId) ?? places[0];
   const placeId = place?.id;
+
+  const keyNames = {
+    ...(passphraseName.trim() === "" ? {} : { passphraseName: passphraseName.trim() }),
+    ...(identityName.trim() === "" ? {} : { identityName: identityName.trim() }),
+  };
+  const keys = {
+    ...(keyNames.passphraseName === undefined ? {} : { passphrase: keyNames.passphraseName }),
+    ...(keyNames.identityName === undefined ? {} : { identities: [keyNames.identityName] }),
+  };
 
   const found = useAnswer<Stored | undefined>(
     () => {
       if (placeId === undefined) {
         return Promise.resolve({ ok: true as const, value: undefined });
       }
-      const query = { place: placeId, limit: String(Math.min(1_000, limit)) };
+      const query = { place: placeId, limit: String(Math.min(1_000, limit)), ...keyNames };
       return pattern === ""
         ? ask(api.api.copies.$get({ query: { ...query, path: at } }))
         : ask(api.api.copies.search.$get({ query: { ...query, pattern: searchFor(pattern) } }));
     },
-    [placeId, at, pattern, limit],
+    [placeId, at, pattern, limit, passphraseName, identityName],
   );
 
   function go(path: string): void {
@@ -85,6 +96,23 @@ export function RestoreView({ state }: { state: ConsoleState }) {
             />
           </Field>
         </div>
+        <details class="browser">
+          <summary>Encrypted copies</summary>
+          <div class="form">
+            <Field label="Name of the passphrase" hint="As the agents know it, by their --secret">
+              <input
+                value={passphraseName}
+                onChange={(event) => setPassphraseName(event.currentTarget.value)}
+              />
+            </Field>
+            <Field label="Name of the secret key" hint="As the agents know it, by their --secret">
+              <input
+                value={identityName}
+                onChange={(event) => setIdentityName(event.currentTarget.value)}
+              />
+            </Field>
+          </div>
+        </details>
         {pattern === "" && <Crumbs at={at} root={place?.label ?? ""} go={go} />}
         {found.value?.problems.map((text) => <p key={text} class="problem">{text}</p>)}
         <AnswerNote
@@ -102,7 +130,7 @@ export function RestoreView({ state }: { state: ConsoleState }) {
             <EntryRow
               key={entry.path}
               entry={entry}
-              placeId={placeId ?? ""}
+              query={{ place: placeId ?? "", ...keyNames }}
               isWhole={pattern !== ""}
               isChosen={chosen.has(entry.path)}
               onChoose={() => choose(entry.path)}
@@ -149,6 +177,7 @@ export function RestoreView({ state }: { state: ConsoleState }) {
                     target,
                     paths,
                     ...(overwrites ? { overwrite: true } : {}),
+                    ...(Object.keys(keys).length === 0 ? {} : { keys }),
                   },
                 }),
               words: [
@@ -223,7 +252,8 @@ function Crumbs({ at, root, go }: { at: string; root: string; go(path: string): 
 
 interface EntryRowProps {
   entry: StoredEntry;
-  placeId: string;
+  /** Of a download, beside its path. */
+  query: Record<string, string>;
   /** The whole path, as what is shown lies in many folders. */
   isWhole: boolean;
   isChosen: boolean;
@@ -232,7 +262,7 @@ interface EntryRowProps {
 }
 
 function EntryRow(
-  { entry, placeId, isWhole, isChosen, onChoose, onOpen }: EntryRowProps,
+  { entry, query, isWhole, isChosen, onChoose, onOpen }: EntryRowProps,
 ) {
   const name = isWhole ? entry.path : lastPart(entry.path);
   const isFolder = entry.type === "directory";
@@ -262,7 +292,7 @@ function EntryRow(
       {entry.type === "file" && (
         <a
           class="download"
-          href={`/api/copies/file?${new URLSearchParams({ place: placeId, path: entry.path })}`}
+          href={`/api/copies/file?${new URLSearchParams({ ...query, path: entry.path })}`}
           download
           aria-label={`Download ${entry.path}`}
         >
