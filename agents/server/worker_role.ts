@@ -38,6 +38,7 @@ const OPTIONS = [
   "coordinator",
   "capabilities",
   "slots",
+  "memory",
   "root",
   "destRoot",
   "secret",
@@ -118,6 +119,7 @@ function startWorker(
     hostId: machineHostId() ?? hostIdIn(stateDir),
     roots,
     version,
+    bufferBytes: settings.get("memory").value,
   });
   const meter = openLoadMeter(clock);
   const tasks = watchTasks(worker.handler);

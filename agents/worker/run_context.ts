@@ -48,7 +48,7 @@ import { FanOutReader } from "../source/fan_out_reader.ts";
 import { createPriorities } from "../source/priorities.ts";
 import { ReaderThreads } from "../source/reader_threads.ts";
 import type { Scanned } from "../source/scan.ts";
-import { SlotPool } from "../source/slot_pool.ts";
+import { SLOT_BYTES, SlotPool } from "../source/slot_pool.ts";
 import { stageNameOf } from "../strategies/mirror/attempt_names.ts";
 import { AttemptGuard, superseded } from "../strategies/mirror/attempt_guard.ts";
 import { encrypts } from "../strategies/mirror/codec/codec.ts";
@@ -63,6 +63,7 @@ import type { EntryMarks, MovedRequest } from "../source/moved_in_source.ts";
 import { NO_JOURNAL, type SnapshotJournal } from "../strategies/snapshot/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
+import type { BufferBudget, BufferShare } from "./buffer_budget.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
 import { placeOf, type Roots } from "./roots.ts";
 import { RunRepositories } from "./run_repositories.ts";
@@ -78,6 +79,8 @@ export interface RunDeps {
   roots: Roots;
   /** Processor cores of this machine. */
   processors: number;
+  /** Of the agent, for all its runs. */
+  buffers: BufferBudget;
   /** The secrets that jobs name. */
   readKeys: ReadNamedKeys;
   /** As snapshots note who made them. */
@@ -120,6 +123,7 @@ export class RunContext {
   readonly #working = new Set<Promise<unknown>>();
   #watch: ThreadWatch | undefined;
   #cpu: CpuMonitor | undefined;
+  #buffer: BufferShare | undefined;
   #reader: FanOutReader | undefined;
   #isPaused = false;
   /** What is known of destinations, with what the run itself has found elsewhere. */
@@ -505,6 +509,7 @@ export class RunContext {
     await this.#readers?.close();
     this.#watch?.close();
     this.#cpu?.close();
+    this.#buffer?.giveBack();
   }
 
   /** A task that is stuck is not waited for. */
@@ -525,10 +530,9 @@ export class RunContext {
     const { clock, spawn } = this.#deps;
     const { options, destinations } = task;
     const mirrors = destinations.filter(({ kind }) => kind === "local");
-    const pool = new SlotPool(
-      options.bufferBytes,
-      SLOTS_BASE + SLOTS_PER_DESTINATION * mirrors.length,
-    );
+    const slotsNeeded = SLOTS_BASE + SLOTS_PER_DESTINATION * mirrors.length;
+    this.#buffer = this.#deps.buffers.take(options.bufferBytes, slotsNeeded * SLOT_BYTES);
+    const pool = new SlotPool(this.#buffer.bytes, slotsNeeded);
     this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
     const watch = this.#watch;

@@ -12,6 +12,7 @@ import { spawnThread } from "../threads/spawn.ts";
 import { AttemptGuard } from "../strategies/mirror/attempt_guard.ts";
 import { openSnapshotJournal } from "../strategies/snapshot/mod.ts";
 import type { HeldRuns } from "./linked_agent.ts";
+import { BufferBudget } from "./buffer_budget.ts";
 import { namedKeysOf } from "./named_keys.ts";
 import { EVERYWHERE, type Roots } from "./roots.ts";
 import { RunContext } from "./run_context.ts";
@@ -56,6 +57,8 @@ export function createWorker(
     /** All it may touch; by default everything. */
     roots?: Roots;
     version?: string;
+    /** Memory for data on its way, for all runs together; by default each run has what it asks for. */
+    bufferBytes?: number;
   },
 ): Worker {
   /** Of attempts that are known and have not ended. */
@@ -68,8 +71,10 @@ export function createWorker(
     guards.set(key, made);
     return made;
   };
+  const buffers = new BufferBudget(options.bufferBytes ?? Infinity);
   const runs = new RunTable(() =>
     new RunContext({
+      buffers,
       spawn: spawnThread,
       roots: EVERYWHERE,
       ...options,

@@ -27,6 +27,7 @@ export function createAllRoles(roles: {
       "dashboardPort",
       "dashboardOrigin",
       "slots",
+      "memory",
       "capabilities",
       // What a role may touch is asked for in the environment and the configuration too.
       "root",

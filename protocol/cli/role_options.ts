@@ -6,6 +6,7 @@ import {
   integerBetween,
   listOf,
   namedValue,
+  sizeValue,
   switchValue,
   textValue,
 } from "./value_schema.ts";
@@ -66,6 +67,14 @@ export const ROLE_OPTIONS = {
     defaultValue: 3,
     defaultText: "3",
     help: "Directories this worker copies at once",
+  }),
+  memory: option<number>({
+    flag: "memory",
+    placeholder: "SIZE",
+    schema: sizeValue(16 << 20, "16MiB"),
+    defaultValue: 256 << 20,
+    defaultText: "256MiB",
+    help: "Memory for data on its way, shared by all runs on this worker",
   }),
   root: option<string[]>({
     flag: "root",

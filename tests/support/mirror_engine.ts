@@ -6,6 +6,7 @@ import type { Posix } from "../../agents/platform/posix.ts";
 import type { KnownDestinations } from "../../agents/destinations/known_destinations.ts";
 import { THREAD_ROLES } from "../../agents/threads/entry.ts";
 import { EVERYWHERE } from "../../agents/worker/roots.ts";
+import { BufferBudget } from "../../agents/worker/buffer_budget.ts";
 import { RunContext } from "../../agents/worker/run_context.ts";
 import { silentLog } from "../../protocol/base/log.ts";
 import type { MirrorOptions } from "../../protocol/mesh/job.ts";
@@ -83,6 +84,7 @@ export async function backUp(run: EngineRun): Promise<EngineOutcome> {
 async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcome> {
   const threadsOf = new Map<string, number>();
   const context = new RunContext({
+    buffers: new BufferBudget(Infinity),
     clock,
     log: silentLog,
     spawn: (role) => {
