@@ -58,6 +58,7 @@ Deno.test("every lasting option is read from its variable and from its key in th
     port: "8801",
     dashboardPort: "8889",
     slots: "2",
+    memory: "64MiB",
     heartbeat: "1s",
     deadAfter: "3s",
     secret: "home=env:HOME_KEY",
