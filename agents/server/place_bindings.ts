@@ -28,8 +28,7 @@ import { createKernels, type Kernels } from "../kernels/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import { keySourcesOf, namedKeysOf } from "../worker/named_keys.ts";
-import { refuseOutside } from "../worker/restore_task.ts";
-import type { Roots } from "../worker/roots.ts";
+import { refuseOutside, type Roots } from "../worker/roots.ts";
 import type { TaskFiles } from "../worker/task_files.ts";
 
 export interface PlaceBindingsDeps {

@@ -1,28 +1,27 @@
 /** `restore` as a task of the mesh: what the command does, for a coordinator. Rule: it reads and writes only where this worker's roots allow. */
-import type { Clock } from "../../protocol/base/clock.ts";
-import { BackupError } from "../../protocol/base/errors.ts";
-import type { SecretSource } from "../../protocol/cli/secret_source.ts";
+import { isRepositoryAddress } from "../../protocol/cli/repository_address.ts";
 import type { TaskProgress } from "../../protocol/mesh/progress.ts";
 import type { RestoreResult, RestoreTask } from "../../protocol/mesh/task.ts";
-import { isInRoots } from "../platform/confined_posix.ts";
 import { restoreFrom } from "../strategies/mirror/restore/restore_run.ts";
 import { keySourcesOf } from "./named_keys.ts";
-import type { Roots } from "./roots.ts";
+import { restoreRepository, type RestoreRepositoryDeps } from "./restore_repository.ts";
+import { refuseOutside, type Roots } from "./roots.ts";
 
 const FAILURES_NAMED_MAX = 1_000;
 const OPERATION_TIMEOUT_MS = 60_000;
 
 /** @throws {BackupError} `rejected` for what lies outside the roots; otherwise as `restoreFrom` */
 export async function restoreTask(
-  { runId, destinations, target, paths, overwrite, keys = {} }: RestoreTask,
-  { progress, signal }: { progress(progress: TaskProgress): void; signal: AbortSignal },
-  { clock, roots, secrets, spawn }: {
-    clock: Clock;
-    roots: Roots;
-    secrets: ReadonlyMap<string, SecretSource>;
-    spawn: (role: string) => Worker;
-  },
+  task: RestoreTask,
+  context: { progress(progress: TaskProgress): void; signal: AbortSignal },
+  deps: RestoreRepositoryDeps,
 ): Promise<RestoreResult> {
+  if (task.destinations.some(isRepositoryAddress)) {
+    return await restoreRepository(task, context, deps);
+  }
+  const { runId, destinations, target, paths, overwrite, keys = {} } = task;
+  const { progress, signal } = context;
+  const { clock, roots, secrets, spawn } = deps;
   let seq = 0;
   const outcome = await restoreFrom({
     sources: destinations,
@@ -68,13 +67,4 @@ function rootsOfRestore(roots: Roots, destinations: readonly string[], target: s
     // The target may have to be made, in the folder above it.
     ...(roots.sources.length > 0 ? roots.sources : [target.replace(/\/+[^/]*$/, "") || "/"]),
   ];
-}
-
-/** @throws {BackupError} `rejected` */
-export function refuseOutside(path: string, roots: readonly string[]): void {
-  if (isInRoots(path, roots)) return;
-  throw new BackupError("rejected", `${path} is outside the roots of this worker`, {
-    path,
-    hint: "Start it with --root or --dest-root for the folders it may use",
-  });
 }

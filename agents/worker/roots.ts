@@ -28,3 +28,12 @@ export function placeOf(source: SourceSpec, hostId: string, roots: Roots): strin
   if (isInRoots(source.path, roots.sources)) return source.path;
   return refuse(`${source.path} is outside the roots of this worker`);
 }
+
+/** @throws {BackupError} `rejected` */
+export function refuseOutside(path: string, roots: readonly string[]): void {
+  if (isInRoots(path, roots)) return;
+  throw new BackupError("rejected", `${path} is outside the roots of this worker`, {
+    path,
+    hint: "Start it with --root or --dest-root for the folders it may use",
+  });
+}

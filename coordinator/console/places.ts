@@ -32,8 +32,6 @@ export interface Places {
   forget(placeId: string): boolean;
   /** A known place by its id, or any absolute path of the coordinator's machine. @throws {BackupError} `not_found` */
   find(place: string): { path: string; hostId: string; label: string };
-  /** The same, of a folder of copies. @throws {BackupError} `unsupported` for a repository */
-  findCopies(place: string): { path: string; hostId: string; label: string };
   /** Looks at the room of all places anew, one after the other; for while somebody looks. Never rejects. */
   look(): Promise<void>;
 }
@@ -112,13 +110,6 @@ export function createPlaces(deps: {
       return store.transact((tx) => tx.dropDocument("place", placeId));
     },
     find,
-    findCopies(place) {
-      const found = find(place);
-      if (kindOfPlace(found.path).kind === "local") return found;
-      throw new BackupError("unsupported", `${found.label} is a repository of snapshots`, {
-        hint: `Restore from it with backup-agent restore ${found.path}`,
-      });
-    },
     async look() {
       if (isLooking) return;
       isLooking = true;

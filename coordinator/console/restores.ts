@@ -41,7 +41,7 @@ export function createRestores(deps: {
   clock: Clock;
   log: Log;
   reach(): AgentReach;
-  places: Pick<Places, "findCopies">;
+  places: Pick<Places, "find">;
 }): Restores {
   const { clock, log, places } = deps;
   const entries = new Map<string, Entry>();
@@ -52,7 +52,7 @@ export function createRestores(deps: {
 
   async function carryOut(entry: Entry, wanted: Parameters<Restores["start"]>[0]): Promise<void> {
     const { card: { restoreId }, abort: { signal } } = entry;
-    const { path, hostId } = places.findCopies(wanted.place);
+    const { path, hostId } = places.find(wanted.place);
     const reach = deps.reach();
     const agent = chooseAgent(reach.views(), { hostId });
     const result = await reach.tasks(agent.agentId).run({
@@ -102,7 +102,7 @@ export function createRestores(deps: {
           retry: "later",
         });
       }
-      const { label, hostId } = places.findCopies(wanted.place);
+      const { label, hostId } = places.find(wanted.place);
       chooseAgent(deps.reach().views(), { hostId });
       const entry: Entry = {
         abort: new AbortController(),

@@ -149,13 +149,13 @@ Deno.test("after a run each cell says what its destination has: missing, failed 
   assert.match(page.notes.join(), /two is no backup-agent destination/);
 });
 
-Deno.test("a repository is asked for by its prefix, and is not restored from as a folder of copies", async () => {
+Deno.test("a repository is asked for by its prefix", async () => {
   await using desk = openDesk({ hasNoAgent: true });
   const { json } = await desk.ask("POST", "/api/destinations", {
     path: "restic:/mnt/repo",
     label: "repo",
   });
-  const { place } = json as unknown as AnswerOf<"addDestination">;
+  assert.equal((json as unknown as AnswerOf<"addDestination">).place.label, "repo");
   const started = await desk.ask("POST", "/api/runs", {
     job: { sources: [{ path: "/src" }], keys: { repositoryPassword: "repo" } },
   });
@@ -167,8 +167,6 @@ Deno.test("a repository is asked for by its prefix, and is not restored from as 
   );
   assert.deepEqual(spec.options.keys, { repositoryPassword: "repo" });
   assert.ok(spec.requiredCapabilities.includes("snapshot"));
-  const wanted = { place: place.placeId, target: "/back", paths: [] };
-  assert.equal((await desk.ask("POST", "/api/restores", wanted)).status, 501);
 });
 
 Deno.test("snapshots of a repository are browsed, searched and downloaded from, with a secret that the agent knows by name", async () => {
@@ -208,6 +206,65 @@ Deno.test("snapshots of a repository are browsed, searched and downloaded from, 
   assert.equal(locked.status, 409);
   const files = await desk.ask("GET", `/api/runs/${run.runId}/files`);
   assert.deepEqual((files.json as unknown as AnswerOf<"listRunFiles">).rows, []);
+  const target = join(desk.folder, "back");
+  const keys = { repositoryPassword: "repo" };
+  const one = await restored(desk, { place, target, paths: [found[0]!.path], keys });
+  const { state, filesDone, filesTotal, bytesDone, bytesTotal } = one.restore!;
+  assert.equal(state, "completed", JSON.stringify(one));
+  assert.deepEqual([filesDone, filesTotal, bytesDone, bytesTotal], [1, 1, 13, 13]);
+  const note = join(target, scene.source, "deep/Note.txt");
+  assert.equal(readFileSync(note, "utf8"), "in a snapshot");
+  // All of the newest, where some stands already and some differs.
+  writeFileSync(note, "mine");
+  const all = await restored(desk, { place, target, paths: [], keys });
+  assert.deepEqual([all.restore!.state, all.restore!.failureCount], ["failed", 1]);
+  assert.match(all.restore!.failures[0]!.message, /Note\.txt stands there and differs/);
+  assert.equal(readFileSync(note, "utf8"), "mine");
+  const over = await restored(desk, { place, target, paths: [], keys, overwrite: true });
+  assert.equal(over.restore!.state, "completed", JSON.stringify(over));
+  assert.equal(readFileSync(note, "utf8"), "in a snapshot");
+  const unnamed = await restored(desk, { place, target, paths: [] });
+  assert.equal(unnamed.restore!.state, "failed");
+  assert.match(unnamed.restore!.error!, /needs a password/);
+});
+
+Deno.test("a repository is restored only to where the agent may write, whatever links lead elsewhere", async () => {
+  await using scene = createScene();
+  const password = join(scene.folder, "password");
+  writeFileSync(password, "not to be guessed\n", { mode: 0o600 });
+  writeFileSync(join(scene.source, "a"), "1");
+  const [mine, outside] = ["mine", "outside"].map((name) => join(scene.folder, name));
+  for (const path of [mine!, outside!]) mkdirSync(path);
+  symlinkSync(outside!, join(mine!, "way out"));
+  const disk = join(scene.folder, "repo");
+  const place = `restic:${disk}`;
+  const made = await scene.run(["init", place, "--password-file", password]);
+  assert.equal(made.code, 0, made.err);
+  await using desk = openDesk({
+    secrets: new Map([["repo", { file: password }]]),
+    roots: { sources: [mine!, scene.source], destinations: [disk], labels: new Map() },
+  });
+  const keys = { repositoryPassword: "repo" };
+  const run = await copy(desk, {
+    sources: [{ path: scene.source }],
+    destinations: [{ path: place }],
+    keys,
+  });
+  assert.equal(run.state, "completed", JSON.stringify(run.report));
+  for (
+    const target of [outside!, join(mine!, "way out/x"), `${mine}/../y`, `${mine}/new/../../y`]
+  ) {
+    const { restore } = await restored(desk, { place, target, paths: [], keys });
+    assert.notEqual(restore?.state, "completed", target);
+  }
+  assert.ok(!existsSync(join(scene.folder, "y")));
+  const elsewhere = `restic:${outside}`;
+  const { restore } = await restored(desk, { place: elsewhere, target: mine, paths: [], keys });
+  assert.match(restore!.error!, /outside the roots/);
+  const back = await restored(desk, { place, target: join(mine!, "deep/back"), paths: [], keys });
+  assert.equal(back.restore?.state, "completed", JSON.stringify(back));
+  assert.equal(readFileSync(join(mine!, "deep/back", scene.source, "a"), "utf8"), "1");
+  assert.deepEqual([...Deno.readDirSync(outside!)], []);
 });
 
 Deno.test("a restore replaces nothing unasked, and says what it left", async () => {
