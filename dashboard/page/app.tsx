@@ -53,7 +53,13 @@ export function App(
         {state === null ? <Waiting model={model} /> : (
           <div class={`view is-${view}`} key={view}>
             {view === "overview" && (
-              <Overview state={state} run={run} rates={model.rates} nowMs={nowMs} />
+              <Overview
+                state={state}
+                calm={model.calm ?? state}
+                run={run}
+                rates={model.rates}
+                nowMs={nowMs}
+              />
             )}
             {view === "backup" && <BackupView state={state} />}
             {view === "restore" && <RestoreView state={state} />}

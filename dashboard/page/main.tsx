@@ -1,4 +1,4 @@
-/** Joins connection, model and views. Rule: however much comes at once, the page is drawn once a frame. */
+/** Joins connection, model and views. Rule: however much comes at once, the page is drawn once a frame, and a tick in two. */
 import { render } from "preact";
 import { systemClock } from "../../protocol/base/clock.ts";
 import { createApiClient } from "../api_client.ts";
@@ -32,6 +32,10 @@ function start(root: HTMLElement): void {
     if (!hasDrawn) root.replaceChildren();
     hasDrawn = true;
     render(<App model={model} tools={{ api, notes, clock, chooseRun }} />, root);
+    if (model.calm === model.feed.state) return;
+    model = { ...model, calm: model.feed.state };
+    isDrawing = true;
+    requestAnimationFrame(draw);
   }
 
   function change(next: Partial<PageModel>): void {

@@ -17,6 +17,8 @@ export type ViewName = (typeof VIEWS)[number][0];
 
 export interface PageModel extends FeedView {
   rates: RateHistory;
+  /** As `feed.state`, one frame later: what need not race is drawn apart from the lanes, so that no frame has to hold both. */
+  calm: ConsoleState | null;
   view: ViewName;
   /** The run a person chose to see, and when; null: the newest that works, else the newest. */
   chosen: { runId: string; atMs: number } | null;
@@ -29,6 +31,7 @@ export const EMPTY_MODEL: PageModel = {
   feed: EMPTY_FEED,
   status: null,
   rates: new Map(),
+  calm: null,
   view: "overview",
   chosen: null,
   nowMs: 0,

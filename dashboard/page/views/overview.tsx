@@ -16,25 +16,27 @@ const NO_SAMPLES: readonly never[] = [];
 
 export interface OverviewProps {
   state: ConsoleState;
+  /** The same, a frame later. */
+  calm: ConsoleState;
   run: ShownRun | undefined;
   rates: RateHistory;
   nowMs: number;
 }
 
-export function Overview({ state, run, rates, nowMs }: OverviewProps) {
+export function Overview({ state, calm, run, rates, nowMs }: OverviewProps) {
   return (
     <>
       {run === undefined
         ? <Welcome />
-        : <RunView state={state} run={run} rates={rates} nowMs={nowMs} />}
+        : <RunView state={state} calm={calm} run={run} rates={rates} nowMs={nowMs} />}
       <section class="box mesh">
         <h2>Mesh</h2>
         <MeshMap
-          agents={state.agents}
-          tasks={state.tasks}
-          coordinatorName={state.coordinator.name}
+          agents={calm.agents}
+          tasks={calm.tasks}
+          coordinatorName={calm.coordinator.name}
         />
-        <AgentsTable agents={Object.values(state.agents)} tasks={state.tasks} nowMs={nowMs} />
+        <AgentsTable agents={Object.values(calm.agents)} tasks={calm.tasks} nowMs={nowMs} />
       </section>
       {run !== undefined && (
         <FileMatrix runId={run.card.runId} isLive={run.card.endedAtMs === null} />
@@ -43,8 +45,9 @@ export function Overview({ state, run, rates, nowMs }: OverviewProps) {
   );
 }
 
-function RunView({ state, run, rates, nowMs }: OverviewProps & { run: ShownRun }) {
+function RunView({ state, calm, run, rates, nowMs }: OverviewProps & { run: ShownRun }) {
   const { card, live } = run;
+  const calmLive = calm.live[card.runId];
   const destinations = live?.progress?.destinations ?? [];
   const keys = useMemo(() => card.destinations.map(({ key }) => key), [card.destinations]);
   const paths = new Map(card.destinations.map(({ key, path }) => [key, path]));
@@ -75,10 +78,10 @@ function RunView({ state, run, rates, nowMs }: OverviewProps & { run: ShownRun }
           </ul>
         )}
       </section>
-      {live !== undefined && <Directories directories={live.directories} />}
-      {live !== undefined && (
+      {calmLive !== undefined && <Directories directories={calmLive.directories} />}
+      {calmLive !== undefined && (
         <RecentFiles
-          files={live.recentFiles}
+          files={calmLive.recentFiles}
           destinations={keys}
           verified={destinations.filter((lane) => lane.state === "verified").map((lane) =>
             lane.destination
