@@ -2,6 +2,7 @@
  * What is known of one run for people who look: its cards, kept up to date by what is told of it. Rule: what the store and
  * the run's own words say, never a guess of ours; taking up a word costs no more than the word.
  */
+import { REPOSITORY_PREFIX } from "../../protocol/cli/repository_address.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { RunCard, RunLive, TaskCard } from "../../protocol/mesh/console_state.ts";
 import { NEXT_RUN_STATES } from "../../protocol/mesh/job.ts";
@@ -140,7 +141,11 @@ export class RunFacts {
         name,
         path: root === undefined ? path : `${root}:${path}`,
       })),
-      destinations: spec.destinations.map(({ key, path }) => ({ key, path })),
+      destinations: spec.destinations.map(({ key, kind, path }) => ({
+        key,
+        // As a place is named: what restores from it has to know.
+        path: kind === "restic" ? REPOSITORY_PREFIX + path : path,
+      })),
       tasks: this.#tasks.counts,
       failureCount: report === null ? liveFailures(this.#progress) : failuresIn(report),
     };

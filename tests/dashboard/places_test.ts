@@ -166,6 +166,10 @@ Deno.test("a repository is asked for by its prefix", async () => {
     [["repo", "restic", "/mnt/repo"]],
   );
   assert.deepEqual(spec.options.keys, { repositoryPassword: "repo" });
+  const { runs } = (await desk.ask("GET", "/api/history")).json as unknown as AnswerOf<
+    "getHistory"
+  >;
+  assert.deepEqual(runs[0]!.destinations, [{ key: "repo", path: "restic:/mnt/repo" }]);
   assert.ok(spec.requiredCapabilities.includes("snapshot"));
 });
 

@@ -13,6 +13,7 @@ import { usePage } from "../ui/page_context.ts";
 import { useAnswer } from "../ui/use_answer.ts";
 import { lastPart } from "../words.ts";
 import { newestFirst } from "../page_model.ts";
+import { REPOSITORY_PREFIX, restoreWords } from "../restore_words.ts";
 
 const PAGE = 200;
 type Stored = AnswerOf<"browseCopies">;
@@ -29,16 +30,24 @@ export function RestoreView({ state }: { state: ConsoleState }) {
   const [overwrites, setOverwrites] = useState(false);
   const [passphraseName, setPassphraseName] = useState("");
   const [identityName, setIdentityName] = useState("");
+  const [repositoryPasswordName, setRepositoryPasswordName] = useState("");
   const place = places.find((one) => one.id === chosenId) ?? places[0];
   const placeId = place?.id;
+  const isRepository = place?.path.startsWith(REPOSITORY_PREFIX) === true;
 
   const keyNames = {
     ...(passphraseName.trim() === "" ? {} : { passphraseName: passphraseName.trim() }),
     ...(identityName.trim() === "" ? {} : { identityName: identityName.trim() }),
+    ...(repositoryPasswordName.trim() === ""
+      ? {}
+      : { repositoryPasswordName: repositoryPasswordName.trim() }),
   };
   const keys = {
     ...(keyNames.passphraseName === undefined ? {} : { passphrase: keyNames.passphraseName }),
     ...(keyNames.identityName === undefined ? {} : { identities: [keyNames.identityName] }),
+    ...(keyNames.repositoryPasswordName === undefined
+      ? {}
+      : { repositoryPassword: keyNames.repositoryPasswordName }),
   };
 
   const found = useAnswer<Stored | undefined>(
@@ -51,7 +60,7 @@ export function RestoreView({ state }: { state: ConsoleState }) {
         ? ask(api.api.copies.$get({ query: { ...query, path: at } }))
         : ask(api.api.copies.search.$get({ query: { ...query, pattern: searchFor(pattern) } }));
     },
-    [placeId, at, pattern, limit, passphraseName, identityName],
+    [placeId, at, pattern, limit, passphraseName, identityName, repositoryPasswordName],
   );
 
   function go(path: string): void {
@@ -96,7 +105,18 @@ export function RestoreView({ state }: { state: ConsoleState }) {
             />
           </Field>
         </div>
-        <details class="browser">
+        {isRepository && (
+          <Field
+            label="Name of the repository's password"
+            hint="As the agents know it, by their --secret"
+          >
+            <input
+              value={repositoryPasswordName}
+              onChange={(event) => setRepositoryPasswordName(event.currentTarget.value)}
+            />
+          </Field>
+        )}
+        <details class="browser" hidden={isRepository}>
           <summary>Encrypted copies</summary>
           <div class="form">
             <Field label="Name of the passphrase" hint="As the agents know it, by their --secret">
@@ -146,7 +166,9 @@ export function RestoreView({ state }: { state: ConsoleState }) {
         <div class="form restore-form">
           <p>
             {paths.length === 0
-              ? "Nothing is chosen: everything at this destination would be restored."
+              ? isRepository
+                ? "Nothing is chosen: all of the newest snapshot would be restored."
+                : "Nothing is chosen: everything at this destination would be restored."
               : `Chosen: ${paths.length <= 3 ? paths.join(", ") : `${paths.length} entries`}`}
           </p>
           <Field label="Restore to" hint="A folder on the machine of the destination">
@@ -180,15 +202,7 @@ export function RestoreView({ state }: { state: ConsoleState }) {
                     ...(Object.keys(keys).length === 0 ? {} : { keys }),
                   },
                 }),
-              words: [
-                "restore",
-                ...paths,
-                "--from",
-                place?.path ?? "",
-                "--target",
-                target,
-                ...(overwrites ? ["--overwrite"] : []),
-              ],
+              ...wordsOf(restoreWords({ from: place?.path ?? "", paths, target, overwrites })),
             }}
             disabled={!target.startsWith("/") || placeId === undefined}
             done="The restore was started"
@@ -357,6 +371,10 @@ function RestoreRow({ card }: { card: RestoreCard }) {
       )}
     </li>
   );
+}
+
+function wordsOf(words: string[] | undefined): { words?: string[] } {
+  return words === undefined ? {} : { words };
 }
 
 /** A plain word is looked for anywhere in a name. */
