@@ -17,6 +17,8 @@ import type { StoredRun } from "../store/records.ts";
 import { TaskCards } from "./task_cards.ts";
 
 const EVENTS_AT_ONCE = 5_000;
+/** Tasks of a run whose events are read again at its end. */
+const TIMES_READ_MAX = 500;
 
 export interface RunFactsDeps {
   store: StoreReader;
@@ -65,11 +67,7 @@ export class RunFacts {
         return;
       case "end":
         // Whatever was told of them before, this is how they ended.
-        for (const taskId of this.#tasks.openIds()) {
-          const task = this.#deps.store.task(taskId);
-          if (task === undefined) continue;
-          this.#putTask(taskInfoOf(task, this.#deps.nameOf), this.#deps.nowMs());
-        }
+        this.#readOpenTasks();
         break;
     }
     this.#run = this.#read();
@@ -108,6 +106,17 @@ export class RunFacts {
       atMs,
       () => this.#bytesCopied(task.taskId),
     );
+  }
+
+  #readOpenTasks(): void {
+    const open = this.#tasks.openIds();
+    for (const taskId of open) {
+      const task = this.#deps.store.task(taskId);
+      if (task === undefined) continue;
+      this.#putTask(taskInfoOf(task, this.#deps.nameOf), this.#deps.nowMs());
+    }
+    // One that was begun and ended within a tick was never told as running.
+    if (open.length > 0 && this.#tasks.size <= TIMES_READ_MAX) this.#readTimes();
   }
 
   #bytesCopied(taskId: string): number | null {

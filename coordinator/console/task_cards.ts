@@ -78,6 +78,10 @@ export class TaskCards {
     return { ...this.#counts };
   }
 
+  get size(): number {
+    return this.#states.size;
+  }
+
   openIds(): string[] {
     return [...this.#open.keys()];
   }

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { ManualClock } from "../../tests/support/manual_clock.ts";
+import type { JobSpec } from "../../protocol/mesh/job.ts";
+import { openMemoryStore } from "../store/open_store.ts";
+import { RunFacts } from "./run_facts.ts";
+
+const SOURCE = { path: "/home/me/photos", name: "photos" };
+const SPEC: JobSpec = {
+  sources: [SOURCE],
+  destinations: [{ key: "/mnt/a", kind: "local", path: "/mnt/a", isNew: false }],
+  strategy: "mirror",
+  options: {
+    verify: "new",
+    order: "priority",
+    priorities: [],
+    excludes: [],
+    ignoreFiles: true,
+    excludeCaches: false,
+    oneFileSystem: false,
+    dryRun: false,
+    attemptsMax: 3,
+    workersMin: 1,
+    workersMax: 8,
+    operationTimeoutMs: 30_000,
+    waitMs: 0,
+    bufferBytes: 64 << 20,
+  },
+  requiredCapabilities: [],
+};
+
+Deno.test("a task that was begun and ended before anybody was told has its times all the same", async () => {
+  const clock = new ManualClock();
+  const store = openMemoryStore(clock);
+  const task = { taskId: "t", runId: "r", source: SOURCE, requires: [], sizeBytes: 7 };
+  store.transact((tx) => {
+    tx.insertRun({ runId: "r", hostId: "h", spec: SPEC });
+    tx.insertTask(task);
+  });
+  const facts = new RunFacts({ store, nameOf: (id) => id, nowMs: () => clock.nowMs() }, "r", true);
+  const begunAtMs = clock.nowMs();
+  store.transact((tx) => tx.assignTask("t", "agent-1"));
+  await clock.advance(1_000);
+  store.transact((tx) => {
+    tx.moveTask("t", 1, "running");
+    tx.moveTask("t", 1, "succeeded");
+  });
+  facts.observe({ kind: "end", state: "completed", report: null });
+  const { lastCompleted } = facts.live().directories;
+  assert.deepEqual(
+    [lastCompleted!.startedAtMs, lastCompleted!.endedAtMs, lastCompleted!.durationMs],
+    [begunAtMs, begunAtMs + 1_000, 1_000],
+  );
+  store.close();
+});
