@@ -1,0 +1,121 @@
+/** How the destinations of a run end. Rule: an end is stored when it is told, and stands over every restart and home. */
+import { BackupError } from "../../protocol/base/errors.ts";
+import type { WireError } from "../../protocol/mesh/task.ts";
+import type { LaneLedger } from "../runs/lane_ledger.ts";
+import {
+  type DestinationEnd,
+  type DestinationState,
+  endDestination,
+  openDestinations,
+  type StageContext,
+} from "../runs/run_context.ts";
+import { wireErrorOf } from "../runs/wire_error.ts";
+import { NOBODY } from "./homes.ts";
+import type { Participants } from "./participants.ts";
+import type { RunScope } from "./run_scope.ts";
+import type { RunTasks } from "./run_tasks.ts";
+
+type DestinationsScope = Pick<RunScope, "runId" | "store" | "destinations">;
+
+export class RunDestinations {
+  readonly #scope: DestinationsScope;
+  readonly #participants: Pick<Participants, "tellAll">;
+  readonly #tasks: Pick<RunTasks, "ledger">;
+  readonly #allEnded = new AbortController();
+
+  constructor(
+    scope: DestinationsScope,
+    participants: Pick<Participants, "tellAll">,
+    tasks: Pick<RunTasks, "ledger">,
+  ) {
+    this.#scope = scope;
+    this.#participants = participants;
+    this.#tasks = tasks;
+  }
+
+  /** Aborted when no destination is left to work for. */
+  get allEnded(): AbortSignal {
+    return this.#allEnded.signal;
+  }
+
+  isCancelled(key: string): boolean {
+    return this.#scope.destinations.find((d) => d.key === key)?.end?.state === "cancelled";
+  }
+
+  /** `context` is of no home. */
+  cancel(context: StageContext, key: string): void {
+    const { store, runId, destinations } = this.#scope;
+    const destination = destinations.find((d) => d.key === key);
+    if (destination === undefined || destination.end !== undefined) return;
+    store.transact((tx) => tx.changeDestination(runId, key, { isCancelled: true }));
+    this.#tasks.ledger?.close(key);
+    this.end(context, destination, "cancelled");
+    this.#participants.tellAll({ op: "drop", runId, destination: key });
+  }
+
+  /** What preparing has found out is stored. */
+  keepPrepared(context: StageContext): void {
+    const { store, runId } = this.#scope;
+    store.transact((tx) => {
+      for (const d of context.destinations) {
+        tx.changeDestination(runId, d.key, {
+          warnings: [...d.warnings],
+          destinationId: d.id ?? null,
+        });
+      }
+    });
+    for (const { key, end } of context.destinations) {
+      if (end !== undefined) this.#tasks.ledger?.close(key);
+    }
+  }
+
+  async finish(
+    context: StageContext,
+    destination: DestinationState,
+    ledger: LaneLedger,
+  ): Promise<void> {
+    const { home, runId, job, signal } = context;
+    const lanes = ledger.accounts(destination.key);
+    const laneError = lanes.find((l) => l.error !== undefined)?.error;
+    if (job.options.dryRun) {
+      const isPlanned = lanes.every((l) => l.state === "planned");
+      return this.end(
+        context,
+        destination,
+        isPlanned ? "planned" : "failed",
+        laneError,
+      );
+    }
+    let error: WireError | undefined;
+    try {
+      const spec = { op: "finish", runId, destination: destination.key } as const;
+      error = (await home.client.run(spec, { signal })).error;
+    } catch (thrown) {
+      if (signal.aborted) return;
+      if (context.isHomeLost?.(thrown, `finish ${destination.key}`)) throw thrown;
+      error = wireErrorOf(thrown);
+    }
+    const isVerified = error === undefined && lanes.every((l) => l.state === "verified");
+    this.end(
+      context,
+      destination,
+      isVerified ? "verified" : "failed",
+      error ?? (isVerified ? undefined : laneError),
+    );
+  }
+
+  end(
+    context: StageContext,
+    destination: DestinationState,
+    state: DestinationEnd["state"],
+    error?: WireError,
+  ): void {
+    endDestination(context, destination, state, error);
+    const { end } = destination;
+    if (end === undefined) return;
+    const { store, runId } = this.#scope;
+    store.transact((tx) => tx.changeDestination(runId, destination.key, { end }));
+    if (openDestinations(context).length > 0 || context.home !== NOBODY) return;
+    this.#allEnded.abort(new BackupError("cancelled", "No destination is left"));
+  }
+}
