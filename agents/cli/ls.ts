@@ -1,6 +1,7 @@
 /** `ls` and `find`: what is recorded at a destination, without reading the copies. Rule: one entry is one line. */
-import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { asBackupError, BackupError, type ErrorCode } from "../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
+import { exitCodeOf } from "../../protocol/cli/exit_codes.ts";
 import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
@@ -20,11 +21,23 @@ export type ListStored = (options: {
   onEntry(entry: ListedLine): boolean;
   signal: AbortSignal;
   clock: CommandCall["clock"];
-}) => Promise<{ problems: string[]; isThere: boolean; warnings: string[] }>;
+}) => Promise<{ problems: ListingProblem[]; isThere: boolean; warnings: string[] }>;
+
+/** A list that could not be read. */
+interface ListingProblem {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
+}
 
 const EXIT_MEANINGS = {
   0: "listed",
   1: "failed: nothing was found there, or a list cannot be read",
+} as const;
+
+const OPTION_HELP = {
+  tag: "Only snapshots that have all these tags",
+  snapshotHost: "Only snapshots of this host",
 } as const;
 
 /** Text is written in pieces of about this size: a call a line would be slow. */
@@ -48,6 +61,7 @@ export function createLsCommand(listStored: ListStored, ofRepository: Repository
       { says: "a folder of a snapshot", words: "ls restic:/mnt/ssd/backup latest /home/me" },
     ],
     typedOnly: ["tag"],
+    optionHelp: OPTION_HELP,
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
@@ -74,12 +88,16 @@ export function createFindCommand(
       "In a repository all snapshots are searched, the newest first, or the one that --snapshot names.",
     ],
     options: ["ignoreCase", ...KEY_OPTIONS, ...SNAPSHOT_OPTIONS, "timeout", "wait", "json"],
-    optionHelp: { snapshot: "Only in this snapshot, by the beginning of its id, or in the latest" },
+    optionHelp: {
+      ...OPTION_HELP,
+      snapshot: "Only in this snapshot, by the beginning of its id, or latest; without it in all",
+    },
     examples: [
       { says: "by name", words: "find /mnt/ssd '*.odt' -i" },
       { says: "by path", words: "find /mnt/ssd 'letters/**/2024-*'" },
     ],
-    typedOnly: ["tag"],
+    // The default of other commands, the latest snapshot, is not that of this one.
+    typedOnly: ["tag", "snapshot"],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
@@ -154,15 +172,24 @@ async function runListing(
     interrupts.close();
   }
   if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
-  for (const problem of ended.problems) {
+  // Several lists lack the same key: what to do about it is said once.
+  const hints = new Set<string>();
+  for (const { code, message, hint = "" } of ended.problems) {
+    const isNew = hint !== "" && !hints.has(hint);
+    hints.add(hint);
+    const text = isNew ? `${message} (${hint})` : message;
     terminal.err(
-      json ? jsonLine({ message_type: "error", message: problem }) : `${visibleText(problem)}\n`,
+      json
+        ? jsonLine({ message_type: "error", code, message, hint: hint === "" ? undefined : hint })
+        : `${visibleText(text)}\n`,
     );
   }
   for (const warning of ended.warnings) {
     if (!json) terminal.err(`Warning: ${visibleText(warning)}\n`);
   }
-  if (ended.problems.length > 0) return 1;
+  if (ended.problems.length > 0) {
+    return ended.problems.every(({ code }) => code === "wrong_key") ? exitCodeOf("wrong_key") : 1;
+  }
   // An empty folder is there all the same.
   if (found > 0 || ended.isThere) return 0;
   const what = request.kind === "ls" ? request.path : request.pattern;

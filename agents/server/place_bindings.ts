@@ -215,7 +215,7 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
           entries: entries.map(storedEntry),
           hasMore,
           isThere: listed.isThere || entries.length > 0,
-          problems: [...listed.problems, ...listed.warnings],
+          problems: [...listed.problems.map(({ message }) => message), ...listed.warnings],
         };
       })),
     onCall(

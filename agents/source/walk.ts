@@ -6,7 +6,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { ExcludeRule, FileFailure } from "../../protocol/mesh/job.ts";
 import type { ScanCounters } from "../../protocol/mesh/progress.ts";
 import type { ExcludedByRule } from "../../protocol/mesh/task.ts";
-import { ENOENT, EPERM, errnoCode, errnoText, posixError } from "../platform/errno.ts";
+import { ENOENT, ENOTDIR, EPERM, errnoCode, errnoText, posixError } from "../platform/errno.ts";
 import {
   cName,
   type DirectoryHandle,
@@ -80,13 +80,25 @@ export function walk(
   stretch: Stretch = WHOLE,
 ): WalkResult {
   const root = posix.openRoot(cName(rootPath));
-  if (root < 0) throw posixError(root, "read", rootPath);
+  if (root < 0) throw rootError(root, rootPath);
   const walker = new Walker(posix, name, options, onProgress, stretch);
   try {
     return walker.run(root, rootPath);
   } finally {
     walker.close();
   }
+}
+
+/** Why a source cannot be listed, and what its owner can do. */
+function rootError(result: number, path: string): BackupError {
+  const error = posixError(result, "read", path);
+  if (result !== -ENOTDIR) return error;
+  return new BackupError(error.code, `${path} is no folder`, {
+    path,
+    hint:
+      "A source is a folder: name the one that it lies in, and leave out the rest with --exclude",
+    retry: "no",
+  });
 }
 
 class Walker {
@@ -135,7 +147,7 @@ class Walker {
     const result = this.#posix.statDirectory(root, this.#stat);
     if (result < 0) {
       this.#posix.closeDirectory(root);
-      throw posixError(result, "read", rootPath);
+      throw rootError(result, rootPath);
     }
     this.#rootDevice = this.#stat.device;
     const row = this.#table.push(NONE, "", this.#stat);

@@ -245,7 +245,10 @@ Deno.test("a root that is missing or no folder is an error that names it", () =>
   inFolder(posix, (_, path) => {
     fs.writeFileSync(join(path, "file"), "");
     assert.throws(() => walked(join(path, "missing")), { code: "not_found" });
-    assert.throws(() => walked(join(path, "file")), { code: "not_a_directory" });
+    assert.throws(() => walked(join(path, "file")), {
+      code: "not_a_directory",
+      message: `${join(path, "file")} is no folder`,
+    });
   }));
 
 Deno.test({

@@ -1,7 +1,7 @@
 /** The result of a run as text. Rule: whatever is not safe is named; nothing is summed away. */
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import type { DestinationReport, RunReport, SourceReport } from "../../protocol/mesh/run.ts";
-import type { LanePlan } from "../../protocol/mesh/task.ts";
+import type { LanePlan, WireError } from "../../protocol/mesh/task.ts";
 import type { Style } from "../../protocol/cli/colours.ts";
 import {
   formatBytes,
@@ -72,7 +72,7 @@ function destinationLines(
   const state = isGood ? destination.state : style.bad(destination.state);
   const errors = [destination.error, ...destination.lanes.map(({ report }) => report.error)]
     .filter((error) => error !== undefined)
-    .map(({ message, hint }) => hint === undefined ? message : `${message} (${hint})`);
+    .map(withHint);
   const rewritten = sums.rewritten.length === 0 ? [] : [
     `${formatPlural(sums.rewritten.length, "file")} differed on first read-back and ` +
     `${sums.rewritten.length === 1 ? "was" : "were"} written again`,
@@ -192,11 +192,15 @@ function copyFacts(destination: DestinationReport, sums: LaneSums): string[] {
   ];
 }
 
+function withHint({ message, hint }: WireError): string {
+  return hint === undefined ? message : `${message} (${hint})`;
+}
+
 function problemLines(report: RunReport, style: Style): string[] {
   const lines: string[] = [];
   for (const { source, error } of report.sources) {
     if (error !== undefined) {
-      lines.push(style.bad(visibleText(`Source ${source.path}: ${error.message}`)));
+      lines.push(style.bad(visibleText(`Source ${source.path}: ${withHint(error)}`)));
     }
   }
   const unreadable = report.sources.flatMap((source) => source.unreadable);

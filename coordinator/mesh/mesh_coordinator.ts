@@ -361,7 +361,11 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
 
   function knownRun(runId: string): StoredRun {
     const run = store.run(runId);
-    if (run === undefined) throw new BackupError("not_found", `No run ${runId} is stored`);
+    if (run === undefined) {
+      throw new BackupError("not_found", `No run ${runId} is stored`, {
+        hint: "The command runs lists them",
+      });
+    }
     return run;
   }
 
@@ -446,7 +450,10 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       const running = live.get(runId);
       if (destination !== undefined) {
         if (!stored.spec.destinations.some((d) => d.key === destination)) {
-          throw new BackupError("usage", `${destination} is no destination of ${runId}`);
+          const known = stored.spec.destinations.map((d) => d.key).join(", ");
+          throw new BackupError("usage", `${destination} is no destination of ${runId}`, {
+            hint: `It has ${known}`,
+          });
         }
         if (running !== undefined) running.run.cancelDestination(destination);
         else if (!isFinal(stored.state)) {

@@ -146,6 +146,8 @@ protectedBy(
     assert.equal(fs.existsSync(`${folder}/back`), false);
     await ends(scene.run(["versions", "source", "--at", one, ...wrong]), 12);
     await ends(scene.run(["find", one, "*", ...wrong]), 12);
+    const listing = await ends(scene.run(["ls", one]), 12);
+    assert.match(listing, /is encrypted, and no key is given \(Give the passphrase/);
   },
 );
 

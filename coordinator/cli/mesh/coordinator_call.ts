@@ -82,8 +82,11 @@ export function explained(thrown: unknown, url: string): BackupError {
         return new BackupError("permission", `The coordinator at ${url} does not know this token`, {
           hint: "Run as the user who started it, or name its token with --token-file",
         });
-      case RPC_CODES.invalidParams:
-        return new BackupError("usage", thrown.message);
+      case RPC_CODES.invalidParams: {
+        // What the coordinator said to a person; what a schema said names the field, and is for whoever wrote the call.
+        const own = failureIn(thrown);
+        return new BackupError("usage", own?.message ?? thrown.message, { hint: own?.hint });
+      }
       case RPC_CODES.methodNotFound:
         return new BackupError("protocol", `${url} is no coordinator, or an older one`, {
           hint: "Name the coordinator with --coordinator URL",

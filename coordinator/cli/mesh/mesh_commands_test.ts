@@ -12,7 +12,7 @@ import * as mesh from "../../../protocol/mesh/methods.ts";
 import { createRpcClient } from "../../../protocol/rpc/client.ts";
 import { createDispatch } from "../../../protocol/rpc/dispatch.ts";
 import { type Binding, type EventStream, onCall, onStream } from "../../../protocol/rpc/method.ts";
-import { invalidParams, RpcError } from "../../../protocol/rpc/rpc_error.ts";
+import { RpcError } from "../../../protocol/rpc/rpc_error.ts";
 import { RPC_CODES } from "../../../protocol/rpc/error_codes.ts";
 import { toRpcFailure } from "../../../protocol/mesh/rpc_failure.ts";
 import { ManualClock } from "../../../tests/support/manual_clock.ts";
@@ -137,7 +137,9 @@ function start(
   const calls: Calls = { submitted: [], cancelled: [], paused: [], drained: [], handed: [] };
   const known = (runId: string) => {
     if (runId === "run-1") return;
-    throw invalidParams([{ field: "runId", description: `No run ${runId} is stored` }]);
+    throw toRpcFailure(
+      new BackupError("not_found", `No run ${runId} is stored`, { hint: "runs lists them" }),
+    );
   };
   const { promise: cancelled, resolve: cancel } = Promise.withResolvers<void>();
   const bindings: Binding[] = [
@@ -415,7 +417,10 @@ Deno.test("cancel, handoff and drain ask for what they say; a refusal has its re
 Deno.test("an unknown run, a wrong token and a coordinator that is not there are told apart", async () => {
   const unknown = start(["run", "run-2"]);
   assert.equal(await unknown.code, 2);
-  assert.match(unknown.terminal.written.err, /No run run-2 is stored/);
+  assert.match(
+    unknown.terminal.written.err,
+    /^backup-agent: No run run-2 is stored \(runs lists them\)$/m,
+  );
   const stranger = start(["runs"], { token: "wrong" });
   assert.equal(await stranger.code, 1);
   assert.match(stranger.terminal.written.err, /does not know this token.*--token-file/s);

@@ -100,7 +100,10 @@ function textOf(run: RunDetail): string {
     ["TASK", "SOURCE", "STATE", "AGENT", "ATTEMPT", "FILES", "SIZE", "REASON"],
     run.tasks.map(rowOf),
   );
-  return `${lines.join("\n")}\n${table === "" ? "No task is planned yet.\n" : `\n${table}`}`;
+  const none = run.report === null
+    ? "No task is planned yet.\n"
+    : "It ended before a task was planned.\n";
+  return `${lines.join("\n")}\n${table === "" ? none : `\n${table}`}`;
 }
 
 function rowOf(task: TaskInfo): string[] {

@@ -3,7 +3,7 @@ import type { Clock } from "../../../../protocol/base/clock.ts";
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import { ThreadClient } from "../../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../../threads/thread_watch.ts";
-import type { ListedEntry, ListingPart, ListingRequest } from "./listing.ts";
+import type { ListedEntry, ListingPart, ListingProblem, ListingRequest } from "./listing.ts";
 import type { OpenedKeys } from "../destination_keys.ts";
 import { type KeySources, readKeys } from "../read_keys.ts";
 import type { RestoreThreadStart } from "./restore_thread.ts";
@@ -30,7 +30,7 @@ export interface ListOptions {
 export async function listStored(
   options: ListOptions,
   spawn: (role: string) => Worker,
-): Promise<{ problems: string[]; isThere: boolean; warnings: string[] }> {
+): Promise<{ problems: ListingProblem[]; isThere: boolean; warnings: string[] }> {
   const { path, signal } = options;
   const { keys, warnings } = await readKeys(options.keys ?? {});
   const watch = new ThreadWatch(options.clock, options.timeoutMs);

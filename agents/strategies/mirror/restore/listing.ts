@@ -2,7 +2,7 @@
  * What is recorded at a destination, for a person who looks for something. Rule: lists are read as streams and answered
  * in portions, so that ten million entries take no more memory than ten.
  */
-import { asBackupError } from "../../../../protocol/base/errors.ts";
+import { asBackupError, type ErrorCode } from "../../../../protocol/base/errors.ts";
 import { Buffer } from "node:buffer";
 import type { Posix } from "../../../platform/posix.ts";
 import { latin1OfUtf8, utf8OfLatin1 } from "../../../source/entry_table.ts";
@@ -18,12 +18,18 @@ export type ListingRequest =
 /** A manifest line with its whole path, the copy's name first. */
 export type ListedEntry = Omit<ManifestEntry, "verifiedAtMs"> & { verifiedAtMs?: number };
 
+/** A list that could not be read. */
+export interface ListingProblem {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
+}
+
 export interface ListingPart {
   entries: ListedEntry[];
   /** No more comes. */
   ended: boolean;
-  /** Lists that could not be read. */
-  problems: string[];
+  problems: ListingProblem[];
   /** The folder that was asked for is recorded, whatever is in it. */
   isThere: boolean;
 }
@@ -39,7 +45,7 @@ export function createListing(
   request: ListingRequest,
   tick: () => void,
 ): () => ListingPart {
-  const problems: string[] = [];
+  const problems: ListingProblem[] = [];
   const seen = { isThere: false };
   const found = listed(posix, lists, request, problems, seen, tick);
   return () => {
@@ -57,7 +63,7 @@ function* listed(
   posix: Posix,
   lists: StoredLists,
   request: ListingRequest,
-  problems: string[],
+  problems: ListingProblem[],
   seen: { isThere: boolean },
   tick: () => void,
 ): Generator<ListedEntry | undefined> {
@@ -86,7 +92,8 @@ function* listed(
     } catch (thrown) {
       const error = asBackupError(thrown);
       if (error.code === "internal" || error.code === "cancelled") throw thrown;
-      problems.push(error.message);
+      const { code, message, hint } = error;
+      problems.push({ code, message, ...(hint === undefined ? {} : { hint }) });
     }
   }
 }
