@@ -24,6 +24,8 @@ export interface ReadBack {
 export interface ObjectStore {
   /** As people see it. */
   readonly display: string;
+  /** A folder of this machine, which another thread may open for itself; absent where nobody may. */
+  readonly folder?: string;
   /** Stores the parts one after the other as one object, flushed. After a failure the name shows the old or the new. */
   put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>;
   /** @throws {BackupError} `damaged` when it is longer than `maxBytes` */

@@ -149,6 +149,7 @@ async function restore(
   const [done] = await restoreInThread({
     replicas,
     roots: [],
+    repositoryRoots: [],
     target: request.target.path,
     process: world.lockContext(call).owner.process,
     timeoutMs: settings.get("timeout").value,

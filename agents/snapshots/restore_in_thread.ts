@@ -1,7 +1,6 @@
 /** Restores in a thread of their own, seen from its owner. Rule: it ends when it is cancelled, at the latest a little later. */
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
-import { Garbage } from "../platform/garbage.ts";
 import type { ProcessFacts } from "../platform/process_identity.ts";
 import { carryOut, type StoreRequest } from "../strategies/snapshot/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
@@ -22,6 +21,8 @@ export interface RestoreInThreadOptions {
   replicas: readonly OpenedRepository[];
   /** Where the target may lie; empty: anywhere. */
   roots: readonly string[];
+  /** The same of repositories. */
+  repositoryRoots: readonly string[];
   /** As people see it. */
   target: string;
   process: ProcessFacts;
@@ -40,27 +41,29 @@ export async function restoreInThread(
 ): Promise<RestoreDone[]> {
   const { replicas, clock, signal } = options;
   signal.throwIfAborted();
+  // Where there is no other, it need not be passed over, and its bytes go through one thread only.
+  const isAlone = replicas.length === 1;
   const start: RestoreThreadStart = {
     roots: options.roots,
+    repositoryRoots: options.repositoryRoots,
     process: options.process,
     replicas: replicas.map(({ repository: { store, config, keyId, master } }, at) => ({
       key: String(at),
       display: store.display,
+      ...(isAlone && store.folder !== undefined ? { folder: store.folder } : {}),
       config,
       opened: { keyId, master },
     })),
   };
-  const garbage = new Garbage();
   const answer = async (method: string, argument: unknown): Promise<unknown> => {
     if (method === "tell") return options.listen(argument as RestoreEvent);
     const { destination, call } = argument as StoreRequest;
-    const result = await carryOut(replicas[Number(destination)]!.repository.store, call);
-    if (result instanceof Uint8Array) garbage.made(result.length);
-    return result;
+    return await carryOut(replicas[Number(destination)]!.repository.store, call);
   };
   const watch = new ThreadWatch(clock, options.timeoutMs);
   const thread = new ThreadClient(options.spawn("repositoryRestore"), start, answer);
-  watch.add(thread, options.target);
+  const first = start.replicas[0]?.folder;
+  watch.add(thread, first === undefined ? options.target : `${options.target} or ${first}`);
   const end = () => {
     thread.cancel();
     const error = asBackupError(signal.reason ?? new BackupError("cancelled", "Cancelled"));
@@ -70,9 +73,9 @@ export async function restoreInThread(
   try {
     const done: RestoreDone[] = [];
     for (const request of requests) done.push(await thread.call("restore", request));
-    await thread.callLast("close");
     return done;
   } finally {
+    if (!thread.isClosed) await thread.callLast("close").catch(() => {});
     signal.removeEventListener("abort", end);
     watch.close();
     thread.close();

@@ -17,6 +17,7 @@ function hangingRestore(clock: ManualClock, signal: AbortSignal) {
   return restoreInThread({
     replicas: [],
     roots: [],
+    repositoryRoots: [],
     target: "/hangs",
     process: thisProcess("machine"),
     timeoutMs: 30_000,

@@ -1,13 +1,16 @@
 /**
- * The thread that restores from repositories. Rule: it alone touches the target, so that a disk that hangs holds up nobody else;
- * it touches no repository, but asks its owner for what is stored there.
+ * The thread that restores from repositories. Rule: it alone touches the target, so that a disk that hangs holds up nobody else.
+ * One repository it reads itself; of several it asks its owner, so that one that hangs is passed over for another.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { WireError } from "../../protocol/mesh/task.ts";
 import { toWireError } from "../../protocol/mesh/task_mapping.ts";
+import { openLocalObjectStore } from "../destinations/local_object_store.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
 import { createKernels } from "../kernels/mod.ts";
 import { confine } from "../platform/confined_posix.ts";
+import { Garbage } from "../platform/garbage.ts";
 import type { Posix } from "../platform/posix.ts";
 import type { ProcessFacts } from "../platform/process_identity.ts";
 import {
@@ -39,6 +42,8 @@ import { walkSnapshot } from "./walk_snapshot.ts";
 export interface RestoreThreadStart {
   /** Where the target may lie; empty: anywhere. */
   roots: readonly string[];
+  /** Where repositories may lie that it opens itself; empty: anywhere. */
+  repositoryRoots: readonly string[];
   /** Whose restore it is; its name is in what it is writing. */
   process: ProcessFacts;
   replicas: RestoreReplica[];
@@ -49,6 +54,8 @@ export interface RestoreReplica {
   /** What the owner is asked by. */
   key: string;
   display: string;
+  /** Where it opens the repository for itself. */
+  folder?: string;
   config: RepositoryConfig;
   opened: OpenedKey;
 }
@@ -108,10 +115,12 @@ export function openRestoreThread(
       cancel.abort(new BackupError("cancelled", "Cancelled"));
     }
   };
-  const posix = countingPosix(confine(raw, start.roots), cells, () => {
-    look();
-    if (Atomics.load(cells.fenced, 0) !== 0) throw new BackupError("cancelled", "Given up");
-  });
+  const within = (roots: readonly string[]): Posix =>
+    countingPosix(confine(raw, roots), cells, () => {
+      look();
+      if (Atomics.load(cells.fenced, 0) !== 0) throw new BackupError("cancelled", "Given up");
+    });
+  const posix = within(start.roots);
   // Waiting for a repository is no standing still: that has a deadline of its own.
   const stopTicking = clock.every(TICK_MS, () => {
     Atomics.add(cells.operations, 0, 1);
@@ -119,11 +128,19 @@ export function openRestoreThread(
   });
   const tell = (event: RestoreEvent): void => void ask("tell", event).catch(() => {});
   let group: Promise<BlobGroup> | undefined;
-  const openGroup = (): Promise<BlobGroup> => {
+  const stores: ObjectStore[] = [];
+  // deno-lint-ignore require-await -- what it throws is the promise's
+  const openGroup = async (): Promise<BlobGroup> => {
     const kernels = createKernels();
-    const repositories = start.replicas.map(({ key, display, config, opened }) => ({
-      address: { key: display, path: display },
-      repository: new Repository(askedObjectStore(ask, key, display), kernels, config, opened),
+    const storeOf = ({ key, display, folder }: RestoreReplica): ObjectStore => {
+      if (folder === undefined) return askedObjectStore(ask, key, display);
+      const store = openLocalObjectStore(within(start.repositoryRoots), folder);
+      stores.push(store);
+      return frugal(store);
+    };
+    const repositories = start.replicas.map((replica) => ({
+      address: { key: replica.display, path: replica.display },
+      repository: new Repository(storeOf(replica), kernels, replica.config, replica.opened),
     }));
     return openBlobGroup(repositories, clock, (message) => tell({ kind: "warning", message }));
   };
@@ -134,7 +151,30 @@ export function openRestoreThread(
       return await new TreeRestore({ posix, clock, tell, signal }, start, request, await group)
         .run();
     },
-    close: () => stopTicking(),
+    close(): void {
+      stopTicking();
+      for (const store of stores) store.close();
+    },
+  };
+}
+
+/** What is read lies outside the heap, where nobody but a collection frees it. */
+function frugal(store: ObjectStore): ObjectStore {
+  const garbage = new Garbage();
+  const { display } = store;
+  return {
+    display,
+    put: (name, parts, options) => store.put(name, parts, options),
+    get: (name, maxBytes) => store.get(name, maxBytes),
+    async getRange(name, offset, lengthBytes) {
+      garbage.made(lengthBytes);
+      return await store.getRange(name, offset, lengthBytes);
+    },
+    readBack: (name, maxBytes, room) => store.readBack(name, maxBytes, room),
+    stat: (name) => store.stat(name),
+    list: (folder) => store.list(folder),
+    remove: (name) => store.remove(name),
+    close: () => store.close(),
   };
 }
 

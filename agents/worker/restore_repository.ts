@@ -71,6 +71,7 @@ export async function restoreRepository(
     const done = await restoreInThread({
       replicas: opened.replicas,
       roots: roots.sources,
+      repositoryRoots: roots.destinations,
       target,
       process: context.owner.process,
       timeoutMs: OPERATION_TIMEOUT_MS,

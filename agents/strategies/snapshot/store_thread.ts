@@ -113,5 +113,5 @@ export async function openStoreInThread(options: StoreInThreadOptions): Promise<
     garbage.made(bytesOf(result));
     return result;
   };
-  return { ...askedObjectStore(ask, path, path), close: end };
+  return { ...askedObjectStore(ask, path, path), folder: path, close: end };
 }
