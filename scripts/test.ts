@@ -4,9 +4,16 @@
  * for want of a tool.
  */
 import { fileURLToPath } from "node:url";
-import { createStepRunner, type StepRunner } from "./checks/deadline.ts";
+import { createStepRunner, type StepResult, type StepRunner } from "./checks/deadline.ts";
 import { provideTools } from "./checks/debian_tools.ts";
-import { GROUPS_AT_A_TIME, inOrder, OutputInTurn, TEST_GROUPS } from "./checks/test_groups.ts";
+import {
+  GROUPS_ALONE,
+  GROUPS_AT_A_TIME,
+  inOrder,
+  OutputInTurn,
+  TEST_GROUPS,
+  type TestGroup,
+} from "./checks/test_groups.ts";
 import {
   addSummaries,
   formatSummary,
@@ -81,9 +88,11 @@ async function runTests(
   failures: string[],
 ): Promise<TestSummary | undefined> {
   const isNamed = args.some((arg) => !arg.startsWith("-"));
-  const groups = isNamed ? [{ name: "tests", paths: [], ignored: [] }] : TEST_GROUPS;
+  const together = isNamed ? [{ name: "tests", paths: [], ignored: [] }] : TEST_GROUPS;
+  const alone = isNamed ? [] : GROUPS_ALONE;
+  const groups = [...together, ...alone];
   const output = new OutputInTurn((part) => Deno.stdout.writeSync(part));
-  const results = await inOrder(groups, GROUPS_AT_A_TIME, async ({ paths, ignored }, at) => {
+  const run = async ({ paths, ignored }: TestGroup, at: number): Promise<StepResult> => {
     const ignore = ignored.length === 0 ? [] : [`--ignore=${ignored.join(",")}`];
     const result = await steps.run(
       deno,
@@ -93,7 +102,11 @@ async function runTests(
     );
     output.end(at);
     return result;
-  });
+  };
+  const results = [
+    ...await inOrder(together, GROUPS_AT_A_TIME, run),
+    ...await inOrder(alone, 1, (group, at) => run(group, together.length + at)),
+  ];
   const summaries = results.map((result) => readSummary(result.output));
   results.forEach(({ success }, at) => {
     const { name } = groups[at]!;

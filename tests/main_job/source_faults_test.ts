@@ -1,6 +1,14 @@
 /** What goes wrong while the source is read. Rule: each file is named once, and everything else is safe everywhere. */
 import assert from "node:assert/strict";
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { assertChecksumsHold, assertSameTree, STOCK_TOOLS } from "../support/compare_trees.ts";
 import { fillFiles, noise } from "../support/fill_tree.ts";
 import { runProgram, startProgram } from "../support/run_program.ts";
@@ -175,8 +183,12 @@ for (const [how, startBytes] of [["one piece", 4_000_000], ["chunks", 20_000_000
         [["source/log", "changed_while_read", 3]],
       );
       assert.equal(code, 3);
+      // A destination that reads for itself may find a moment in which nobody wrote: then it has a whole file, and says so.
+      const withLog = [one, two].filter((destination) => existsSync(`${destination}/source/log`));
+      assert.ok(withLog.length < 2);
       for (const destination of [one, two]) {
-        assert.equal(destinationOf(summary, destination)["files_verified"], 20);
+        const verified = withLog.includes(destination) ? 21 : 20;
+        assert.equal(destinationOf(summary, destination)["files_verified"], verified);
         await assertChecksumsHold(destination);
       }
       assert.equal((await scene.backup(["source", "--to", one, "--to", two])).code, 0);
