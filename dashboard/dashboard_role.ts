@@ -83,7 +83,7 @@ export function createDashboardRole(version: string): Command {
       words: "--role dashboard --coordinator https://nas.lan:8800 --token-file mesh-token",
     }],
     exitCodes: [0, 1, 2],
-    exitMeanings: { 0: "ended because it was asked to" },
+    exitMeanings: { 0: "ended because it was asked to", 1: "failed: it cannot serve" },
     run: (call) => runRole(call, [dashboardAlone(call, version)]),
   };
 }
@@ -159,7 +159,7 @@ export const loginCommand: Command = {
   options: ["dashboardPort", "publicUrl", "tokenFile", "json", "stateDir"],
   examples: [{ says: "on this machine", words: "login" }],
   exitCodes: [0, 1, 2],
-  exitMeanings: { 0: "printed" },
+  exitMeanings: { 0: "printed", 1: "failed: the token cannot be read" },
   run({ settings, surroundings, terminal, clock }) {
     const stateDir = pathOf("stateDir", settings, surroundings) ?? defaultStateDir(surroundings);
     const token = chosenToken(settings, surroundings) ?? existingToken(`${stateDir}/${TOKEN_FILE}`);

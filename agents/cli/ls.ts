@@ -35,11 +35,6 @@ const EXIT_MEANINGS = {
   1: "failed: nothing was found there, or a list cannot be read",
 } as const;
 
-const OPTION_HELP = {
-  tag: "Only snapshots that have all these tags",
-  snapshotHost: "Only snapshots of this host",
-} as const;
-
 /** Text is written in pieces of about this size: a call a line would be slow. */
 const PRINT_CHARACTERS = 32 << 10;
 
@@ -61,7 +56,6 @@ export function createLsCommand(listStored: ListStored, ofRepository: Repository
       { says: "a folder of a snapshot", words: "ls restic:/mnt/ssd/backup latest /home/me" },
     ],
     typedOnly: ["tag"],
-    optionHelp: OPTION_HELP,
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: EXIT_MEANINGS,
     run(call) {
@@ -89,7 +83,6 @@ export function createFindCommand(
     ],
     options: ["ignoreCase", ...KEY_OPTIONS, ...SNAPSHOT_OPTIONS, "timeout", "wait", "json"],
     optionHelp: {
-      ...OPTION_HELP,
       snapshot: "Only in this snapshot, by the beginning of its id, or latest; without it in all",
     },
     examples: [

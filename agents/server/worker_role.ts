@@ -75,7 +75,7 @@ export function createWorkerRole(version: string): Command {
       },
     ],
     exitCodes: [0, 1, 2],
-    exitMeanings: { 0: "ended because it was asked to" },
+    exitMeanings: { 0: "ended because it was asked to", 1: "failed: it cannot serve" },
     run: (call) => runRole(call, [workerRole(call, version)]),
   };
 }

@@ -59,6 +59,12 @@ export const JOB_OPTIONS = [
   "verbose",
 ] as const;
 
+/** Of options that choose among snapshots elsewhere, and describe the new one here. */
+export const JOB_OPTION_HELP = {
+  tag: "Tags to give to the snapshots",
+  snapshotHost: "Host to note in the snapshots instead of this machine",
+} as const;
+
 /** The command; `createEmbedded` starts coordinator and worker when there is something to do. */
 export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
   return {
@@ -101,6 +107,7 @@ export function createBackupCommand(createEmbedded: CreateEmbedded): Command {
       { says: "only look", words: "backup ~/Documents --to /mnt/ssd --dry-run" },
       { says: "a source that starts with a dash", words: "backup --to /mnt/ssd -- -odd-name" },
     ],
+    optionHelp: JOB_OPTION_HELP,
     exitCodes: [0, 1, 2, 3, 4, 10, 11, 12, 130],
     run: (call) => runBackup(call, createEmbedded),
   };

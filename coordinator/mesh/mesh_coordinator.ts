@@ -482,7 +482,7 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
     agents: () => registry.infos((agentId) => dispatcher.held(agentId)),
     drain(agentId, isDraining) {
       if (!registry.drain(agentId, isDraining)) return refused(`No agent ${agentId} is known`);
-      if (isDraining) lose(agentId, "Its agent is drained", true);
+      if (isDraining) lose(agentId, `Agent ${nameOf(agentId)} is drained`, true);
       return { accepted: true };
     },
     remove(agentId) {

@@ -132,6 +132,6 @@ export function laneReport(destination: string, lane: LaneAccount): LaneReport {
     failures: [],
     failureCount: counters.filesFailed,
     rewritten: [],
-    warnings: ["The task ended without a report; these counts are from its last progress"],
+    warnings: ["It ended without a report; these counts are from its last progress"],
   };
 }

@@ -94,7 +94,7 @@ export function createCoordinatorRole(
     options: OPTIONS,
     examples: [{ says: "on this machine", words: "--role coordinator" }],
     exitCodes: [0, 1, 2],
-    exitMeanings: { 0: "ended because it was asked to" },
+    exitMeanings: { 0: "ended because it was asked to", 1: "failed: it cannot serve" },
     run(call) {
       let served: ServedCoordinator | undefined;
       const own = coordinatorRole(call, deps, (at) => served = at);

@@ -119,7 +119,7 @@ export const REPOSITORY_OPTIONS = {
     lasting: false,
     schema: listOf(textValue),
     defaultValue: [],
-    help: "Only snapshots of this host; for a backup the name to note instead of this machine's",
+    help: "Only snapshots of this host",
   }),
   tag: option<string[]>({
     flag: "tag",
@@ -127,7 +127,7 @@ export const REPOSITORY_OPTIONS = {
     repeatable: true,
     schema: listOf(textValue),
     defaultValue: [],
-    help: "Only snapshots that have all these tags; for a backup the tags to give",
+    help: "Only snapshots that have all these tags",
   }),
   time: option<string | undefined>({
     flag: "time",

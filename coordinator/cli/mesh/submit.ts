@@ -11,7 +11,7 @@ import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
 import type { Settings } from "../../../protocol/cli/settings.ts";
 import { KeyNames } from "../../../protocol/mesh/job.ts";
 import { CancelRun, SubmitJob } from "../../../protocol/mesh/methods.ts";
-import { JOB_OPTIONS } from "../backup.ts";
+import { JOB_OPTION_HELP, JOB_OPTIONS } from "../backup.ts";
 import { createDisplay } from "../create_display.ts";
 import { firstProgress } from "../first_progress.ts";
 import { jobFromSettings } from "../job_from_settings.ts";
@@ -58,6 +58,7 @@ export function createSubmitCommand(door: MeshDoor): Command {
           "submit ~/Documents ~/.ssh --to /mnt/nas --after .ssh=Documents --requires Documents=compress",
       },
     ],
+    optionHelp: JOB_OPTION_HELP,
     exitCodes: [0, 1, 2, 3, 4, 10, 11, 12, 130],
     run: (call) => submit(call, door),
   };
