@@ -3,7 +3,7 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { ProcessFacts } from "../platform/process_identity.ts";
 import { carryOut, type StoreRequest } from "../strategies/snapshot/mod.ts";
-import { ThreadClient } from "../threads/thread_rpc.ts";
+import { Moved, ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type {
   RestoreDone,
@@ -58,7 +58,11 @@ export async function restoreInThread(
   const answer = async (method: string, argument: unknown): Promise<unknown> => {
     if (method === "tell") return options.listen(argument as RestoreEvent);
     const { destination, call } = argument as StoreRequest;
-    return await carryOut(replicas[Number(destination)]!.repository.store, call);
+    const { store } = replicas[Number(destination)]!.repository;
+    const result = await carryOut(store, call);
+    // What came from a store's thread is nobody else's.
+    const isOurs = store.folder !== undefined && call.call === "getRange";
+    return isOurs ? new Moved(result as Uint8Array) : result;
   };
   const watch = new ThreadWatch(clock, options.timeoutMs);
   const thread = new ThreadClient(options.spawn("repositoryRestore"), start, answer);

@@ -133,7 +133,7 @@ export function openRestoreThread(
   const openGroup = async (): Promise<BlobGroup> => {
     const kernels = createKernels();
     const storeOf = ({ key, display, folder }: RestoreReplica): ObjectStore => {
-      if (folder === undefined) return askedObjectStore(ask, key, display);
+      if (folder === undefined) return frugal(askedObjectStore(ask, key, display));
       const store = openLocalObjectStore(within(start.repositoryRoots), folder);
       stores.push(store);
       return frugal(store);

@@ -13,6 +13,26 @@ import {
 // deno-lint-ignore no-explicit-any -- every concrete table narrows it; the wire is structured clone
 export type Methods = Record<string, (argument: any) => unknown>;
 
+/** Bytes that are given away with the answer, which saves a copy: whoever returned them has them no more. */
+export class Moved {
+  readonly bytes: Uint8Array;
+
+  /** Moved when they are all of their memory; a part of it is copied as ever. */
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  static transfer(value: unknown): Transferable[] {
+    if (!(value instanceof Moved)) return [];
+    const { buffer, byteLength } = value.bytes;
+    return buffer instanceof ArrayBuffer && byteLength === buffer.byteLength ? [buffer] : [];
+  }
+
+  static content(value: unknown): unknown {
+    return value instanceof Moved ? value.bytes : value;
+  }
+}
+
 /** Shared cells between a thread and its owner. */
 export interface ThreadCells {
   /** Grows before every disk operation. */
@@ -112,7 +132,10 @@ export function serveThread(
       if (run === undefined) throw new TypeError(`Unknown thread method: ${method}`);
       const result = run(argument);
       const reply = (value: unknown) =>
-        scope.postMessage({ id, result: value } satisfies ReplyMessage);
+        scope.postMessage(
+          { id, result: Moved.content(value) } satisfies ReplyMessage,
+          Moved.transfer(value),
+        );
       if (result instanceof Promise) result.then(reply).catch(fail);
       else reply(result);
     } catch (thrown) {
@@ -124,7 +147,7 @@ export function serveThread(
 /** The part of a worker's global scope that is used. */
 export interface DedicatedScope {
   onmessage: ((event: MessageEvent) => void) | null;
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
 }
 
 function fieldsOf(thrown: unknown): ErrorFields {
@@ -247,13 +270,16 @@ export class ThreadClient {
 
   async #answer({ ask, method, argument }: AskMessage, answer?: AnswerThread): Promise<void> {
     let message: AnswerMessage;
+    let transfer: Transferable[] = [];
     try {
       if (answer === undefined) throw new TypeError("Nobody answers this thread");
-      message = { answer: ask, result: await answer(method, argument) };
+      const result = await answer(method, argument);
+      message = { answer: ask, result: Moved.content(result) };
+      transfer = Moved.transfer(result);
     } catch (thrown) {
       message = { answer: ask, error: fieldsOf(thrown) };
     }
-    if (!this.isClosed) this.#worker.postMessage(message);
+    if (!this.isClosed) this.#worker.postMessage(message, transfer);
   }
 
   #end(error: BackupError): void {

@@ -1,14 +1,28 @@
 import assert from "node:assert/strict";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { inThreadWorker } from "../../tests/support/in_thread_worker.ts";
-import { type Methods, type ThreadCells, ThreadClient } from "./thread_rpc.ts";
+import {
+  type AnswerThread,
+  type Methods,
+  Moved,
+  type ThreadCells,
+  ThreadClient,
+} from "./thread_rpc.ts";
 
 /** A real thread that can be asked to block for ever. */
 const SCRIPT = `
-  import { serveThread } from "${new URL("./thread_rpc.ts", import.meta.url).href}";
+  import { Moved, serveThread } from "${new URL("./thread_rpc.ts", import.meta.url).href}";
   import { BackupError } from "${new URL("../../protocol/base/errors.ts", import.meta.url).href}";
-  serveThread(self, (argument, cells) => ({
+  let kept;
+  serveThread(self, (argument, cells, ask) => ({
     argument: () => argument,
+    give: (length) => new Moved(kept = new Uint8Array(length).fill(7)),
+    givePart: () => new Moved((kept = new Uint8Array(9)).subarray(1, 4)),
+    keptBytes: () => kept.length,
+    async relay(length) {
+      const bytes = await ask("bytes", length);
+      return [bytes.length, bytes[0]];
+    },
     add: ([a, b]) => a + b,
     fail: () => {
       throw new BackupError("no_space", "full", { path: "/p", hint: "delete", retry: "elsewhere" });
@@ -33,11 +47,14 @@ const SCRIPT = `
     },
   }));`;
 
-async function withThread(use: (client: ThreadClient) => Promise<void>): Promise<void> {
+async function withThread(
+  use: (client: ThreadClient) => Promise<void>,
+  answer?: AnswerThread,
+): Promise<void> {
   const path = Deno.makeTempFileSync({ suffix: ".mjs" });
   Deno.writeTextFileSync(path, SCRIPT);
   const worker = new Worker(new URL(`file://${path}`), { type: "module" });
-  const client = new ThreadClient(worker, { hello: "thread" });
+  const client = new ThreadClient(worker, { hello: "thread" }, answer);
   try {
     await use(client);
   } finally {
@@ -70,6 +87,22 @@ Deno.test("calls are answered in order, errors keep their fields, and a mistake 
     await assert.rejects(client.call("unknown", undefined), { code: "internal" });
     assert.equal(client.pendingCount, 0);
   }));
+
+Deno.test("bytes that are given away come whole and are not kept, a part of some memory is copied", () => {
+  let given = new Uint8Array(0);
+  const answer = (_: string, length: unknown) => {
+    given = new Uint8Array(length as number).fill(5);
+    return Promise.resolve(new Moved(given));
+  };
+  return withThread(async (client) => {
+    assert.deepEqual(await client.call("give", 3), new Uint8Array([7, 7, 7]));
+    assert.equal(await client.call("keptBytes", undefined), 0);
+    assert.deepEqual(await client.call("givePart", undefined), new Uint8Array(3));
+    assert.equal(await client.call("keptBytes", undefined), 9);
+    assert.deepEqual(await client.call("relay", 4), [4, 5]);
+    assert.equal(given.length, 0);
+  }, answer);
+});
 
 Deno.test("operations and bytes can be read while the thread works, and cancel ends what waits", () =>
   withThread(async (client) => {

@@ -8,7 +8,7 @@ import { EEXIST, posixError } from "../../platform/errno.ts";
 import { Garbage } from "../../platform/garbage.ts";
 import { cName, type Posix } from "../../platform/posix.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
-import { type Methods, type ThreadCells, ThreadClient } from "../../threads/thread_rpc.ts";
+import { type Methods, Moved, type ThreadCells, ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import {
   askedObjectStore,
@@ -38,6 +38,7 @@ export function openStoreThread(
     },
     async store(call: StoreCall): Promise<unknown> {
       const result = await carryOut(store!, call);
+      if (call.call === "getRange") return new Moved(result as Uint8Array);
       garbage.made(bytesOf(result));
       return result;
     },
