@@ -139,6 +139,29 @@ Deno.test({
 });
 
 Deno.test({
+  ...needs("a run whose home has gone is named by what its other agents hold", "linux"),
+  fn: () =>
+    inScratch((folder) => {
+      const enter = (id: string, joins: boolean) =>
+        openDestination(posix, folder, [], `${id} on vm`, CREATED_AT, false, undefined, {
+          id,
+          joins,
+        });
+      const home = enter("run-1", false);
+      const other = enter("run-1", true);
+      home.close();
+      const named = {
+        code: "destination_busy",
+        message: `${folder} is in use by another run (run-1)`,
+      };
+      assert.throws(() => enter("run-2", false), named);
+      assert.throws(() => open(folder), named);
+      other.close();
+      enter("run-2", false).close();
+    }),
+});
+
+Deno.test({
   ...needs("a run that lost its lock file is still alone", "linux"),
   fn: () =>
     inScratch((folder) => {

@@ -67,8 +67,8 @@ function isStillNamed(posix: Posix, own: DirectoryHandle, fd: number): boolean {
     held.inodeLow === named.inodeLow && held.inodeHigh === named.inodeHigh;
 }
 
-/** Why the destination cannot be had, with the name of who has it. */
-export function busy(
+/** Why the destination cannot be had, with the name of who has its lock. */
+function busy(
   posix: Posix,
   own: DirectoryHandle,
   ownDisplay: string,
@@ -76,6 +76,11 @@ export function busy(
 ): BackupError {
   const bytes = readSmallFile(posix, own, LOCK_FILE, `${ownDisplay}/${LOCK_FILE}`);
   const by = bytes === undefined ? "" : new TextDecoder().decode(bytes).trim().split("\n").at(-1)!;
+  return inUse(path, by);
+}
+
+/** `by`: who has it, for people; empty where nobody knows. */
+export function inUse(path: string, by: string): BackupError {
   const whose = by === "" ? "" : ` (${by})`;
   return new BackupError("destination_busy", `${path} is in use by another run${whose}`, {
     path,

@@ -17,7 +17,7 @@ import {
 import { cName, type DirectoryHandle, newStat, type Posix } from "../platform/posix.ts";
 import { writeAll } from "../platform/small_file.ts";
 import { RUN_LOCK_FILE } from "./layout.ts";
-import { busy, takeLock } from "./lock.ts";
+import { inUse, takeLock } from "./lock.ts";
 
 export interface RunMembership {
   id: string;
@@ -54,7 +54,8 @@ export function takeRunLock(
     if (run === undefined) {
       const lock = takeLock(posix, own, ownDisplay, path, holder);
       fds.push(lock.fd);
-      if (hasMembers(posix, own)) throw busy(posix, own, ownDisplay, path);
+      // The text of `lock` is ours by now: who is in the way is named by what its members hold.
+      if (hasMembers(posix, own)) throw inUse(path, runOfMembers(posix, own));
       return { fds, isHeld: lock.isHeld };
     }
     let isHeld = true;
@@ -120,15 +121,25 @@ function becomeMember(
     // Where locks are those of the server, a shared one needs a file of its own that may be read.
     const shared = posix.tryLock(fd, true);
     if (shared === 0 && isStillNamed(posix, own, fd)) {
-      if (isUnnamed || textOf(posix, fd) === runId) return fd;
+      const holds = textOf(posix, fd);
+      if (isUnnamed || holds === runId) return fd;
       posix.close(fd);
-      throw taken ?? busy(posix, own, ownDisplay, path);
+      throw taken ?? inUse(path, holds);
     }
     posix.close(fd);
     if (isUnsupported(shared)) return -1;
     pause();
   }
-  throw taken ?? busy(posix, own, ownDisplay, path);
+  throw taken ?? inUse(path, runOfMembers(posix, own));
+}
+
+/** For people: empty when it cannot be read. */
+function runOfMembers(posix: Posix, own: DirectoryHandle): string {
+  const fd = posix.openRead(own, cName(RUN_LOCK_FILE));
+  if (fd < 0) return "";
+  const text = textOf(posix, fd);
+  posix.close(fd);
+  return text;
 }
 
 function textOf(posix: Posix, fd: number): string {
