@@ -353,7 +353,10 @@ export const StartRestore = defineMethod({
     place,
     /** A folder of the same machine as the place. */
     target: AbsolutePath,
-    /** Each a copy or what is in one; empty: everything. */
+    /**
+     * Each a copy or what is in one; empty: everything. Of a repository each begins with a snapshot's id, as it is listed;
+     * empty: all of the newest.
+     */
     paths: v.pipe(v.array(text), v.maxLength(10_000)),
     overwrite: v.exactOptional(v.boolean()),
     keys: v.exactOptional(KeyNames),

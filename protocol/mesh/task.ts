@@ -104,10 +104,10 @@ export const RestoreTask = v.object({
   op: v.literal("restore"),
   /** Of the restore; it has no run. */
   runId: id,
-  /** Later ones give what is damaged or missing at those before. */
+  /** Later ones give what is damaged or missing at those before. Folders of copies, or `restic:PATH` each. */
   destinations: v.pipe(v.array(v.string()), v.minLength(1)),
   target: v.string(),
-  /** Copies, or what is in them; none: everything. */
+  /** Copies, or what is in them; none: everything. Of repositories: a snapshot's id and what is in it; none: the newest. */
   paths: v.array(v.string()),
   overwrite: v.boolean(),
   keys: v.exactOptional(KeyNames),
