@@ -116,6 +116,12 @@ async function runCheck(
   } else if (!quiet || !isSound) {
     const print = quiet ? terminal.err : terminal.out;
     print(`${sentence(call, counts, address.key, clock.monotonicMs() - startedAtMs)}\n`);
+    if (!isSound) {
+      const key = visibleText(address.key);
+      print(
+        `If a replica has the same data, repair ${key} --from restic:OTHER puts this one right.\n`,
+      );
+    }
   }
   if (!isSound) tellExit(call, 1, `${address.key} has errors`);
   return isSound ? 0 : 1;

@@ -353,4 +353,6 @@ Deno.test("check says what is wrong and where, reads a part when asked, and prin
   assert.ok(num_errors > 0);
   assert.deepEqual(broken_packs, [pack!.slice(8)]);
   assert.ok(broken.err.includes(pack!));
+  const told = await shell.type(["verify", A]);
+  assert.match(told.out, /repair restic:\/memory\/a --from restic:OTHER puts this one right/);
 });

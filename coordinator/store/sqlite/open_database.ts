@@ -13,12 +13,11 @@ export const BUSY_TIMEOUT_MS = 5000;
 
 /**
  * The folder and the file are made, for this user only, when they are not there.
- * @throws {BackupError} `newer_version` when the file has more migrations than we know.
+ * @throws {BackupError} `newer_version` when the file has more migrations than we know, `config` when nothing can be kept
+ * there.
  */
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  // SQLite would create it with the umask's mode; job specs hold paths that are nobody else's business.
-  closeSync(openSync(path, "a", 0o600));
+  makeFile(path);
   const db = new DatabaseSync(path);
   try {
     db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
@@ -38,6 +37,22 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
   } catch (thrown) {
     db.close();
     throw thrown;
+  }
+}
+
+function makeFile(path: string): void {
+  const folder = dirname(path);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // SQLite would create it with the umask's mode; job specs hold paths that are nobody else's business.
+    closeSync(openSync(path, "a", 0o600));
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new BackupError(
+      code === "ENOSPC" ? "no_space" : "config",
+      `Cannot use the state folder ${folder}: ${message}`,
+      { path: folder, hint: "Choose another folder with --state-dir", cause },
+    );
   }
 }
 

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { BackupError } from "../../../protocol/base/errors.ts";
 import { ManualClock } from "../../../tests/support/manual_clock.ts";
 import { createJobStore } from "../create_job_store.ts";
 import type { StoreChanges } from "../job_store.ts";
@@ -89,6 +90,18 @@ Deno.test("sqlite: two processes' worth of connections see each other's commits"
     assert.equal(one.run("run-1")!.state, "planning");
     one.close();
     two.close();
+  }));
+
+Deno.test("sqlite: a folder that cannot be made is named, with what to do", () =>
+  inFolder((path) => {
+    writeFileSync(dirname(path), "");
+    assert.throws(() => storeAt(path).runs(1), (error) => {
+      assert.ok(error instanceof BackupError);
+      assert.equal(error.code, "config");
+      assert.ok(error.message.startsWith(`Cannot use the state folder ${dirname(path)}: `));
+      assert.match(error.hint!, /--state-dir/);
+      return true;
+    });
   }));
 
 Deno.test("sqlite: a file of a newer version is refused and left as it is", () =>
