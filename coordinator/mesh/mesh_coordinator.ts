@@ -459,8 +459,15 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         else if (!isFinal(stored.state)) {
           store.transact((tx) => tx.changeDestination(runId, destination, { isCancelled: true }));
         }
-      } else if (running !== undefined) running.abort.abort();
-      else if (!isFinal(stored.state)) {
+      } else if (running !== undefined) {
+        // A coordinator that ends before the run does knows of it when it is started again.
+        store.transact((tx) => {
+          for (const { key } of stored.spec.destinations) {
+            tx.changeDestination(runId, key, { isCancelled: true });
+          }
+        });
+        running.abort.abort();
+      } else if (!isFinal(stored.state)) {
         store.transact((tx) => tx.moveRun(runId, "cancelled"));
         waitingHubs.get(runId)?.tell({ kind: "end", state: "cancelled", report: null });
         waitingHubs.delete(runId);

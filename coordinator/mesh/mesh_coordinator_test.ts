@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { metricsText } from "../../protocol/http/metrics_text.ts";
-import { DrainAgent, FollowRun } from "../../protocol/mesh/methods.ts";
+import { CancelRun, DrainAgent, FollowRun } from "../../protocol/mesh/methods.ts";
 import { MeshInProcess } from "../../tests/support/mesh_in_process.ts";
 import { playedAnswer } from "../../tests/support/played_answer.ts";
 
@@ -66,6 +66,22 @@ Deno.test("a coordinator that ends leaves no reader waiting, and tells none that
   await read();
   assert.ok(!kinds.includes("end"), kinds.join());
   assert.equal(mesh.store.run(runId)!.report, null);
+});
+
+Deno.test("a run that is cancelled is stored as such before it has ended", async () => {
+  await using mesh = new MeshInProcess();
+  const ended = Promise.withResolvers<void>();
+  await mesh.add("agent-1", async (spec) => {
+    if (spec.op === "mirror") await ended.promise;
+    return playedAnswer(spec);
+  });
+  const runId = await mesh.submit(mesh.job("photos"));
+  await mesh.until(() => mesh.store.tasks(runId)[0]?.agentId === "agent-1");
+  await mesh.client.call(CancelRun, { runId });
+  const stored = mesh.store.destinations(runId);
+  assert.ok(stored.length > 0 && stored.every((d) => d.isCancelled));
+  ended.resolve();
+  await mesh.until(() => mesh.store.run(runId)!.state === "cancelled");
 });
 
 Deno.test("monitoring is told of agents, queue, leases, runs, failures by kind and room at destinations, in base units", async () => {

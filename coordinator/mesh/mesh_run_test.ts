@@ -635,6 +635,25 @@ Deno.test("a coordinator that is started again leaves a paused run alone until i
   }
 });
 
+Deno.test("a coordinator that was ended while a run was being cancelled ends it as cancelled when it is started again", async () => {
+  const before = new Mesh();
+  before.add("a");
+  await before.start(jobOf(["x"], ["/d", "/e"]));
+  before.store.transact((tx) => {
+    for (const key of ["/d", "/e"]) tx.changeDestination(RUN, key, { isCancelled: true });
+  });
+  before.run!.leave();
+  await before.settle();
+  const m = new Mesh(before);
+  const { fake: a } = m.agents.get("a")!;
+  const prepared = a.calls("prepare").length;
+  await m.start();
+  await m.wait(1_000);
+  assert.equal(a.calls("prepare").length, prepared, "nothing is begun again");
+  assert.equal(m.outcome.report?.state, "cancelled");
+  assert.equal(m.store.run(RUN)!.state, "cancelled");
+});
+
 Deno.test("an agent that gets a task of a paused run is told to wait before it begins", async () => {
   const m = new Mesh();
   m.add("a");
