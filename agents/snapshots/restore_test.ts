@@ -381,3 +381,17 @@ Deno.test("restore: hostile trees write nothing outside the target, in any way o
     Deno.removeSync(outside);
   }, undefined);
 });
+
+Deno.test("a path that the snapshot does not have is refused before anything is written", () =>
+  inScene(async ({ restore, target }) => {
+    for (const words of [["/folder/x"], ["/folder/b", "/no"], ["a/b", "-n"], ["/no", "--verify"]]) {
+      const { code, err } = await restore(...words);
+      assert.deepEqual(
+        [code, /The snapshot has no \/(folder\/x|no|a\/b) \(/.test(err)],
+        [2, true],
+        err,
+      );
+    }
+    assert.throws(() => Deno.statSync(target), Deno.errors.NotFound);
+    assert.equal((await restore("/folder/b", "a", "/folder/")).code, 0);
+  }));

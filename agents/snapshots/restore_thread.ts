@@ -20,6 +20,7 @@ import {
   type RepositoryConfig,
   type RestoreCounts,
   restoreTree,
+  showBytes,
   type TargetFolder,
 } from "../repository/mod.ts";
 import {
@@ -207,11 +208,33 @@ class TreeRestore {
   async run(): Promise<RestoreDone> {
     const { tree: whole, folder, counts, dryRun, verify } = this.#request;
     const tree = await treeOfFolder(this.#group.reader, whole, folder);
+    await this.#findPaths(tree);
     if (counts) await this.#count(tree);
     if (dryRun) return { dry: await this.#rehearse(tree), deleted: 0 };
     const done: RestoreDone = { counts: await this.#restore(tree), deleted: this.#deleted };
     if (verify) done.verified = await this.#verify(tree);
     return done;
+  }
+
+  /** Before anything is written: a path that was mistyped must not look like one of which all is restored. */
+  async #findPaths(tree: string): Promise<void> {
+    const missing = new Set(this.#selection.paths);
+    if (missing.size === 0) return;
+    let isWhole = true;
+    const walk = walkSnapshot(this.#group.reader, tree, {
+      enters: (path) => this.#selection.leadsTo(path),
+      // What is in a tree that cannot be read nobody knows; the restore itself will tell.
+      onFailure: () => void (isWhole = false),
+      skipsBadNames: true,
+      signal: this.#tools.signal,
+    });
+    for await (const { path } of walk) missing.delete(path);
+    const [first] = missing;
+    if (first === undefined || !isWhole) return;
+    throw new BackupError("usage", `The snapshot has no ${showBytes(first)}`, {
+      hint:
+        "Name paths as ls restic:PATH prints them; with --snapshot ID:/folder, below that folder",
+    });
   }
 
   /** From the snapshot's own summary where everything is wanted, else by a walk over its trees. */

@@ -25,6 +25,16 @@ export class Selection {
     this.#excludes = compile("--exclude", excludes);
   }
 
+  /** Those that were named. */
+  get paths(): readonly ByteString[] {
+    return this.#paths;
+  }
+
+  /** One that was named lies below. */
+  leadsTo(path: ByteString): boolean {
+    return this.#paths.some((wanted) => wanted.startsWith(`${path}/`));
+  }
+
   /** Everything is asked for. */
   get isWhole(): boolean {
     return this.#paths.length === 0 && this.#includes === undefined &&
