@@ -92,6 +92,13 @@ export function walk(
 /** Why a source cannot be listed, and what its owner can do. */
 function rootError(result: number, path: string): BackupError {
   const error = posixError(result, "read", path);
+  if (result === -ENOENT && path.includes("\uFFFD")) {
+    return new BackupError(error.code, error.message, {
+      path,
+      hint: "A name that is not UTF-8 cannot be given as a word: name the folder that it lies in",
+      retry: error.retry,
+    });
+  }
   if (result !== -ENOTDIR) return error;
   return new BackupError(error.code, `${path} is no folder`, {
     path,

@@ -244,7 +244,9 @@ Deno.test("a walk can be stopped from its progress and closes what it opened", (
 Deno.test("a root that is missing or no folder is an error that names it", () =>
   inFolder(posix, (_, path) => {
     fs.writeFileSync(join(path, "file"), "");
-    assert.throws(() => walked(join(path, "missing")), { code: "not_found" });
+    assert.throws(() => walked(join(path, "missing")), { code: "not_found", hint: undefined });
+    assert.throws(() => walked(join(path, "not \uFFFD UTF-8")), /No such file/);
+    assert.throws(() => walked(join(path, "not \uFFFD UTF-8")), { hint: /not UTF-8/ });
     assert.throws(() => walked(join(path, "file")), {
       code: "not_a_directory",
       message: `${join(path, "file")} is no folder`,

@@ -203,7 +203,8 @@ function cannotServe(thrown: unknown, { host, port }: ServeOptions): unknown {
   const where = `${urlHost(host)}:${port}`;
   if (thrown instanceof Deno.errors.AddrInUse || code === "EADDRINUSE") {
     return new BackupError("config", `Port ${port} is in use (${where})`, {
-      hint: "Choose another with --port, or 0 for any; another agent may be running already",
+      hint:
+        "Another agent may be running already; if not, choose another: --role ROLE --port PORT, or 0 for any",
       cause: thrown,
     });
   }
