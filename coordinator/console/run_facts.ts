@@ -109,14 +109,13 @@ export class RunFacts {
   }
 
   #readOpenTasks(): void {
-    const open = this.#tasks.openIds();
-    for (const taskId of open) {
+    for (const taskId of this.#tasks.openIds()) {
       const task = this.#deps.store.task(taskId);
       if (task === undefined) continue;
       this.#putTask(taskInfoOf(task, this.#deps.nameOf), this.#deps.nowMs());
     }
     // One that was begun and ended within a tick was never told as running.
-    if (open.length > 0 && this.#tasks.size <= TIMES_READ_MAX) this.#readTimes();
+    if (this.#tasks.lackTimes && this.#tasks.size <= TIMES_READ_MAX) this.#readTimes();
   }
 
   #bytesCopied(taskId: string): number | null {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
 import { openMemoryStore } from "../store/open_store.ts";
+import { taskInfoOf } from "../mesh/stored_infos.ts";
 import { RunFacts } from "./run_facts.ts";
 
 const SOURCE = { path: "/home/me/photos", name: "photos" };
@@ -28,7 +29,13 @@ const SPEC: JobSpec = {
   requiredCapabilities: [],
 };
 
-Deno.test("a task that was begun and ended before anybody was told has its times all the same", async () => {
+for (const isTold of [false, true]) {
+  const what = isTold ? "was told of its end only" : "was not told of at all";
+  Deno.test(`a task that was begun and ended within a tick, and ${what}, has its times`, () =>
+    hasTimes(isTold));
+}
+
+async function hasTimes(isTold: boolean): Promise<void> {
   const clock = new ManualClock();
   const store = openMemoryStore(clock);
   const task = { taskId: "t", runId: "r", source: SOURCE, requires: [], sizeBytes: 7 };
@@ -44,6 +51,7 @@ Deno.test("a task that was begun and ended before anybody was told has its times
     tx.moveTask("t", 1, "running");
     tx.moveTask("t", 1, "succeeded");
   });
+  if (isTold) facts.observe({ kind: "task", task: taskInfoOf(store.task("t")!, (id) => id) });
   facts.observe({ kind: "end", state: "completed", report: null });
   const { lastCompleted } = facts.live().directories;
   assert.deepEqual(
@@ -51,4 +59,4 @@ Deno.test("a task that was begun and ended before anybody was told has its times
     [begunAtMs, begunAtMs + 1_000, 1_000],
   );
   store.close();
-});
+}

@@ -82,6 +82,13 @@ export class TaskCards {
     return this.#states.size;
   }
 
+  /** Some that have ended were never seen to begin. */
+  get lackTimes(): boolean {
+    return [...this.#ended.keys()].some((id) =>
+      (this.#times.get(id)?.startedAtMs ?? null) === null
+    );
+  }
+
   openIds(): string[] {
     return [...this.#open.keys()];
   }
