@@ -251,7 +251,7 @@ Deno.test("a source that is a file is an error that says so", async () => {
   writeFileSync(`${scene.source}/file`, "content");
   const { code, out, err } = await scene.backup(["source/file", "--to", scene.one]);
   assert.equal(code, 1, out + err);
-  assert.match(out + err, /Not a directory/);
+  assert.match(out + err, /source\/file is no folder \(A source is a folder/);
 });
 
 Deno.test({
