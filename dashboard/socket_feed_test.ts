@@ -2,29 +2,12 @@ import assert from "node:assert/strict";
 import * as v from "valibot";
 import { BackupError } from "../protocol/base/errors.ts";
 import { silentLog } from "../protocol/base/log.ts";
-import type { ConsoleEvent, ConsoleState, TaskCard } from "../protocol/mesh/console_state.ts";
+import type { ConsoleEvent, TaskCard } from "../protocol/mesh/console_state.ts";
 import type { RpcClient } from "../protocol/rpc/client.ts";
+import { EMPTY_CONSOLE_STATE as STATE } from "../tests/support/empty_console_state.ts";
 import { ManualClock } from "../tests/support/manual_clock.ts";
 import { BEHIND_BYTES, createSocketFeed, type SocketLike } from "./socket_feed.ts";
 import { SocketMessage } from "./socket_messages.ts";
-
-const STATE: ConsoleState = {
-  coordinator: {
-    name: "c",
-    version: "1",
-    hostId: "h",
-    startedAtMs: 0,
-    verdict: null,
-    activeRunIds: [],
-  },
-  runs: {},
-  live: {},
-  agents: {},
-  tasks: {},
-  places: {},
-  schedules: {},
-  restores: {},
-};
 
 const TASK: TaskCard = {
   taskId: "t",

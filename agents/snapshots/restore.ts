@@ -14,7 +14,7 @@ import { restoreInThread } from "./restore_in_thread.ts";
 import type { RestoreDone } from "./restore_thread.ts";
 import { RestoreReport } from "./restore_report.ts";
 import { Selection, type SelectionOptions } from "./selection.ts";
-import { chooseSnapshot, filterOf, LATEST, parseSnapshotWord } from "./snapshot_choice.ts";
+import { filterOf, findInReplicas, LATEST, parseSnapshotWord } from "./snapshot_choice.ts";
 import { lockOfReader, tellWarning } from "./telling.ts";
 import {
   type Opened,
@@ -46,7 +46,13 @@ export async function runRestore(world: RepositoryWorld, call: CommandCall): Pro
     const replicas = replicasOfFirst(opened);
     const tell = (message: string) => tellWarning(call, message);
     for (const warning of opened.warnings) tell(warning);
-    const snapshot = await findSnapshot(call, request.snapshot.id, replicas, tell);
+    const snapshot = await findInReplicas(replicas, request.snapshot.id, filterOf(call), {
+      tell,
+      failed(error) {
+        if (error.code === "usage") throw error;
+        if (error.code === "damaged") tell(error.message);
+      },
+    });
     report.snapshot = snapshot;
     report.start();
     try {
@@ -107,30 +113,6 @@ function typedTarget(call: CommandCall): string | undefined {
     throw new BackupError("usage", "More than one folder is given to restore into");
   }
   return given[0];
-}
-
-/** A replica that came late may lack it: the newest of all is the latest. */
-async function findSnapshot(
-  call: CommandCall,
-  id: string,
-  replicas: readonly OpenedRepository[],
-  tell: (message: string) => void,
-): Promise<StoredSnapshot> {
-  let failure: unknown;
-  const found: StoredSnapshot[] = [];
-  for (const { repository } of replicas) {
-    try {
-      found.push(
-        await chooseSnapshot(repository, id, filterOf(call), (error) => tell(error.message)),
-      );
-    } catch (error) {
-      if (!(error instanceof BackupError) || error.code === "usage") throw error;
-      failure ??= error;
-      if (error.code === "damaged") tell(error.message);
-    }
-  }
-  if (found.length === 0) throw failure;
-  return found.reduce((best, one) => Date.parse(one.time) > Date.parse(best.time) ? one : best);
 }
 
 async function restore(

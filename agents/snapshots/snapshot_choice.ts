@@ -62,6 +62,31 @@ export function parseSnapshotWord(text: string): { id: string; folder: string } 
 }
 
 /**
+ * A replica that came late may lack it: the newest of all is the latest. `failed` hears what each replica without it says,
+ * and may throw. @throws {BackupError} the first of those, when none has it
+ */
+export async function findInReplicas(
+  replicas: readonly { repository: Repository }[],
+  id: string,
+  filter: SnapshotFilter,
+  { tell, failed }: { tell(message: string): void; failed?(error: BackupError): void },
+): Promise<StoredSnapshot> {
+  let failure: unknown;
+  const found: StoredSnapshot[] = [];
+  for (const { repository } of replicas) {
+    try {
+      found.push(await chooseSnapshot(repository, id, filter, (error) => tell(error.message)));
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+      failure ??= error;
+      failed?.(error);
+    }
+  }
+  if (found.length === 0) throw failure;
+  return found.reduce((best, one) => Date.parse(one.time) > Date.parse(best.time) ? one : best);
+}
+
+/**
  * The one snapshot that is meant. Damaged ones go to `onDamage`, and count for nothing unless one of them is meant.
  * @throws {BackupError} `not_found`, `damaged`; `usage` when the id's beginning is that of several
  */

@@ -17,7 +17,6 @@ import {
   lockRepository,
   openRepository,
   type RepositoryLock,
-  type StoredSnapshot,
 } from "../repository/mod.ts";
 import { restoreInThread } from "../snapshots/restore_in_thread.ts";
 import {
@@ -26,7 +25,7 @@ import {
   type RestoreEvent,
   type RestoreRequest,
 } from "../snapshots/restore_thread.ts";
-import { chooseSnapshot, LATEST } from "../snapshots/snapshot_choice.ts";
+import { findInReplicas, LATEST } from "../snapshots/snapshot_choice.ts";
 import { type OpenedRepository, replicasOfFirst } from "../snapshots/use_repositories.ts";
 import { lockContextOfThisProcess, openStoreInThread } from "../strategies/snapshot/mod.ts";
 import { namedKeysOf } from "./named_keys.ts";
@@ -206,7 +205,9 @@ async function requestsOf(
   }
   const requests: RestoreRequest[] = [];
   for (const [id, chosen] of pathsById) {
-    const { tree, summary } = await findSnapshot(replicas, id, heard);
+    const { tree, summary } = await findInReplicas(replicas, id, NO_FILTER, {
+      tell: (text) => heard.warn(text),
+    });
     requests.push({
       tree,
       folder: "",
@@ -223,28 +224,6 @@ async function requestsOf(
     });
   }
   return requests;
-}
-
-/** A replica that came late may lack it: the newest of all is the latest. */
-async function findSnapshot(
-  replicas: readonly OpenedRepository[],
-  id: string,
-  heard: Heard,
-): Promise<StoredSnapshot> {
-  let failure: unknown;
-  const found: StoredSnapshot[] = [];
-  for (const { repository } of replicas) {
-    try {
-      found.push(
-        await chooseSnapshot(repository, id, NO_FILTER, (error) => heard.warn(error.message)),
-      );
-    } catch (error) {
-      if (!(error instanceof BackupError)) throw error;
-      failure ??= error;
-    }
-  }
-  if (found.length === 0) throw failure;
-  return found.reduce((best, one) => Date.parse(one.time) > Date.parse(best.time) ? one : best);
 }
 
 function resultOf(done: readonly RestoreDone[], heard: Heard): RestoreResult {

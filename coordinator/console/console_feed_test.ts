@@ -3,27 +3,10 @@ import { silentLog } from "../../protocol/base/log.ts";
 import { applyChange } from "../../protocol/mesh/apply_change.ts";
 import type { ConsoleEvent, ConsoleState, TaskCard } from "../../protocol/mesh/console_state.ts";
 import fc from "fast-check";
+import { EMPTY_CONSOLE_STATE as EMPTY } from "../../tests/support/empty_console_state.ts";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { createConsoleFeed, FEED_TICK_MS } from "./console_feed.ts";
 import { changeBetween } from "./console_model.ts";
-
-const EMPTY: ConsoleState = {
-  coordinator: {
-    name: "c",
-    version: "1",
-    hostId: "h",
-    startedAtMs: 0,
-    verdict: null,
-    activeRunIds: [],
-  },
-  runs: {},
-  live: {},
-  agents: {},
-  tasks: {},
-  places: {},
-  schedules: {},
-  restores: {},
-};
 
 function withTasks(tasks: Record<string, number>): ConsoleState {
   const cards = Object.entries(tasks).map(([taskId, epoch]) => [taskId, { taskId, epoch }]);

@@ -1,33 +1,11 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../tests/support/manual_clock.ts";
-import type { JobSpec } from "../../protocol/mesh/job.ts";
+import { SPEC } from "../store/job_store_suite.ts";
 import { openMemoryStore } from "../store/open_store.ts";
 import { taskInfoOf } from "../mesh/stored_infos.ts";
 import { RunFacts } from "./run_facts.ts";
 
-const SOURCE = { path: "/home/me/photos", name: "photos" };
-const SPEC: JobSpec = {
-  sources: [SOURCE],
-  destinations: [{ key: "/mnt/a", kind: "local", path: "/mnt/a", isNew: false }],
-  strategy: "mirror",
-  options: {
-    verify: "new",
-    order: "priority",
-    priorities: [],
-    excludes: [],
-    ignoreFiles: true,
-    excludeCaches: false,
-    oneFileSystem: false,
-    dryRun: false,
-    attemptsMax: 3,
-    workersMin: 1,
-    workersMax: 8,
-    operationTimeoutMs: 30_000,
-    waitMs: 0,
-    bufferBytes: 64 << 20,
-  },
-  requiredCapabilities: [],
-};
+const SOURCE = SPEC.sources[0]!;
 
 for (const isTold of [false, true]) {
   const what = isTold ? "was told of its end only" : "was not told of at all";

@@ -4,7 +4,7 @@
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
-import type { LaneProgress, ScanCounters } from "../../protocol/mesh/progress.ts";
+import { type LaneProgress, type ScanCounters, ZERO_GAUGES } from "../../protocol/mesh/progress.ts";
 import type { LaneReport, MirrorResult, PartSpec } from "../../protocol/mesh/task.ts";
 import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
 import type { SourceState } from "../runs/run_context.ts";
@@ -196,13 +196,6 @@ function progressOf(report: LaneReport): LaneProgress {
       verifyFilesDone: report.filesVerified,
       verifyBytesDone: report.bytesVerified,
     },
-    gauges: {
-      workers: 0,
-      workersTarget: 0,
-      bytesPerSecond: 0,
-      queueDepth: 0,
-      stalledForMs: 0,
-      currentFiles: [],
-    },
+    gauges: ZERO_GAUGES,
   };
 }

@@ -5,6 +5,7 @@
 import { BackupError } from "../base/errors.ts";
 import type { CommandCall } from "./command.ts";
 import type { OptionKey } from "./options.ts";
+import { outputOfCommand } from "./command_output.ts";
 import { readFailure } from "./read_failure.ts";
 import type { SecretSource } from "./secret_source.ts";
 import { type Setting, settingPath, type Settings } from "./settings.ts";
@@ -83,7 +84,10 @@ export async function readPassword(
   if ("env" in source) return required(env(source.env) ?? "", `the variable ${source.env}`);
   if ("command" in source) {
     const what = "what the password command prints";
-    return required(trimmed(textOf(await outputOf(source.command), what)), what);
+    return required(
+      trimmed(textOf(await outputOfCommand(source.command, "password command"), what)),
+      what,
+    );
   }
   const what = `the password file ${source.file}`;
   return required(trimmed(textOf(await bytesOf(source.file, what), what)), what);
@@ -163,21 +167,4 @@ async function bytesOf(path: string, what: string): Promise<Uint8Array> {
     throw new BackupError("usage", `Cannot read ${what}: ${readFailure(cause)}`, { path, cause });
   }
   throw new BackupError("usage", `${what} is too long for a password`, { path });
-}
-
-/** Its errors go to the terminal, where it may also ask. It is not repeated in messages: it may hold a secret itself. */
-async function outputOf(command: string): Promise<Uint8Array> {
-  let ended: Deno.CommandOutput;
-  try {
-    ended = await new Deno.Command("sh", {
-      args: ["-c", command],
-      stdin: "inherit",
-      stdout: "piped",
-      stderr: "inherit",
-    }).output();
-  } catch (cause) {
-    throw new BackupError("usage", `The password command cannot be started: ${readFailure(cause)}`);
-  }
-  if (ended.success) return ended.stdout;
-  throw new BackupError("usage", `The password command failed with exit code ${ended.code}`);
 }

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { BackupError } from "../../../protocol/base/errors.ts";
-import { readFailure } from "../../../protocol/cli/read_failure.ts";
+import { outputOfCommand } from "../../../protocol/cli/command_output.ts";
 import type { SecretSource } from "../../../protocol/cli/secret_source.ts";
 import { readIdentities } from "./restore/read_identities.ts";
 import { readSecretFile } from "./restore/secret_file.ts";
@@ -43,7 +43,10 @@ async function readPassphrase(
     return { text: passphraseIn(bytes, what), warnings };
   }
   if ("command" in source) {
-    return { text: passphraseIn(await outputOf(source.command), COMMAND), warnings: [] };
+    return {
+      text: passphraseIn(await outputOfCommand(source.command, "passphrase command"), COMMAND),
+      warnings: [],
+    };
   }
   if ("typed" in source) {
     return { text: passphraseIn(Buffer.from(source.typed), "what was typed"), warnings: [] };
@@ -67,23 +70,6 @@ function passphraseIn(bytes: Uint8Array, what: string): string {
 }
 
 const COMMAND = "what the passphrase command prints";
-
-/** Its errors go to the terminal, where it may also ask. It is not repeated in messages: it may hold a secret itself. */
-async function outputOf(command: string): Promise<Uint8Array> {
-  let ended: Deno.CommandOutput;
-  try {
-    ended = await new Deno.Command("sh", {
-      args: ["-c", command],
-      stdin: "inherit",
-      stdout: "piped",
-      stderr: "inherit",
-    }).output();
-  } catch (cause) {
-    throw usage(`The passphrase command cannot be started: ${readFailure(cause)}`);
-  }
-  if (ended.success) return ended.stdout;
-  throw usage(`The passphrase command failed with exit code ${ended.code}`);
-}
 
 function usage(message: string): BackupError {
   return new BackupError("usage", message);

@@ -1,5 +1,5 @@
 /** A dry run at a destination that does not exist yet. Rule: nothing is opened or made; everything would be copied. */
-import { type LaneProgress, ZERO_COUNTERS } from "../../../protocol/mesh/progress.ts";
+import { type LaneProgress, ZERO_COUNTERS, ZERO_GAUGES } from "../../../protocol/mesh/progress.ts";
 import type { LaneReport } from "../../../protocol/mesh/task.ts";
 
 /** What `DestinationLane.mirror` gives, for a source of so many files and bytes. */
@@ -34,14 +34,7 @@ export function planUnmade(
       destination,
       state: "manifest",
       counters: { ...ZERO_COUNTERS, filesTotal: source.files, bytesTotal: source.bytes },
-      gauges: {
-        workers: 0,
-        workersTarget: 0,
-        bytesPerSecond: 0,
-        queueDepth: 0,
-        stalledForMs: 0,
-        currentFiles: [],
-      },
+      gauges: ZERO_GAUGES,
     }),
   };
 }
