@@ -14,6 +14,7 @@ import {
   TEST_GROUPS,
   type TestGroup,
 } from "./checks/test_groups.ts";
+import { FILES_JUDGED_ALONE, readFailures } from "./checks/test_failures.ts";
 import {
   addSummaries,
   formatSummary,
@@ -80,7 +81,10 @@ async function test(args: string[]): Promise<number> {
   return failures.length === 0 ? 0 : 1;
 }
 
-/** All groups beside each other, or what was named in one process. */
+/**
+ * All groups beside each other, or what was named in one process. Few files that fail beside others are run again when
+ * nothing else runs, and that judges them; both are told, with the errors, at the end, where a long log is read first.
+ */
 async function runTests(
   steps: StepRunner,
   args: string[],
@@ -107,12 +111,24 @@ async function runTests(
     ...await inOrder(together, GROUPS_AT_A_TIME, run),
     ...await inOrder(alone, 1, (group, at) => run(group, together.length + at)),
   ];
-  const summaries = results.map((result) => readSummary(result.output));
-  results.forEach(({ success }, at) => {
-    const { name } = groups[at]!;
-    if (summaries[at] === undefined) failures.push(`${name}: deno test did not finish`);
-    else if (!success) failures.push(name);
-  });
+  const summaries: (TestSummary | undefined)[] = [];
+  const told: string[] = [];
+  for (const [at, { success, output }] of results.entries()) {
+    const { name, isJudgedAlone = false } = groups[at]!;
+    const summary = readSummary(output);
+    summaries.push(summary);
+    if (summary === undefined) failures.push(`${name}: deno test did not finish`);
+    if (success || summary === undefined) continue;
+    const { files, errors } = readFailures(output) ?? { files: [], errors: "see above" };
+    const isAgain = isJudgedAlone && files.length > 0 && files.length <= FILES_JUDGED_ALONE;
+    if (isAgain) console.log(`\nFailed beside other tests, judged alone: ${files.join(" ")}`);
+    const again = isAgain &&
+      (await steps.run(deno, ["test", ...PERMISSIONS, ...args, ...files], env)).success;
+    if (again) summaries[at] = { ...summary, passed: summary.passed + summary.failed, failed: 0 };
+    else failures.push(name);
+    told.push(`Failed in ${name}${again ? " beside other tests, passed alone" : ""}:\n${errors}`);
+  }
+  for (const text of told) console.log(`\n${text}`);
   const summary = addSummaries(summaries);
   if (summary?.passed === 0) failures.push("no test ran");
   return summary;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { needs } from "../../tests/support/tools.ts";
 import { createStepRunner } from "./deadline.ts";
 import { DEBIAN_PACKAGES, missingPackages, missingPrograms } from "./debian_tools.ts";
+import { readFailures } from "./test_failures.ts";
 import { GROUPS_ALONE, inOrder, OutputInTurn, TEST_GROUPS } from "./test_groups.ts";
 import { addSummaries, formatSummary, readSummary } from "./test_summary.ts";
 
@@ -129,4 +130,16 @@ Deno.test("counts add up, and one run that did not finish leaves none", () => {
   const one = { passed: 1, failed: 2, skipped: 3 };
   assert.deepEqual(addSummaries([one, one]), { passed: 2, failed: 4, skipped: 6 });
   assert.equal(addSummaries([one, undefined]), undefined);
+});
+
+Deno.test("what failed is read with its files and errors: tests, steps and whole files", () => {
+  const output =
+    "x ... FAILED\n\n\x1b[0m ERRORS \x1b[0m\n\na => b => ./one/a_test.ts:1:6\nerror: Error: x\n\n FAILURES \n\n" +
+    "a => b => ./one/a_test.ts:1:6\nother => ./one/a_test.ts:9:6\nsteps ... one => ./c_test.ts:2:43\n" +
+    "./b_test.ts (uncaught error)\n\nFAILED | 0 passed | 3 failed (1 step) (60ms)\n";
+  const failures = readFailures(output);
+  assert.deepEqual(failures?.files, ["./one/a_test.ts", "./c_test.ts", "./b_test.ts"]);
+  assert.match(failures.errors, /^ERRORS[^]*Error: x$/);
+  assert.equal(readFailures("ok | 3 passed | 0 failed (12ms)\n"), undefined);
+  assert.equal(readFailures("running 1 test\nkilled"), undefined);
 });

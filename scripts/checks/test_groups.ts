@@ -11,6 +11,8 @@ export interface TestGroup {
   /** Folders and files to run, and what to leave out of them; as `deno test` takes them. */
   paths: string[];
   ignored: string[];
+  /** Tests of whole processes may want for a processor beside others: what fails is run again alone, and that counts. */
+  isJudgedAlone?: boolean;
 }
 
 /** What must end within a time of its own, or has a program beside it that must never stop: it runs when nothing else does. */
@@ -22,8 +24,8 @@ const TIMED = [
 
 /** Longest first, so that the last to end does not end alone. */
 export const TEST_GROUPS: readonly TestGroup[] = [
-  { name: "the main job", paths: ["tests/main_job"], ignored: TIMED },
-  { name: "across rooms", paths: ["tests"], ignored: ["tests/main_job"] },
+  { name: "the main job", paths: ["tests/main_job"], ignored: TIMED, isJudgedAlone: true },
+  { name: "across rooms", paths: ["tests"], ignored: ["tests/main_job"], isJudgedAlone: true },
   { name: "units", paths: ["."], ignored: ["tests"] },
 ];
 

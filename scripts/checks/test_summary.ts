@@ -11,9 +11,12 @@ const COLOURS = /\x1b\[[0-9;]*m/g;
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed(?: \([^)]*\))?(.*)$/gm;
 
+/** What a program wrote, without its colours. */
+export const plainText = (output: string): string => output.replace(COLOURS, "");
+
 /** The counts in the output of a test run; undefined when it ended before its summary. Steps are not counted. */
 export function readSummary(output: string): TestSummary | undefined {
-  const last = [...output.replace(COLOURS, "").matchAll(SUMMARY)].at(-1);
+  const last = [...plainText(output).matchAll(SUMMARY)].at(-1);
   if (last === undefined) return undefined;
   const skipped = /\| (\d+) ignored/.exec(last[3]!);
   return {

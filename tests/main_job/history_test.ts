@@ -235,7 +235,7 @@ history(
     assert.match(plan.out, /would delete source\/folder 0/);
     const refused = await scene.backup(["source", "--to", one, "--delete"]);
     assert.equal(refused.code, 1, refused.out);
-    assert.match(refused.out, /Copied and verified, but nothing was deleted/);
+    assert.match(refused.out, /Copied and verified, but nothing was deleted/, refused.err);
     assert.match(refused.out, /the source is empty, and 20 files would be removed/);
     assert.match(refused.out, /--delete-anyway/);
     assert.equal(filesBelow(`${one}/source`).length, 20);
