@@ -1,14 +1,15 @@
 /**
- * The executable's entry, for the program and for each of its threads. Rule: what a thread needs is imported statically,
- * so its `onmessage` is set before anything is awaited; the program's half is loaded by the program alone, which saves
- * every thread some megabytes.
+ * The executable's entry. Rule: what the program needs is loaded by the command line alone; its threads begin in
+ * `agents/threads/main.ts`, which a packed program carries as a text.
  */
-import { startThread } from "./agents/threads/entry.ts";
 import { setEntryUrl } from "./agents/threads/spawn.ts";
 import facts from "./deno.json" with { type: "json" };
 import { systemClock } from "./protocol/base/clock.ts";
 import type { CreateEmbedded } from "./coordinator/cli/embedded.ts";
 import type { CoordinatorRoleDeps } from "./coordinator/mod.ts";
+
+/** Put before the bundle by `deno task build`; where it is missing, there are files. */
+declare const THREADS_PROGRAM: string | undefined;
 
 /** Never resolved: requests to it are handed to the worker's own app. */
 const EMBEDDED_URL = "http://worker.embedded/rpc";
@@ -144,7 +145,9 @@ async function main(words: readonly string[]): Promise<void> {
   Deno.exit(code);
 }
 
-setEntryUrl(import.meta.url);
-const scope = globalThis as { WorkerGlobalScope?: unknown; name?: string };
-if (scope.WorkerGlobalScope !== undefined) startThread(scope.name ?? "");
-else await main(Deno.args);
+// Where there are no files of ours, as a text in this one.
+if (typeof THREADS_PROGRAM === "string") {
+  const program = new Blob([THREADS_PROGRAM], { type: "text/javascript" });
+  setEntryUrl(URL.createObjectURL(program));
+}
+await main(Deno.args);

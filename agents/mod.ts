@@ -44,8 +44,6 @@ export {
   repositoryVerbs,
 } from "./snapshots/mod.ts";
 export { createWorkerRole, WORKER_PORT, workerRole } from "./server/worker_role.ts";
-export { startThread } from "./threads/entry.ts";
-export { setEntryUrl } from "./threads/spawn.ts";
 export { WORKER_CAPABILITIES } from "./worker/worker_agent.ts";
 export { hostIdIn, machineHostId } from "./worker/host_id.ts";
 

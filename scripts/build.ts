@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { bundleProgram } from "./pack/bundle.ts";
+import { bundleWithThreads } from "./pack/bundle.ts";
 import { permissionFlags } from "./pack/command_line.ts";
 import { compileProgram } from "./pack/compile.ts";
 import { packProgram } from "./pack/pack.ts";
@@ -26,7 +26,7 @@ Deno.exit(await build());
 async function build(): Promise<number> {
   mkdirSync(dist, { recursive: true });
   try {
-    await bundleProgram("mod.ts", bundle, root);
+    await bundleWithThreads("mod.ts", "agents/threads/main.ts", bundle, root);
     const way = await make();
     renameSync(made, product);
     const bytes = readFileSync(product);

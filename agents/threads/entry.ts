@@ -1,125 +1,62 @@
-/** What a Web Worker started by `spawnThread` becomes. Rule: `onmessage` is set before anything is awaited. */
-import { systemClock } from "../../protocol/base/clock.ts";
-import { randomFraction } from "../../protocol/base/ids.ts";
-import { ancestry } from "../destinations/identity.ts";
-import { confine } from "../platform/confined_posix.ts";
-import { openPlaceThread, type PlaceThreadStart } from "../places/place_thread.ts";
+/**
+ * What a Web Worker started by `spawnThread` becomes. Rule: `onmessage` is set before anything is awaited, and a thread loads
+ * what its role needs and nothing else, which is half of its time to start and of its memory.
+ */
 import { openPosix } from "../platform/open_posix.ts";
-import { type Posix } from "../platform/posix.ts";
-import { goneInSource } from "../source/gone_in_source.ts";
-import { movedInSource } from "../source/moved_in_source.ts";
-import {
-  openRestoreThread as openRepositoryRestoreThread,
-  type RestoreThreadStart as RepositoryRestoreThreadStart,
-} from "../snapshots/restore_thread.ts";
-import { Reader } from "../source/reader.ts";
-import { scanSource } from "../source/scan.ts";
-import { type LaneThreadStart, openLaneThread } from "../strategies/mirror/lane_thread.ts";
-import {
-  openRestoreThread,
-  type RestoreThreadStart,
-} from "../strategies/mirror/restore/restore_thread.ts";
-import {
-  type EncoderThreadStart,
-  openEncoderThread,
-} from "../strategies/snapshot/encoder_thread.ts";
-import {
-  type ArchiveThreadStart,
-  openArchiveThread,
-  openRepositoryThread,
-  openStoreThread,
-  type RepositoryThreadStart,
-  type StoreThreadStart,
-} from "../strategies/snapshot/mod.ts";
-import {
-  type Ask,
-  type DedicatedScope,
-  type Methods,
-  serveThread,
-  type ThreadCells,
-} from "./thread_rpc.ts";
+import { END_THREAD, type PortMessage } from "./lent_thread.ts";
+import type { Role } from "./role.ts";
+import { type DedicatedScope, serveThread } from "./thread_rpc.ts";
 
-export interface ReaderThreadStart {
-  slots: SharedArrayBuffer;
-  /** Where sources may lie; absent or empty: anywhere. */
-  roots?: readonly string[];
-}
-
-export type Role = (posix: Posix, argument: unknown, cells: ThreadCells, ask: Ask) => Methods;
-
-/** What a thread can be; each role makes its method table over the platform port it is given. */
-export const THREAD_ROLES: Readonly<Record<string, Role>> = {
-  reader: (posix, argument, cells) => {
-    const { slots, roots } = argument as ReaderThreadStart;
-    posix = confine(posix, roots ?? []);
-    const reader = new Reader(posix, slots, cells);
-    return {
-      ancestry: (path) => ancestry(posix, path),
-      scan: (request) => scanSource(posix, request, cells),
-      goneInSource: (request) => goneInSource(posix, request, cells),
-      movedInSource: (request) => movedInSource(posix, request, cells),
-      addSource: (request) => reader.addSource(request),
-      readFiles: (request) => reader.readFiles(request),
-      openStream: (request) => reader.openStream(request),
-      readStream: (request) => reader.readStream(request),
-      closeStream: (request) => reader.closeStream(request),
-      readPart: (request) => reader.readPart(request),
-      removeSource: (request) => reader.removeSource(request),
-    };
-  },
-  lane: (posix, argument, cells) =>
-    openLaneThread(
-      confined(posix, argument as LaneThreadStart),
-      argument as LaneThreadStart,
-      cells,
-      systemClock,
-      {
-        uid: Deno.uid() ?? -1,
-        gid: Deno.gid() ?? -1,
-      },
-    ),
-  encoder: (posix, argument, cells) =>
-    openEncoderThread(posix, argument as EncoderThreadStart, cells),
-  restore: (posix, argument, cells) =>
-    openRestoreThread(
-      confine(posix, (argument as RestoreThreadStart).roots ?? []),
-      argument as RestoreThreadStart,
-      cells,
-      { uid: Deno.uid() ?? -1, gid: Deno.gid() ?? -1 },
-      randomFraction,
-    ),
-  place: (posix, argument, cells) =>
-    openPlaceThread(confine(posix, (argument as PlaceThreadStart).roots), cells, systemClock),
-  repository: (posix, argument, cells) =>
-    openRepositoryThread(posix, argument as RepositoryThreadStart, cells, systemClock),
-  store: (posix, argument, cells) =>
-    openStoreThread(
-      confine(posix, (argument as StoreThreadStart).roots ?? []),
-      argument as StoreThreadStart,
-      cells,
-    ),
-  archive: (posix, argument, cells, ask) =>
-    openArchiveThread(posix, argument as ArchiveThreadStart, cells, ask, systemClock),
-  repositoryRestore: (posix, argument, cells, ask) =>
-    openRepositoryRestoreThread(
-      posix,
-      argument as RepositoryRestoreThreadStart,
-      cells,
-      ask,
-      systemClock,
-    ),
+/** What a thread can be. */
+const ROLES: Readonly<Record<string, () => Promise<{ role: Role }>>> = {
+  reader: () => import("./roles/reader.ts"),
+  lane: () => import("./roles/lane.ts"),
+  encoder: () => import("./roles/encoder.ts"),
+  restore: () => import("./roles/restore.ts"),
+  place: () => import("./roles/place.ts"),
+  repository: () => import("./roles/repository.ts"),
+  store: () => import("./roles/store.ts"),
+  archive: () => import("./roles/archive.ts"),
+  repositoryRestore: () => import("./roles/repository_restore.ts"),
 };
 
-function confined(posix: Posix, { roots }: LaneThreadStart): Posix {
-  return confine(posix, roots ?? []);
+/** Called by the entry module of a worker, with the worker's name. */
+export function startThread(name: string): void {
+  const load = ROLES[name];
+  if (load === undefined) throw new TypeError(`Unknown thread role: ${name}`);
+  const { scope, ready } = thisThread();
+  load().then(({ role }) => {
+    serveThread(scope, (argument, cells, ask) => role(openPosix(), argument, cells, ask));
+    ready();
+  });
 }
 
-/** Called by the entry module when it finds itself inside a worker. */
-export function startThread(role: string): void {
-  const open = THREAD_ROLES[role];
-  if (open === undefined) throw new TypeError(`Unknown thread role: ${role}`);
-  serveThread(
-    globalThis as unknown as DedicatedScope,
-    (argument, cells, ask) => open(openPosix(), argument, cells, ask),
-  );
+/** Where this thread is called: by its owner, or at the port that the first message brings. What comes too early waits. */
+function thisThread(): { scope: DedicatedScope; ready(): void } {
+  const own = globalThis as unknown as DedicatedScope & { close(): void };
+  let used: Pick<DedicatedScope, "postMessage"> = own;
+  let early: MessageEvent[] | undefined = [];
+  const scope: DedicatedScope = {
+    onmessage: null,
+    postMessage: (message, transfer = []) => used.postMessage(message, transfer),
+  };
+  const take = (event: MessageEvent): void => {
+    if (event.data === END_THREAD) return own.close();
+    if (early === undefined) scope.onmessage?.(event);
+    else early.push(event);
+  };
+  own.onmessage = (event) => {
+    const { port } = event.data as Partial<PortMessage>;
+    if (port === undefined) return take(event);
+    used = port;
+    port.onmessage = take;
+  };
+  return {
+    scope,
+    ready() {
+      const waiting = early ?? [];
+      early = undefined;
+      for (const event of waiting) scope.onmessage?.(event);
+    },
+  };
 }

@@ -1,19 +1,13 @@
-/**
- * Starts Web Workers from the one entry module. Rule: worker and program share their entry, so the same source runs
- * from a checkout, a bundle and a packed executable.
- */
+/** Starts Web Workers. Rule: each begins in `main.ts`, which a packed program has to name, since it has no file for it. */
 
 let entryUrl: string | undefined;
 
-/** Called once by the entry module with its own `import.meta.url`, before any thread is started. */
+/** Called once by the entry module of a packed program, before any thread is started. */
 export function setEntryUrl(url: string): void {
   entryUrl = url;
 }
 
 /** Starts a thread in the given role; `entry.ts` knows the roles. */
 export function spawnThread(role: string): Worker {
-  return new Worker(entryUrl ?? import.meta.resolve("../../mod.ts"), {
-    type: "module",
-    name: role,
-  });
+  return new Worker(entryUrl ?? import.meta.resolve("./main.ts"), { type: "module", name: role });
 }

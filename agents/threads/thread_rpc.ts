@@ -83,7 +83,11 @@ interface AskMessage {
 type AnswerMessage = { answer: number; result: unknown } | { answer: number; error: ErrorFields };
 
 /** What a thread asks its owner while a call is under way. Rejects with what the owner's side threw. */
-export type Ask = <R>(method: string, argument: unknown) => Promise<R>;
+export type Ask = <R>(
+  method: string,
+  argument: unknown,
+  transfer?: Transferable[],
+) => Promise<R>;
 /** The owner's side of it. */
 export type AnswerThread = (method: string, argument: unknown) => Promise<unknown>;
 
@@ -104,11 +108,11 @@ export function serveThread(
   let methods: Methods | undefined;
   const asked = new Map<number, Pending>();
   let nextAsk = 0;
-  const ask: Ask = <R>(method: string, argument: unknown) =>
+  const ask: Ask = <R>(method: string, argument: unknown, transfer?: Transferable[]) =>
     new Promise<R>((resolve, reject) => {
       const id = nextAsk++;
       asked.set(id, { resolve: resolve as (result: unknown) => void, reject });
-      scope.postMessage({ ask: id, method, argument } satisfies AskMessage);
+      scope.postMessage({ ask: id, method, argument } satisfies AskMessage, transfer);
     });
   scope.onmessage = (event) => {
     if (methods === undefined) {
@@ -170,9 +174,17 @@ interface Pending {
   reject(error: BackupError): void;
 }
 
+/** What is used of a `Worker`; a lent thread has the same. */
+export interface ThreadEnd {
+  onmessage: ((event: MessageEvent) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  terminate(): void;
+}
+
 /** The owner's side of one thread. */
 export class ThreadClient {
-  readonly #worker: Worker;
+  readonly #worker: ThreadEnd;
   readonly #cells: ThreadCells;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
@@ -181,7 +193,7 @@ export class ThreadClient {
   #last: Promise<unknown> | undefined;
 
   /** `answer`: for a thread that asks its owner. */
-  constructor(worker: Worker, argument: unknown, answer?: AnswerThread) {
+  constructor(worker: ThreadEnd, argument: unknown, answer?: AnswerThread) {
     this.#worker = worker;
     const cells = new SharedArrayBuffer(24);
     this.#cells = threadCells(cells);

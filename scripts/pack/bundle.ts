@@ -1,14 +1,48 @@
 /** Joins the program's modules into one file. Rule: what runs from the bundle is what runs from the source. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+
+export interface BundleOptions {
+  /** Without white space and long names, but for those of functions and classes, which traces show. */
+  isSmall?: boolean;
+}
 
 /** Bundles `entry` to `outFile` with text and WASM imports inlined. @throws {Error} with the bundler's own words. */
-export async function bundleProgram(entry: string, outFile: string, cwd: string): Promise<void> {
+export async function bundleProgram(
+  entry: string,
+  outFile: string,
+  cwd: string,
+  { isSmall = false }: BundleOptions = {},
+): Promise<void> {
+  const small = isSmall ? ["--minify", "--keep-names"] : [];
   const result = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--output", outFile, entry],
+    args: ["bundle", "--quiet", "--platform", "deno", ...small, "--output", outFile, entry],
     cwd,
     stdout: "piped",
     stderr: "piped",
   }).output();
   if (!result.success) {
     throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(result.stderr).trim()}`);
+  }
+}
+
+/**
+ * The same, with the program of its threads as a text at its beginning: every thread parses and keeps what it is started
+ * from, and theirs is a seventh of the whole.
+ */
+export async function bundleWithThreads(
+  entry: string,
+  threadsEntry: string,
+  outFile: string,
+  cwd: string,
+): Promise<void> {
+  const threadsFile = `${outFile}.threads`;
+  try {
+    await bundleProgram(threadsEntry, threadsFile, cwd, { isSmall: true });
+    await bundleProgram(entry, outFile, cwd, { isSmall: true });
+    const threads = JSON.stringify(readFileSync(threadsFile, "utf8"));
+    const program = readFileSync(outFile, "utf8");
+    writeFileSync(outFile, `const THREADS_PROGRAM = ${threads};\n${program}`);
+  } finally {
+    rmSync(threadsFile, { force: true });
   }
 }

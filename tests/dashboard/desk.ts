@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createWorkerAgent, setEntryUrl, WORKER_CAPABILITIES } from "../../agents/mod.ts";
+import { createWorkerAgent, WORKER_CAPABILITIES } from "../../agents/mod.ts";
 import { spawnThread } from "../../agents/threads/spawn.ts";
 import { ThreadClient } from "../../agents/threads/thread_rpc.ts";
 import { consoleBindings } from "../../coordinator/console/console_bindings.ts";
@@ -31,7 +31,6 @@ export const ORIGIN = "http://127.0.0.1:8888";
 const VERSION = "1.2.3";
 const TIMES = { heartbeatMs: 1_000, deadAfterMs: 3_000 };
 
-setEntryUrl(import.meta.resolve("../support/thread_entry.ts"));
 await startFirstThread();
 
 /** Its module is checked when it is started for the first time, and no deadline of the engine is to count that. */

@@ -4,7 +4,7 @@
  */
 import type { Posix } from "../../agents/platform/posix.ts";
 import type { KnownDestinations } from "../../agents/destinations/known_destinations.ts";
-import { THREAD_ROLES } from "../../agents/threads/entry.ts";
+import { THREAD_ROLES } from "./thread_roles.ts";
 import { EVERYWHERE } from "../../agents/worker/roots.ts";
 import { BufferBudget } from "../../agents/worker/buffer_budget.ts";
 import { RunContext } from "../../agents/worker/run_context.ts";

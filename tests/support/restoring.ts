@@ -11,7 +11,7 @@ import {
   type RestoreOptions,
   type RestoreOutcome,
 } from "../../agents/strategies/mirror/restore/restore_run.ts";
-import { THREAD_ROLES } from "../../agents/threads/entry.ts";
+import { THREAD_ROLES } from "./thread_roles.ts";
 import { inThreadWorker } from "./in_thread_worker.ts";
 import { ManualClock } from "./manual_clock.ts";
 

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Posix } from "../../agents/platform/posix.ts";
-import { THREAD_ROLES } from "../../agents/threads/entry.ts";
+import { THREAD_ROLES } from "./thread_roles.ts";
 import type { Roots } from "../../agents/worker/roots.ts";
 import { createWorker, type Worker } from "../../agents/worker/worker_agent.ts";
 import { silentLog } from "../../protocol/base/log.ts";

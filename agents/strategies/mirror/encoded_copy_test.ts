@@ -25,7 +25,7 @@ import { silentLog } from "../../../protocol/base/log.ts";
 import type { MirrorOptions } from "../../../protocol/mesh/job.ts";
 import { cName } from "../../platform/posix.ts";
 import { openPosix } from "../../platform/open_posix.ts";
-import { THREAD_ROLES } from "../../threads/entry.ts";
+import { THREAD_ROLES } from "../../../tests/support/thread_roles.ts";
 import { type Codec, CODECS } from "./codec/codec.ts";
 import { encodingOf, manifestOf, me, recordedCopy } from "./encoded_copy_suite.ts";
 import { verifyDestination } from "./verify_destination.ts";

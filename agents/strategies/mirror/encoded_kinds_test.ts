@@ -12,7 +12,7 @@ import { weakPosix } from "../../../tests/support/weak_posix.ts";
 import { silentLog } from "../../../protocol/base/log.ts";
 import type { LaneReport } from "../../../protocol/mesh/task.ts";
 import { openPosix } from "../../platform/open_posix.ts";
-import { THREAD_ROLES } from "../../threads/entry.ts";
+import { THREAD_ROLES } from "../../../tests/support/thread_roles.ts";
 import type { Codec } from "./codec/codec.ts";
 import { contentOf, encodingOf, manifestOf } from "./encoded_copy_suite.ts";
 import { verifyDestination } from "./verify_destination.ts";

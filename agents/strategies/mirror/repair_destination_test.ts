@@ -13,7 +13,7 @@ import { silentLog } from "../../../protocol/base/log.ts";
 import { EIO, ENOSPC } from "../../platform/errno.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import type { Posix } from "../../platform/posix.ts";
-import { THREAD_ROLES } from "../../threads/entry.ts";
+import { THREAD_ROLES } from "../../../tests/support/thread_roles.ts";
 import { verifyDestination, type VerifyOutcome } from "./verify_destination.ts";
 
 const posix = openPosix();

@@ -11,7 +11,7 @@ import { checksumProblems } from "../../../tests/support/tree_state.ts";
 import { silentLog } from "../../../protocol/base/log.ts";
 import { openPosix } from "../../platform/open_posix.ts";
 import { openDestination } from "../../destinations/local_destination.ts";
-import { THREAD_ROLES } from "../../threads/entry.ts";
+import { THREAD_ROLES } from "../../../tests/support/thread_roles.ts";
 import { countStored, stampVerified } from "./stored_copy.ts";
 import { verifyDestination, type VerifyOutcome } from "./verify_destination.ts";
 import { NO_LIST_KEYS } from "./list_keys.ts";

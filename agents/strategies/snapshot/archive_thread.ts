@@ -34,9 +34,9 @@ import {
 } from "../../repository/mod.ts";
 import { EntryTable, type EntryTableShare, latin1OfUtf8 } from "../../source/entry_table.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
-import { spawnThread } from "../../threads/spawn.ts";
+import { borrowThread } from "../../threads/lent_thread.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
-import type { Ask, Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import type { Ask, Methods, ThreadCells, ThreadEnd } from "../../threads/thread_rpc.ts";
 import { RowFinder } from "../mirror/row_finder.ts";
 import { type AccountNames, readAccountNames } from "./account_names.ts";
 import { hedgedStore } from "./hedged_store.ts";
@@ -173,7 +173,7 @@ export function openArchiveThread(
   ask: Ask,
   clock: Clock,
   /** How threads that read and encode are started. */
-  spawn: (role: string) => Worker = spawnThread,
+  spawn: (role: string) => ThreadEnd = (role) => borrowThread(ask, role),
 ): Methods {
   const archiver = new ArchiveThread(raw, start, cells, ask, clock, spawn);
   return {
@@ -186,7 +186,7 @@ export function openArchiveThread(
 }
 
 class ArchiveThread {
-  readonly #spawn: (role: string) => Worker;
+  readonly #spawn: (role: string) => ThreadEnd;
   readonly #raw: Posix;
   readonly #start: ArchiveThreadStart;
   readonly #cells: ThreadCells;
@@ -210,7 +210,7 @@ class ArchiveThread {
     cells: ThreadCells,
     ask: Ask,
     clock: Clock,
-    spawn: (role: string) => Worker,
+    spawn: (role: string) => ThreadEnd,
   ) {
     this.#spawn = spawn;
     this.#raw = raw;

@@ -14,7 +14,7 @@ import {
 } from "../../repository/mod.ts";
 import { Garbage } from "../../platform/garbage.ts";
 import { spawnThread } from "../../threads/spawn.ts";
-import { ThreadClient } from "../../threads/thread_rpc.ts";
+import { ThreadClient, type ThreadEnd } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
 import {
   BATCH_BYTES,
@@ -65,7 +65,7 @@ export interface EncoderThreadsOptions {
   base?: string;
   count?: number;
   budgetBytes?: number;
-  spawn?: (role: string) => Worker;
+  spawn?: (role: string) => ThreadEnd;
   /** Gives up threads that stand still; `watchedAs` names them. */
   watch?: ThreadWatch;
   watchedAs?: string;

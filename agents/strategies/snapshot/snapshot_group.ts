@@ -21,6 +21,7 @@ import {
 import type { LaneReport, SnapshotReport, WireError } from "../../../protocol/mesh/task.ts";
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { EntryTableShare } from "../../source/entry_table.ts";
+import { LEND_THREAD, lendThread, type LendThreadRequest } from "../../threads/lent_thread.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
 import {
@@ -110,6 +111,8 @@ export class SnapshotGroup {
   readonly #deps: SnapshotGroupDeps;
   readonly #lanes: readonly RepositoryLane[];
   #thread: ThreadClient | undefined;
+  /** Threads that it has borrowed. */
+  readonly #lent: Worker[] = [];
   #loaded: Promise<LostReplica[]> | undefined;
   /** Sources go one after the other: what the first has stored, the next finds. */
   #last: Promise<unknown> = Promise.resolve();
@@ -165,6 +168,7 @@ export class SnapshotGroup {
     }
     this.#deps.watch.remove(thread);
     thread.close();
+    for (const worker of this.#lent.splice(0)) worker.terminate();
   }
 
   /** `failed`: reject when a replica is out of the feed. */
@@ -332,6 +336,13 @@ export class SnapshotGroup {
     return thread;
   }
 
+  #lend(request: LendThreadRequest): Worker {
+    return lendThread(request, this.#deps.spawn, (message) =>
+      this.#thread?.abandon(
+        new BackupError("internal", `A thread that reads and encodes failed: ${message}`),
+      ));
+  }
+
   /** Nobody waits for a disk that does not answer once the attempt is cancelled. */
   #answer(method: string, argument: unknown): Promise<unknown> {
     return untilAborted(this.#carryOut(method, argument), this.#input!.signal);
@@ -355,6 +366,8 @@ export class SnapshotGroup {
         const { journal, clock } = this.#deps.memory;
         return journal.noteLeft(this.#source(this.#input!), { tree, atMs: clock.nowMs() });
       }
+      case LEND_THREAD:
+        return void this.#lent.push(this.#lend(argument as LendThreadRequest));
       case "catchUp":
         return this.#feed!.catchUp(argument as CatchUpRequest);
       default:
