@@ -222,6 +222,36 @@ Deno.test("a run that has begun with one disk is not prepared at another, and no
     await run.release(other);
   }));
 
+Deno.test("an empty folder under a path that the coordinator knows is not made a destination, unless it is said to be new", () =>
+  inScene(async (scene) => {
+    const fresh = scene.agent("fresh");
+    const empty = join(scene.folder, "not mounted");
+    fs.mkdirSync(empty);
+    let runs = 0;
+    const prepare = async (knownIds: Record<string, string | null>, isNew = false) => {
+      const run = scene.run(`run-${++runs}`);
+      const { destinations: [prepared] } = await fresh.run({
+        op: "prepare",
+        runId: run.runId,
+        sources: run.sources,
+        destinations: [{ key: empty, kind: "local", path: empty, isNew }],
+        knownIds,
+        options: run.options,
+      });
+      await run.release(fresh);
+      return prepared!;
+    };
+    for (const known of ["dest-known-here", null]) {
+      const { error } = await prepare({ [empty]: known });
+      assert.equal(error?.code, "destination_changed");
+      assert.match(error!.hint!, /[Mm]ount .*--init/);
+      assert.deepEqual(fs.readdirSync(empty), []);
+    }
+    const { destinationId } = await prepare({ [empty]: null }, true);
+    assert.ok(destinationId !== undefined);
+    assert.equal((await prepare({ [empty]: destinationId })).error, undefined);
+  }));
+
 Deno.test("a source of another machine is not taken for what has the same path here", () =>
   inScene(async (scene) => {
     const [here, there] = [scene.agent("here"), scene.agent("there", "host-there")];

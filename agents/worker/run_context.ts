@@ -67,6 +67,7 @@ import type { BufferBudget, BufferShare } from "./buffer_budget.ts";
 import type { ReadNamedKeys } from "./named_keys.ts";
 import { placeOf, type Roots } from "./roots.ts";
 import { RunRepositories } from "./run_repositories.ts";
+import { type KnownPlace, unknownPlace } from "./unknown_place.ts";
 import { type OpenFiles, pageOf, type TaskFiles } from "./task_files.ts";
 import { type Listed, SourceLists, walkOptions } from "./source_lists.ts";
 
@@ -128,6 +129,8 @@ export class RunContext {
   #isPaused = false;
   /** What is known of destinations, with what the run itself has found elsewhere. */
   #known: KnownDestinations;
+  /** By key, what the coordinator knows of the paths; see `PrepareTask.knownIds`. */
+  #knownIds: Readonly<Record<string, string | null>> = {};
   /** By task, while an attempt at it goes on. */
   readonly #openFiles = new Map<string, OpenFiles>();
 
@@ -140,6 +143,7 @@ export class RunContext {
   async prepare(task: PrepareTask, { signal }: Context): Promise<PrepareResult> {
     checkPatterns(task.options);
     this.#expectIds(task);
+    this.#knownIds = task.knownIds ?? {};
     const { keys, repository, warnings } = await this.#readKeys(task);
     this.#start(task);
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
@@ -563,7 +567,14 @@ export class RunContext {
       operationTimeoutMs: options.operationTimeoutMs,
     };
     this.#repositories = new RunRepositories(
-      { clock, known: this.#known, lane, group, journal: this.#deps.journal ?? NO_JOURNAL },
+      {
+        clock,
+        known: this.#known,
+        knownPlace: (spec) => this.#knownPlace(spec),
+        lane,
+        group,
+        journal: this.#deps.journal ?? NO_JOURNAL,
+      },
       destinations.filter(({ kind }) => kind === "restic"),
     );
     this.#repositories.pause(this.#isPaused);
@@ -644,7 +655,11 @@ export class RunContext {
         return { spec, inspection: await this.#repositories!.inspect(spec), error: undefined };
       }
       const inspection = await this.#lanes.get(spec.key)!.inspect(names);
-      return { spec, inspection, error: this.#unknown(spec, inspection) };
+      return {
+        spec,
+        inspection,
+        error: unknownPlace(spec, inspection.destinationId, this.#knownPlace(spec)),
+      };
     } catch (thrown) {
       return { spec, inspection: undefined, error: asBackupError(thrown) };
     }
@@ -676,23 +691,10 @@ export class RunContext {
     }
   }
 
-  /** An unmounted disk is never filled through its empty mount point. */
-  #unknown(spec: DestinationSpec, inspection: Inspection): BackupError | undefined {
-    const knownId = this.#known.idAt(spec.path);
-    if (knownId === undefined || spec.isNew || knownId === inspection.destinationId) {
-      return undefined;
-    }
-    return inspection.destinationId === undefined
-      ? new BackupError(
-        "destination_changed",
-        `${spec.key} was a destination before and its marker is gone`,
-        { path: spec.key, hint: "Mount the disk; if it really is a new one, say so with --init" },
-      )
-      : new BackupError(
-        "destination_changed",
-        `${spec.key} is not the destination that was known under this path`,
-        { path: spec.key, hint: "Mount the right disk; if this one is meant, say so with --init" },
-      );
+  /** What anybody knows of a destination's path on this machine. */
+  #knownPlace({ key, path }: DestinationSpec): KnownPlace {
+    const told = Object.hasOwn(this.#knownIds, key) ? this.#knownIds[key] : undefined;
+    return { here: [this.#known.idAt(path), told ?? undefined], isKnownElsewhere: told === null };
   }
 
   /** What an earlier home of the run has used must be found here again, whatever is known of the path. */

@@ -18,10 +18,13 @@ import {
   type SnapshotGroupDeps,
   type SnapshotJournal,
 } from "../strategies/snapshot/mod.ts";
+import { type KnownPlace, unknownPlace } from "./unknown_place.ts";
 
 export interface RunRepositoriesDeps {
   clock: Clock;
   known: KnownDestinations;
+  /** What is known of a destination's path on this machine. */
+  knownPlace: (spec: DestinationSpec) => KnownPlace;
   lane: RepositoryLaneDeps;
   group: Omit<SnapshotGroupDeps, "memory">;
   journal: SnapshotJournal;
@@ -160,20 +163,15 @@ export class RunRepositories {
   async #find(place: Place, request: OpenRepositoriesRequest): Promise<void> {
     const { lane, inspection } = place;
     const { spec } = lane;
-    const { key, path } = spec;
-    const knownId = spec.isNew ? undefined : this.#deps.known.idAt(path);
+    const { key } = spec;
+    const known = this.#deps.knownPlace(spec);
     const expectedId = request.expectedIds?.get(key);
     if (!inspection!.isRepository) {
       if (expectedId !== undefined) {
         throw new BackupError("destination_lost", `${key} is no repository here`, { path: key });
       }
-      if (knownId !== undefined) {
-        throw new BackupError(
-          "destination_changed",
-          `${key} was a destination before, and no repository is there now`,
-          { path: key, hint: "Mount the disk; if it really is a new one, say so with --init" },
-        );
-      }
+      const unknown = unknownPlace(spec, undefined, known);
+      if (unknown !== undefined) throw unknown;
       if (inspection!.isVacant) return;
       throw new BackupError(
         "destination_missing",
@@ -185,13 +183,8 @@ export class RunRepositories {
       credentials: credentialsOf(request),
       ...(expectedId === undefined ? {} : { expectedId: expectedId.slice(ID_PREFIX.length) }),
     });
-    if (knownId !== undefined && knownId !== ID_PREFIX + config.id) {
-      throw new BackupError(
-        "destination_changed",
-        `${key} is not the destination that was known under this path`,
-        { path: key, hint: "Mount the right disk; if this one is meant, say so with --init" },
-      );
-    }
+    const unknown = unknownPlace(spec, ID_PREFIX + config.id, known);
+    if (unknown !== undefined) throw unknown;
     place.isOpen = true;
   }
 

@@ -12,6 +12,7 @@ import { runReport } from "../runs/report.ts";
 import { type Agent, openDestinations, type StageContext } from "../runs/run_context.ts";
 import { scanStage } from "../runs/scan_stage.ts";
 import { wireError, wireErrorOf } from "../runs/wire_error.ts";
+import { DestinationMemory } from "./destination_memory.ts";
 import { HomeLost, Homes, LOOK_AGAIN_MS, NOBODY } from "./homes.ts";
 import { meshCopyStage } from "./mesh_copy_stage.ts";
 import { Participants } from "./participants.ts";
@@ -67,6 +68,7 @@ class RunInMesh {
   readonly #shares: RunShares;
   readonly #homes: Homes;
   readonly #destinations: RunDestinations;
+  readonly #memory: DestinationMemory;
   epoch: number;
   readonly #left = new AbortController();
 
@@ -77,12 +79,14 @@ class RunInMesh {
     this.epoch = stored.runEpoch;
     const scope = createRunScope(deps, options, stored);
     const tasks = new RunTasks(scope);
-    const participants = new Participants(scope, (): SharedJob => {
+    const memory = new DestinationMemory(scope);
+    const participants = new Participants(scope, memory, (): SharedJob => {
       shares.forgetCount();
       return shares.shared();
     });
     const shares = new RunShares(scope, participants, tasks);
     this.#scope = scope;
+    this.#memory = memory;
     this.#tasks = tasks;
     this.#participants = participants;
     this.#shares = shares;
@@ -247,6 +251,9 @@ class RunInMesh {
     await prepareStage(context);
     signal.throwIfAborted();
     this.#destinations.keepPrepared(context);
+    const opened = context.destinations.filter((d) => d.end === undefined)
+      .map(({ key, id }) => ({ key, destinationId: id }));
+    this.#memory.remember(context.home.id, opened);
     if (openDestinations(context).length === 0) return;
     await scanStage(context);
     signal.throwIfAborted();
@@ -298,7 +305,9 @@ class RunInMesh {
       onDestination,
       tasks: this.#tasks.sources,
       ledger: this.#tasks.ledger,
-      ...(at === undefined ? {} : { runEpoch: at.runEpoch }),
+      ...(at === undefined
+        ? {}
+        : { runEpoch: at.runEpoch, knownIds: this.#memory.knownBy(at.home.id) }),
       partsMax: (source) =>
         at !== undefined && at.agents > 1 && this.#shares.canSplit(source)
           ? at.agents * PARTS_PER_AGENT

@@ -710,3 +710,44 @@ Deno.test("a run whose home is lost goes on only where its destination is the sa
     }
   }
 });
+
+Deno.test("what any run has found under a path is told to whoever prepares the next one, by host", async () => {
+  const m = new Mesh();
+  m.store.transact((tx) => {
+    tx.rememberDestination({ hostId: "nas", path: "/d", destinationId: "id of /d" });
+    tx.rememberDestination({ hostId: "desk", path: "/e", destinationId: "earlier" });
+    tx.rememberDestination({ hostId: "desk", path: "/new", destinationId: "earlier" });
+  });
+  const onDesk = m.add("a", {}, { hostId: "desk" });
+  m.add("b", {}, { hostId: "loft", load: 0.5 });
+  const job = jobOf(["x", "y"], ["/d", "/e", "/f", "/new"]);
+  const destinations = job.destinations.map((d) => ({ ...d, isNew: d.key === "/new" }));
+  await m.start({ ...job, destinations });
+  assert.deepEqual(onDesk.calls("prepare")[0]!.spec.knownIds, { "/d": null, "/e": "earlier" });
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+  const known = (path: string) => m.store.knownDestinations(path).map((d) => d.hostId);
+  assert.deepEqual(known("/d"), ["desk", "loft", "nas"], "who has joined has found it as well");
+  assert.deepEqual(m.store.knownDestinations("/new").map((d) => d.destinationId), [
+    "id of /new",
+    "id of /new",
+  ]);
+});
+
+Deno.test("a destination that is gone wherever its path is known fails as changed, after all were asked", async () => {
+  const gone: NonNullable<Answers["prepare"]> = ({ destinations }) => ({
+    op: "prepare",
+    destinations: destinations.map(({ key }) => ({
+      destination: key,
+      error: { code: "destination_changed", message: `${key} is not here`, retry: "no" },
+      warnings: [],
+    })),
+  });
+  const m = new Mesh();
+  const agents = ["a", "b"].map((id) => m.add(id, { prepare: gone }));
+  await m.start(jobOf(["x"], ["/d"]));
+  await m.wait(LEASE_MS);
+  assert.equal(m.outcome.report?.exitCode, 10);
+  for (const agent of agents) assert.ok(agent.calls("prepare").length > 0);
+  assert.deepEqual(m.store.knownDestinations("/d"), []);
+});

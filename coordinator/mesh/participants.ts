@@ -6,6 +6,7 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { TaskSpec } from "../../protocol/mesh/task.ts";
 import { within } from "../runs/deadline.ts";
 import { openDestinations, type StageContext } from "../runs/run_context.ts";
+import type { DestinationMemory } from "./destination_memory.ts";
 import type { RunScope, SharedJob } from "./run_scope.ts";
 
 const EVENTS_AT_ONCE = 10_000;
@@ -20,6 +21,7 @@ type Told = Extract<TaskSpec, { op: "drop" | "release" | "pause" }>;
 
 export class Participants {
   readonly #scope: ParticipantsScope;
+  readonly #memory: Pick<DestinationMemory, "remember">;
   readonly #sharedByOneMore: () => SharedJob;
   /** Agents that hold something for the run, with the run epoch they have joined. */
   #joined = new Map<string, Promise<void>>();
@@ -28,8 +30,13 @@ export class Participants {
   readonly #asked = new Set<string>();
 
   /** `sharedByOneMore`: what one that joins now may use. */
-  constructor(scope: ParticipantsScope, sharedByOneMore: () => SharedJob) {
+  constructor(
+    scope: ParticipantsScope,
+    memory: Pick<DestinationMemory, "remember">,
+    sharedByOneMore: () => SharedJob,
+  ) {
     this.#scope = scope;
+    this.#memory = memory;
     this.#sharedByOneMore = sharedByOneMore;
   }
 
@@ -104,7 +111,13 @@ export class Participants {
         options: shared.options,
       });
       const refused = result.destinations.find((d) => d.error !== undefined);
-      if (refused?.error === undefined) return;
+      if (refused?.error === undefined) {
+        const opened = destinations.map(({ spec: { key }, destinationId }) => ({
+          key,
+          destinationId,
+        }));
+        return this.#memory.remember(agentId, opened);
+      }
       const why = `${refused.destination}: ${refused.error.message}`;
       throw new BackupError("rejected", why, { retry: "elsewhere" });
     })();

@@ -11,6 +11,9 @@ export async function prepareStage(context: StageContext): Promise<void> {
   const expectedIds = new Map(
     openDestinations(context).flatMap(({ key, id }) => id === undefined ? [] : [[key, id]]),
   );
+  // What the run itself has found counts for more.
+  const knownIds = Object.entries(context.knownIds ?? {})
+    .filter(([key]) => open.has(key) && !expectedIds.has(key));
   const spec = {
     op: "prepare",
     runId,
@@ -20,6 +23,7 @@ export async function prepareStage(context: StageContext): Promise<void> {
     destinations: job.destinations.filter((d) => open.has(d.key))
       .map((d) => expectedIds.has(d.key) ? { ...d, isNew: false } : d),
     ...(expectedIds.size === 0 ? {} : { expectedIds: Object.fromEntries(expectedIds) }),
+    ...(knownIds.length === 0 ? {} : { knownIds: Object.fromEntries(knownIds) }),
     options: job.options,
   } as const;
   let result: PrepareResult;

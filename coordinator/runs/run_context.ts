@@ -78,6 +78,8 @@ export interface StageContext extends Omit<RunContext, "dispatcher"> {
   readonly isHomeLost?: (thrown: unknown, what: string) => boolean;
   /** How a source is scanned that lies where the home does not reach; absent: at the home. */
   readonly scanElsewhere?: (source: SourceSpec) => ScanElsewhere | undefined;
+  /** By key, what is known of the paths of destinations at the home; see `PrepareTask.knownIds`. */
+  readonly knownIds?: Readonly<Record<string, string | null>>;
   /** What the home says of its destinations, before any of them is out. @throws when another home is to be asked first */
   readonly prepared?: (result: PrepareResult) => void;
 }

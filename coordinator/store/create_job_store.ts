@@ -31,6 +31,7 @@ export function createJobStore(tables: Tables, clock: Pick<Clock, "nowMs">): Job
     results: (runId) => tables.listResults(runId),
     scans: (runId) => tables.listScans(runId),
     destinations: (runId) => tables.listDestinations(runId),
+    knownDestinations: (path) => tables.listKnownDestinations(path),
     agents: () => tables.listAgents(),
     document(kind, id) {
       const body = tables.getDocument(kind, id);
@@ -208,6 +209,7 @@ function changesOver(
         { destination, isCancelled: false, destinationId: null, warnings: [], end: null };
       tables.putDestination(runId, { ...before, ...change });
     },
+    rememberDestination: (known) => tables.putKnownDestination(known),
     putAgent: (agent) => tables.putAgent(agent),
     dropAgent: (agentId) => tables.dropAgent(agentId),
     putDocument: (kind, id, body) => tables.putDocument(kind, id, body),

@@ -8,6 +8,7 @@ import type { RunReport } from "../../protocol/mesh/run.ts";
 import type { MirrorResult, PartSpec } from "../../protocol/mesh/task.ts";
 import type {
   JobEvent,
+  KnownDestination,
   RunOwner,
   ScanOutcome,
   StoredAgent,
@@ -61,6 +62,8 @@ export interface StoreReader {
   scans(runId: string): Map<string, ScanOutcome>;
   /** Those of a run about which anything is known. */
   destinations(runId: string): StoredDestination[];
+  /** Of all hosts that have used a destination under this path. */
+  knownDestinations(path: string): KnownDestination[];
   /** In the order of their first registration. */
   agents(): StoredAgent[];
   /** What a person keeps beside runs; see `DOCUMENT_KINDS`. */
@@ -105,6 +108,8 @@ export interface StoreChanges extends StoreReader {
     destination: string,
     change: Partial<Omit<StoredDestination, "destination">>,
   ): void;
+  /** Takes the place of what was known of the path on that host. */
+  rememberDestination(known: KnownDestination): void;
   /** A first registration is the last in the order. */
   putAgent(agent: StoredAgent): void;
   dropAgent(agentId: string): void;

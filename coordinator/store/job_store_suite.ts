@@ -299,6 +299,31 @@ export function jobStoreSuite(name: string, makeTables: () => Tables): void {
     assert.deepEqual(store.destinations("run-2"), []);
   });
 
+  test("what was found under a path of a host last is known, also of other hosts", (store) => {
+    const at = (hostId: string, destinationId: string) => ({
+      hostId,
+      path: "/mnt/a",
+      destinationId,
+    });
+    store.transact((tx) => {
+      tx.rememberDestination(at("nas", "dest-1"));
+      tx.rememberDestination(at("desk", "dest-2"));
+      tx.rememberDestination(at("nas", "dest-3"));
+      tx.rememberDestination({ ...at("nas", "dest-4"), path: "/mnt/b" });
+    });
+    const fails = () =>
+      store.transact((tx) => {
+        tx.rememberDestination(at("desk", "dest-5"));
+        throw new TypeError("as if");
+      });
+    assert.throws(fails, /as if/);
+    assert.deepEqual(store.knownDestinations("/mnt/a"), [
+      at("desk", "dest-2"),
+      at("nas", "dest-3"),
+    ]);
+    assert.deepEqual(store.knownDestinations("/mnt/c"), []);
+  });
+
   test("tasks are counted by state without being read", (store) => {
     insert(store, "run-1", ["a", "b", "c"]);
     insert(store, "run-2", ["d"]);

@@ -74,6 +74,14 @@ export const StoredDestination = v.object({
 });
 export type StoredDestination = v.InferOutput<typeof StoredDestination>;
 
+/** What was found under a path of a host last, in whatever run. */
+export const KnownDestination = v.object({
+  hostId: v.string(),
+  path: v.string(),
+  destinationId: v.string(),
+});
+export type KnownDestination = v.InferOutput<typeof KnownDestination>;
+
 export const StoredAgent = v.object({
   agentId: v.string(),
   name: v.string(),

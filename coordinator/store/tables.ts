@@ -7,6 +7,7 @@ import type { TaskState } from "../../protocol/mesh/job.ts";
 import type { MirrorResult } from "../../protocol/mesh/task.ts";
 import type {
   JobEvent,
+  KnownDestination,
   RunOwner,
   ScanOutcome,
   StoredAgent,
@@ -42,6 +43,9 @@ export interface Tables {
   putDestination(runId: string, destination: StoredDestination): void;
   getDestination(runId: string, destination: string): StoredDestination | undefined;
   listDestinations(runId: string): StoredDestination[];
+  putKnownDestination(known: KnownDestination): void;
+  /** Of a path, in the order of host ids. */
+  listKnownDestinations(path: string): KnownDestination[];
   /** In the order of their first registration. */
   listAgents(): StoredAgent[];
   putAgent(agent: StoredAgent): void;

@@ -25,6 +25,11 @@ export const PrepareTask = v.object({
   destinations: v.array(DestinationSpec),
   /** By key, the ids that the run has found at an earlier home: elsewhere the same path may be another disk. */
   expectedIds: v.exactOptional(v.record(v.string(), id)),
+  /**
+   * By key, what the coordinator knows of the path: the id that was found there on this host last, or null where only
+   * other hosts have a destination under it. Nothing is made new where something is known, unless it is said to be new.
+   */
+  knownIds: v.exactOptional(v.record(v.string(), v.nullable(id))),
   options: MirrorOptions,
 });
 

@@ -1,6 +1,6 @@
-/** A worker that sleeps through its lease. Rule: real processes, stock judges. */
+/** Workers that take another's place. Rule: real processes, stock judges. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
 import { assertCopies, snapshotOf, STOCK_TOOLS } from "../support/compare_trees.ts";
 import { fillFiles } from "../support/fill_tree.ts";
 import { createMesh, type Mesh, type RoleProcess, until } from "../support/mesh_processes.ts";
@@ -38,6 +38,44 @@ Deno.test({
     );
     assert.equal(await snapshotOf(`${one}/source`), copies);
     assert.equal(sums(), list);
+  },
+});
+
+Deno.test({
+  ...needs(
+    "a worker that knows nothing yet does not fill the mount point of a disk that another has used",
+    "linux",
+    ...STOCK_TOOLS,
+  ),
+  async fn() {
+    await using mesh = createMesh();
+    await mesh.startCoordinator();
+    const first = await mesh.startWorker("w1");
+    await mesh.untilAlive(1);
+    const [source, disk, away] = ["source", "disk", "away"].map((n) => `${mesh.folder}/${n}`);
+    mkdirSync(source!, { recursive: true });
+    fillFiles(source!, 3, 1_000);
+    const submit = () =>
+      mesh.run([
+        ...["submit", source!, "--to", disk!],
+        ...["--state-dir", mesh.stateDir, "--coordinator", mesh.coordinator.url],
+      ]);
+    assert.equal((await submit()).code, 0);
+    first.kill("SIGTERM");
+    await first.running.outcome;
+    renameSync(disk!, away!);
+    mkdirSync(disk!);
+    const token = ["--token-file", `${mesh.stateDir}/mesh-token`];
+    await mesh.startWorker("w2", "--state-dir", `${mesh.folder}/state of w2`, ...token);
+    await mesh.untilAlive(1);
+    const refused = await submit();
+    assert.equal(refused.code, 10, JSON.stringify(refused));
+    assert.match(refused.out + refused.err, /its marker is gone[\s\S]*--init/);
+    assert.deepEqual(readdirSync(disk!), []);
+    rmdirSync(disk!);
+    renameSync(away!, disk!);
+    assert.equal((await submit()).code, 0);
+    await assertCopies(source!, [disk!]);
   },
 });
 

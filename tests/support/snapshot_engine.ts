@@ -116,6 +116,10 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
     {
       clock,
       known: run.known ?? NOTHING_KNOWN,
+      knownPlace: ({ path }) => ({
+        here: [(run.known ?? NOTHING_KNOWN).idAt(path)],
+        isKnownElsewhere: false,
+      }),
       journal: run.journal ?? NO_JOURNAL,
       lane: { clock, spawn, watch, roots: [], hostId: "host-of-tests" },
       group: {

@@ -2,6 +2,7 @@
 import { NEXT_RUN_STATES, type TaskState } from "../../../protocol/mesh/job.ts";
 import type { MirrorResult } from "../../../protocol/mesh/task.ts";
 import type {
+  KnownDestination,
   ScanOutcome,
   StoredAgent,
   StoredDestination,
@@ -26,6 +27,7 @@ export function createMemoryTables(): Tables {
   const results = new UndoMap<OfRun<MirrorResult>>(log);
   const scans = new UndoMap<OfRun<ScanOutcome>>(log);
   const destinations = new UndoMap<OfRun<StoredDestination>>(log);
+  const known = new UndoMap<KnownDestination>(log);
   const agents = new UndoMap<StoredAgent>(log);
   const documents = new UndoMap<{ kind: string; body: unknown }>(log);
   let events: StoredEvent[] = [];
@@ -104,6 +106,12 @@ export function createMemoryTables(): Tables {
       destinations.set(keyOf(runId, value.destination), { runId, name: value.destination, value }),
     getDestination: (runId, name) => read(() => destinations.get(keyOf(runId, name))?.value),
     listDestinations: (runId) => [...listed(destinations, runId).values()],
+    putKnownDestination: (one) => known.set(keyOf(one.path, one.hostId), one),
+    listKnownDestinations: (path) =>
+      read(() =>
+        known.filter((one) => one.path === path)
+          .sort((a, b) => a.hostId < b.hostId ? -1 : a.hostId > b.hostId ? 1 : 0)
+      ),
     listAgents: () => read(() => agents.filter(() => true)),
     putAgent: (agent) => agents.set(agent.agentId, agent),
     dropAgent: (agentId) => agents.deleteWhere((a) => a.agentId === agentId),

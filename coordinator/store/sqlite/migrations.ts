@@ -3,5 +3,12 @@ import jobs from "./sql/001_jobs.sql" with { type: "text" };
 import mesh from "./sql/002_mesh.sql" with { type: "text" };
 import documents from "./sql/003_documents.sql" with { type: "text" };
 import destinationIds from "./sql/004_destination_ids.sql" with { type: "text" };
+import knownDestinations from "./sql/005_known_destinations.sql" with { type: "text" };
 
-export const MIGRATIONS: readonly string[] = [jobs, mesh, documents, destinationIds];
+export const MIGRATIONS: readonly string[] = [
+  jobs,
+  mesh,
+  documents,
+  destinationIds,
+  knownDestinations,
+];

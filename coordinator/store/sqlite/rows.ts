@@ -5,6 +5,7 @@ import { BackupError } from "../../../protocol/base/errors.ts";
 import { MirrorResult } from "../../../protocol/mesh/task.ts";
 import {
   JobEvent,
+  KnownDestination,
   ScanOutcome,
   StoredAgent,
   StoredDestination,
@@ -74,6 +75,14 @@ export function destinationOf(row: Row): StoredDestination {
     destinationId: row["destination_id"],
     warnings: json(row["warnings"]),
     end: jsonOrNull(row["ending"]),
+  }));
+}
+
+export function knownDestinationOf(row: Row): KnownDestination {
+  return checked(KnownDestination, "destination known as", row["path"], () => ({
+    path: row["path"],
+    hostId: row["host_id"],
+    destinationId: row["destination_id"],
   }));
 }
 

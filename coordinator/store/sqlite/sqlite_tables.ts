@@ -12,6 +12,7 @@ import {
   bodyOf,
   destinationOf,
   eventOf,
+  knownDestinationOf,
   resultOf,
   type Row,
   runOf,
@@ -66,6 +67,10 @@ const SQL = {
       destination_id = excluded.destination_id`,
   getDestination: "SELECT * FROM destinations WHERE run_id = ? AND destination = ?",
   listDestinations: "SELECT * FROM destinations WHERE run_id = ?",
+  putKnownDestination: `INSERT INTO known_destinations (path, host_id, destination_id)
+    VALUES (?, ?, ?)
+    ON CONFLICT (path, host_id) DO UPDATE SET destination_id = excluded.destination_id`,
+  listKnownDestinations: "SELECT * FROM known_destinations WHERE path = ? ORDER BY host_id",
   putAgent: `INSERT INTO agents (agent_id, agent) VALUES (?, ?)
     ON CONFLICT (agent_id) DO UPDATE SET agent = excluded.agent`,
   dropAgent: "DELETE FROM agents WHERE agent_id = ?",
@@ -162,6 +167,10 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
     getDestination: (runId, destination) =>
       use(SQL.getDestination, (s) => mapped(s.get(runId, destination), destinationOf)),
     listDestinations: (runId) => use(SQL.listDestinations, (s) => s.all(runId).map(destinationOf)),
+    putKnownDestination: ({ path, hostId, destinationId }) =>
+      use(SQL.putKnownDestination, (s) => void s.run(path, hostId, destinationId)),
+    listKnownDestinations: (path) =>
+      use(SQL.listKnownDestinations, (s) => s.all(path).map(knownDestinationOf)),
     listAgents: () => use(SQL.listAgents, (s) => s.all().map(agentOf)),
     putAgent: (agent) => use(SQL.putAgent, (s) => void s.run(agent.agentId, JSON.stringify(agent))),
     dropAgent: (agentId) => use(SQL.dropAgent, (s) => void s.run(agentId)),
