@@ -25,19 +25,29 @@ import {
   type Stat,
 } from "../platform/posix.ts";
 
-import { nameParts, type ObjectInfo, type ObjectStore, type PutOptions } from "./object_store.ts";
+import {
+  isTemporary,
+  nameParts,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+} from "./object_store.ts";
 import { waysOfWriting } from "./ways_of_writing.ts";
 
 const DIRECTORY_MODE = 0o700;
 /** Nobody is to change what is named by its hash. */
 const FILE_MODE = 0o400;
-const TEMPORARY = /-tmp-[0-9a-f]+$/;
 /** Written past the page cache from this size on, where that pays and the bytes lie as it needs. */
 const DIRECT_FROM_BYTES = 1 << 20;
+/** What is surely no folder. */
+const OBJECT = /^[0-9a-f]{64}(-tmp-[0-9a-f]+)?$/;
 const PIECE_BYTES = 4 << 20;
 
-/** Opens the folder, which must exist. @throws {BackupError} */
-export function openLocalObjectStore(posix: Posix, path: string): ObjectStore {
+/**
+ * Opens the folder, which must exist. `writer` is in the names of what is being written, so that it can be told who left it:
+ * `WRITER_DIGITS` hexadecimal digits. @throws {BackupError}
+ */
+export function openLocalObjectStore(posix: Posix, path: string, writer = ""): ObjectStore {
   const root = posix.openRoot(cName(path));
   if (root === -ENOENT) {
     throw new BackupError("destination_missing", `${path} does not exist`, { path });
@@ -45,7 +55,7 @@ export function openLocalObjectStore(posix: Posix, path: string): ObjectStore {
   if (root < 0) throw posixError(root, "open", path);
   const info = posix.fileSystemInfo(root);
   const { directWrites } = waysOfWriting(posix, typeof info === "number" ? "" : info.type);
-  return new LocalObjectStore(posix, root, path, directWrites);
+  return new LocalObjectStore(posix, root, path, { directWrites, writer });
 }
 
 class LocalObjectStore implements ObjectStore {
@@ -53,13 +63,20 @@ class LocalObjectStore implements ObjectStore {
   readonly #posix: Posix;
   readonly #root: DirectoryHandle;
   readonly #writesDirect: boolean;
+  readonly #writer: string;
   readonly #stat: Stat = newStat();
 
-  constructor(posix: Posix, root: DirectoryHandle, path: string, writesDirect: boolean) {
+  constructor(
+    posix: Posix,
+    root: DirectoryHandle,
+    path: string,
+    { directWrites, writer }: { directWrites: boolean; writer: string },
+  ) {
     this.#posix = posix;
     this.#root = root;
     this.display = path;
-    this.#writesDirect = writesDirect;
+    this.#writesDirect = directWrites;
+    this.#writer = writer;
   }
 
   close(): void {
@@ -69,7 +86,7 @@ class LocalObjectStore implements ObjectStore {
   // deno-lint-ignore require-await -- the port is for slow places too
   async put(name: string, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<void> {
     this.#within(name, true, (folder, leaf) => {
-      const temporary = `${leaf}-tmp-${randomBytes(4).toHex()}`;
+      const temporary = `${leaf}-tmp-${this.#writer}${randomBytes(4).toHex()}`;
       this.#writeFile(folder, temporary, parts, name);
       const publish = options.mustBeNew === true ? this.#publishNew : this.#replace;
       const result = publish.call(this, folder, temporary, leaf);
@@ -131,12 +148,12 @@ class LocalObjectStore implements ObjectStore {
 
   // deno-lint-ignore require-await -- as above
   async list(folder: string): Promise<ObjectInfo[]> {
-    const found: ObjectInfo[] = [];
-    const root = this.#posix.openDirectory(this.#root, cName(folder));
-    if (root === -ENOENT) return found;
-    this.#require(root, "list", folder);
-    this.#listInto(root, folder, found);
-    return found;
+    return this.#below(folder, (name) => !isTemporary(name));
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async leftovers(folder: string): Promise<ObjectInfo[]> {
+    return this.#below(folder, isTemporary);
   }
 
   // deno-lint-ignore require-await -- as above
@@ -149,23 +166,38 @@ class LocalObjectStore implements ObjectStore {
     });
   }
 
-  #listInto(handle: DirectoryHandle, prefix: string, found: ObjectInfo[]): void {
+  #below(folder: string, isWanted: (name: string) => boolean): ObjectInfo[] {
+    const found: ObjectInfo[] = [];
+    const root = this.#posix.openDirectory(this.#root, cName(folder));
+    if (root === -ENOENT) return found;
+    this.#require(root, "list", folder);
+    this.#listInto(root, folder, { isWanted, found });
+    return found;
+  }
+
+  #listInto(
+    handle: DirectoryHandle,
+    prefix: string,
+    into: { isWanted: (name: string) => boolean; found: ObjectInfo[] },
+  ): void {
     try {
       const names = this.#posix.list(handle);
       if (typeof names === "number") throw posixError(names, "list", this.#path(prefix));
       for (const name of names) {
-        if (TEMPORARY.test(name)) continue;
+        const isWanted = into.isWanted(name);
+        // No folder of a repository has such a name: a file that is not asked about is not even looked at.
+        if (!isWanted && OBJECT.test(name)) continue;
         const bytes = cNameOfLatin1(name);
         // Another process may remove what was listed.
         if (this.#posix.statAt(handle, bytes, this.#stat) < 0) continue;
         const path = `${prefix}/${name}`;
         if (this.#stat.kind === KIND_FILE) {
-          found.push({ name: path, sizeBytes: this.#stat.sizeBytes });
+          if (isWanted) into.found.push({ name: path, sizeBytes: this.#stat.sizeBytes });
         } else if (this.#stat.kind === KIND_DIRECTORY) {
           const below = this.#posix.openDirectory(handle, bytes);
           if (below === -ENOENT) continue;
           this.#require(below, "list", path);
-          this.#listInto(below, path, found);
+          this.#listInto(below, path, into);
         }
       }
     } finally {

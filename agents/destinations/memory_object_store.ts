@@ -1,6 +1,12 @@
 /** Objects in memory, for tests and dry runs. Rule: it passes the suite that every store passes. */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
-import { nameParts, type ObjectInfo, type ObjectStore, type PutOptions } from "./object_store.ts";
+import {
+  isTemporary,
+  nameParts,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+} from "./object_store.ts";
 
 export class MemoryObjectStore implements ObjectStore {
   readonly display: string;
@@ -66,17 +72,23 @@ export class MemoryObjectStore implements ObjectStore {
 
   // deno-lint-ignore require-await -- as above
   async list(folder: string): Promise<ObjectInfo[]> {
-    const found: ObjectInfo[] = [];
-    for (const [name, bytes] of this.objects) {
-      if (name.startsWith(`${folder}/`)) found.push({ name, sizeBytes: bytes.length });
-    }
-    return found;
+    return this.#below(folder).filter(({ name }) => !isTemporary(name));
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async leftovers(folder: string): Promise<ObjectInfo[]> {
+    return this.#below(folder).filter(({ name }) => isTemporary(name));
   }
 
   // deno-lint-ignore require-await -- as above
   async remove(name: string): Promise<void> {
     nameParts(name);
     this.objects.delete(name);
+  }
+
+  #below(folder: string): ObjectInfo[] {
+    return [...this.objects].filter(([name]) => name.startsWith(`${folder}/`))
+      .map(([name, bytes]) => ({ name, sizeBytes: bytes.length }));
   }
 
   #require(name: string): Uint8Array {

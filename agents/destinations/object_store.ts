@@ -40,10 +40,26 @@ export interface ObjectStore {
   stat(name: string): Promise<ObjectInfo | undefined>;
   /** Everything below `folder`, in any order; nothing when there is no such folder. */
   list(folder: string): Promise<ObjectInfo[]>;
+  /** What a `put` below `folder` is writing at this moment or has left when it was cut off; `list` never shows it. */
+  leftovers(folder: string): Promise<ObjectInfo[]>;
   /** Durable as well. What is gone already is no failure. */
   remove(name: string): Promise<void>;
   /** After this no other call is made. */
   close(): void;
+}
+
+/** Names while they are written; restic's are such too. What comes last is hexadecimal and begins with the writer's, if it has one. */
+const TEMPORARY = /^.+-tmp-([0-9a-f]+)$/;
+export const WRITER_DIGITS = 16;
+
+export function isTemporary(name: string): boolean {
+  return TEMPORARY.test(name);
+}
+
+/** Whether a process that gave its store this `writer` wrote it. */
+export function isTemporaryOf(name: string, writer: string): boolean {
+  const end = TEMPORARY.exec(name)?.[1] ?? "";
+  return writer.length === WRITER_DIGITS && end.length > WRITER_DIGITS && end.startsWith(writer);
 }
 
 const NAME = /^[0-9a-zA-Z_-][0-9a-zA-Z._-]*(\/[0-9a-zA-Z_-][0-9a-zA-Z._-]*){0,2}$/;

@@ -91,6 +91,19 @@ export function objectStoreSuite(
     assert.equal((await store.list("data")).length, 2);
   });
 
+  test("what was not put to its end is no object, and is found by itself", async (store) => {
+    await store.put("data/ab/1", [bytes("1")]);
+    await store.put("data/ab/1-tmp-0123456789abcdef89abcdef", [bytes("half")]);
+    await store.put("keys/2-tmp-7", [bytes("")]);
+    assert.deepEqual(await store.list("data"), [{ name: "data/ab/1", sizeBytes: 1 }]);
+    assert.deepEqual(await store.list("keys"), []);
+    assert.deepEqual(await store.leftovers("data"), [
+      { name: "data/ab/1-tmp-0123456789abcdef89abcdef", sizeBytes: 4 },
+    ]);
+    assert.deepEqual(await store.leftovers("keys"), [{ name: "keys/2-tmp-7", sizeBytes: 0 }]);
+    assert.deepEqual(await store.leftovers("index"), []);
+  });
+
   test("putting again replaces, unless the name must be new", async (store) => {
     await store.put("config", [bytes("one")], { mustBeNew: true });
     await assert.rejects(

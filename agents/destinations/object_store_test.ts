@@ -7,6 +7,7 @@ import { openPortable } from "../platform/portable.ts";
 import type { Posix } from "../platform/posix.ts";
 import { openLocalObjectStore } from "./local_object_store.ts";
 import { MemoryObjectStore } from "./memory_object_store.ts";
+import { isTemporaryOf } from "./object_store.ts";
 import { objectStoreSuite } from "./object_store_suite.ts";
 
 function inFolder(posix: Posix) {
@@ -60,6 +61,33 @@ Deno.test("object store (local folder): files are 0400 in folders of 0700, and l
   // A file that a crash left is not listed.
   Deno.writeTextFileSync(join(folder, "data/ab/y-tmp-12ab"), "x");
   assert.deepEqual(await store.list("data"), [{ name: "data/ab/x", sizeBytes: 10 }]);
+  assert.deepEqual(await store.leftovers("data"), [{ name: "data/ab/y-tmp-12ab", sizeBytes: 1 }]);
   store.close();
   for (const path of [folder, elsewhere]) Deno.removeSync(path, { recursive: true });
+});
+
+Deno.test("object store (local folder): what is being written says who writes it", async () => {
+  const folder = Deno.makeTempDirSync();
+  const posix = openPosix();
+  const seen: string[] = [];
+  const watched: Posix = {
+    ...posix,
+    flushFile: (fd) => {
+      seen.push(...[...Deno.readDirSync(join(folder, "data/ab"))].map(({ name }) => name));
+      return posix.flushFile(fd);
+    },
+  };
+  const writer = "0123456789abcdef";
+  const store = openLocalObjectStore(watched, folder, writer);
+  await store.put("data/ab/x", [new Uint8Array(1)]);
+  assert.equal(seen.length, 1);
+  assert.equal(isTemporaryOf(seen[0]!, writer), true);
+  assert.equal(isTemporaryOf(seen[0]!, "0123456789abcdee"), false);
+  assert.equal(
+    isTemporaryOf("x-tmp-0123456789", "0123456789"),
+    false,
+    "restic's digits are nobody's",
+  );
+  store.close();
+  Deno.removeSync(folder, { recursive: true });
 });

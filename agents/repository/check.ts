@@ -7,6 +7,7 @@ import { randomFraction } from "../../protocol/base/ids.ts";
 import type { BlobIndex } from "./blob_index.ts";
 import { BlobReader } from "./blob_reader.ts";
 import { objectName } from "./layout.ts";
+import { findLeftovers } from "./leftovers.ts";
 import { loadIndex } from "./load_index.ts";
 import { packSize } from "./pack_header.ts";
 import type { Repository } from "./repository.ts";
@@ -71,6 +72,7 @@ export async function checkRepository(
   const damaged = (path: string) => (_id: string, error: BackupError) =>
     tell({ isError: true, message: error.message, path: error.path ?? path });
 
+  await tellLeftovers(repository, tell);
   const snapshots = await loadSnapshots(repository, damaged("snapshots"));
   counts.snapshots = snapshots.length;
   const { index, repeated } = await loadIndex(repository, damaged("index"));
@@ -99,6 +101,18 @@ export async function checkRepository(
     }
   }
   return counts;
+}
+
+async function tellLeftovers(repository: Repository, tell: (problem: Problem) => void) {
+  const found = await findLeftovers(repository);
+  if (found.length === 0) return;
+  const { name } = found[0]!;
+  const path = `${repository.store.display}/${name}`;
+  const bytes = `${found.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)} bytes`;
+  const message = found.length === 1
+    ? `${path} (${bytes}) was not written to its end; a prune removes it`
+    : `${found.length} files (${bytes}), such as ${path}, were not written to their ends; a prune removes them`;
+  tell({ isError: false, message, path });
 }
 
 /** Presence and size of every pack; the sizes by number, -1 where there is none. */

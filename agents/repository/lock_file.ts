@@ -58,11 +58,16 @@ export function decodeLock(json: Uint8Array, path: string): LockFile {
 
 export type IsAlive = (pid: number, start: string | undefined) => boolean;
 
-/** Left by a process of ours on this machine that is dead: nobody holds it. */
-export function isLeftByUs(lock: LockFile, me: ProcessIdentity, isAlive: IsAlive): boolean {
+/** Left by a process of ours on this machine that is dead: nobody holds it. Which one that was. */
+export function leftByUs(
+  lock: LockFile,
+  me: ProcessIdentity,
+  isAlive: IsAlive,
+): ProcessIdentity | undefined {
   const wrote = lock.backup_agent;
-  if (wrote === undefined || wrote.host !== me.host) return false;
-  return wrote.boot !== me.boot || !isAlive(lock.pid, wrote.start);
+  if (wrote === undefined || wrote.host !== me.host) return undefined;
+  const isDead = wrote.boot !== me.boot || !isAlive(lock.pid, wrote.start);
+  return isDead ? { ...wrote, pid: lock.pid } : undefined;
 }
 
 /** What restic calls stale, and `unlock` removes: too old, or of a process of this host that is dead. */
@@ -73,7 +78,7 @@ export function isStale(
   isAlive: IsAlive,
 ): boolean {
   if (nowMs - msOf(parseTime(lock.time)!) > STALE_AFTER_MS) return true;
-  if (isLeftByUs(lock, owner.process, isAlive)) return true;
+  if (leftByUs(lock, owner.process, isAlive) !== undefined) return true;
   // Of ours the exact process is known, and it lives or is elsewhere.
   if (lock.backup_agent !== undefined) return false;
   return lock.hostname === owner.hostname && lock.pid > 0 && !isAlive(lock.pid, undefined);

@@ -6,6 +6,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import { BlobReader } from "./blob_reader.ts";
 import { BlobWriter, sinkOf } from "./blob_writer.ts";
+import { findLeftovers } from "./leftovers.ts";
 import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 import { loadIndex } from "./load_index.ts";
 import { planPrune, type PruneOptions, type PrunePlan } from "./prune_plan.ts";
@@ -28,6 +29,7 @@ export async function pruneRepository(
   repository: Repository,
   { clock, isDryRun = false, signal, without, onPack, ...options }: PruneRun,
 ): Promise<PrunePlan> {
+  const leftovers = await findLeftovers(repository);
   const snapshots = (await loadSnapshots(repository))
     .filter(({ id }) => without?.has(id) !== true || !isDryRun);
   const { index, files, repeated } = await loadIndex(repository);
@@ -46,12 +48,21 @@ export async function pruneRepository(
       hint: "Run check, and repair what it names",
     });
   }
+  for (const { name, sizeBytes } of leftovers) {
+    plan.leftovers.push(name);
+    plan.counts.freedBytes += sizeBytes;
+  }
   if (isDryRun) return plan;
 
   const remove = async (packId: string) => {
     signal?.throwIfAborted();
     await repository.remove("pack", packId);
   };
+  // What was there when this began: with an exclusive lock nobody is writing it still.
+  for (const name of plan.leftovers) {
+    signal?.throwIfAborted();
+    await repository.store.remove(name);
+  }
   for (const packId of plan.unindexed) await remove(packId);
   const gone = [...plan.repack, ...plan.remove, ...plan.missing];
   // Packs that several files list are left by a prune that was interrupted between them.

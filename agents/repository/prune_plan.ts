@@ -34,6 +34,8 @@ export interface PrunePlan {
   missing: number[];
   /** Stored and in no index: left by interrupted backups. */
   unindexed: string[];
+  /** Names of files that interrupted runs of whoever were writing. */
+  leftovers: string[];
   counts: PruneCounts;
   /** Reasons not to do it: data that is used is missing or doubtful. */
   refusals: string[];
@@ -54,6 +56,7 @@ export function planPrune(
     remove: [],
     missing: [],
     unindexed: [...sizes.keys()].filter((id) => index.packNumber(id) === undefined).sort(),
+    leftovers: [],
     counts: {
       usedBlobs: 0,
       usedBytes: 0,

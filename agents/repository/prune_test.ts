@@ -139,3 +139,26 @@ Deno.test("prune: by default five percent of unused data may stay, and no more i
   const left = await pruneRepository(repository, { clock, isDryRun: true });
   assert.ok(left.counts.unusedBytes <= left.counts.usedBytes * 0.06);
 });
+
+Deno.test("prune: what interrupted runs were writing, restic's too, is told by check and removed", async () => {
+  const { store, repository } = await makeSample();
+  const files = await makeUntidy(repository);
+  await pruneRepository(repository, { clock, ...all });
+  const left = ["data/ab/", "index/", "snapshots/", "keys/", "locks/"]
+    .flatMap((folder) =>
+      ["123456", "0a1b2c3d"].map((end) => `${folder}${"ab".repeat(32)}-tmp-${end}`)
+    );
+  for (const name of left) await store.put(name, [new Uint8Array(1000)]);
+  assert.deepEqual(await problemsOf(repository), [
+    `hint 10 files (10000 bytes), such as ${store.display}/${
+      left[0]
+    }, were not written to their ends; a prune removes them`,
+  ]);
+  const dry = await pruneRepository(repository, { clock, isDryRun: true, ...all });
+  assert.deepEqual([dry.leftovers, dry.counts.freedBytes], [left, 10_000]);
+  assert.ok(left.every((name) => store.objects.has(name)));
+  await pruneRepository(repository, { clock, ...all });
+  assert.deepEqual(left.filter((name) => store.objects.has(name)), []);
+  assert.deepEqual(await problemsOf(repository), []);
+  await assertWhole(repository, files);
+});

@@ -5,13 +5,14 @@
 import type { Clock } from "../../protocol/base/clock.ts";
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import { formatTime, instantOfMs, localZone } from "./go_time.ts";
+import { removeLeftoversOf } from "./leftovers.ts";
 import {
   decodeLock,
   describeLock,
   encodeLock,
   type IsAlive,
-  isLeftByUs,
   isStale,
+  leftByUs,
   type LockFile,
   type LockOwner,
 } from "./lock_file.ts";
@@ -134,7 +135,7 @@ export class RepositoryLock {
 }
 
 /**
- * Takes a lock, after removing those that processes of ours on this machine left when they died.
+ * Takes a lock, after removing those that processes of ours on this machine left when they died, with what they were writing.
  * @throws {BackupError} `destination_busy` when others hold one that it does not go together with
  */
 export async function lockRepository(
@@ -173,6 +174,8 @@ export async function unlockRepository(
     const nowMs = context.clock.nowMs();
     const isGone = lock !== undefined && isStale(lock, nowMs, context.owner, context.isAlive);
     if (!all && !isGone) continue;
+    const left = lock && leftByUs(lock, context.owner.process, context.isAlive);
+    if (left !== undefined) await removeLeftoversOf(repository, left);
     await repository.remove("lock", id);
     removed.push({ id, lock });
   }
@@ -208,7 +211,10 @@ async function requireFree(
 ): Promise<void> {
   for (const { id, lock } of await readLocks(repository)) {
     if (id === mine) continue;
-    if (lock !== undefined && isLeftByUs(lock, owner.process, isAlive)) {
+    const left = lock && leftByUs(lock, owner.process, isAlive);
+    if (left !== undefined) {
+      // The lock last: as long as it stands it says whose they are.
+      await removeLeftoversOf(repository, left);
       await repository.remove("lock", id);
       continue;
     }

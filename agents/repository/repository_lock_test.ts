@@ -3,6 +3,7 @@ import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { FaultyObjectStore } from "../../tests/support/faulty_object_store.ts";
 import { MemoryObjectStore } from "../destinations/memory_object_store.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
+import { writerOf } from "./leftovers.ts";
 import { decodeLock } from "./lock_file.ts";
 import type { Repository } from "./repository.ts";
 import {
@@ -207,4 +208,46 @@ Deno.test("locks: unlock removes what is stale by restic's rules, and with all e
   await assert.rejects(take(repository!, context(clock)), /cannot be read/);
   await unlockRepository(repository!, context(clock), { all: true });
   await (await take(repository!, context(clock), { exclusive: true })).release();
+});
+
+Deno.test("locks: what a dead process of ours was writing goes with its lock, and nobody else's", async () => {
+  const clock = new ManualClock();
+  const store = new MemoryObjectStore();
+  const [repository] = await makeRepositories(store);
+  const dead = context(clock, 12);
+  const living = context(clock, 11);
+  await take(repository!, living);
+  await take(repository!, dead);
+  const pack = `data/ab/${"ab".repeat(32)}`;
+  const left = [pack, `index/${"cd".repeat(32)}`, `locks/${"ef".repeat(32)}`]
+    .map((name) => `${name}-tmp-${writerOf(dead.owner.process)}01234567`);
+  const others = [
+    `${pack}-tmp-${writerOf(living.owner.process)}01234567`,
+    // restic's, and of ours from before writers had names.
+    `${pack}-tmp-1234567890`,
+    `${pack}-tmp-0a1b2c3d`,
+  ];
+  for (const name of [...left, ...others]) await store.put(name, [new Uint8Array(3)]);
+  await take(repository!, context(clock));
+  assert.deepEqual(left.filter((name) => store.objects.has(name)), []);
+  assert.deepEqual(others.filter((name) => store.objects.has(name)), others);
+});
+
+Deno.test("locks: a crash while a dead process's files are removed leaves its lock, which names the rest", async () => {
+  const clock = new ManualClock();
+  const memory = new MemoryObjectStore();
+  const store = new FaultyObjectStore(memory);
+  const [repository] = await makeRepositories(store);
+  const dead = context(clock, 12);
+  await take(repository!, dead);
+  const left = ["ab", "cd"].map((two) =>
+    `data/${two}/${two.repeat(32)}-tmp-${writerOf(dead.owner.process)}01234567`
+  );
+  for (const name of left) await memory.put(name, [new Uint8Array(3)]);
+  store.changesLeft = 1;
+  await assert.rejects(take(repository!, context(clock)), BackupError);
+  assert.equal(left.filter((name) => memory.objects.has(name)).length, 1);
+  store.changesLeft = Infinity;
+  assert.equal((await unlockRepository(repository!, context(clock))).length, 1);
+  assert.deepEqual(left.filter((name) => memory.objects.has(name)), []);
 });

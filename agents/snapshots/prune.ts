@@ -84,12 +84,14 @@ export async function prune(
   }
 }
 
-function planMessage({ counts, keep, repack, remove, missing, unindexed }: PrunePlan) {
+function planMessage(plan: PrunePlan) {
+  const { counts, keep, repack, remove, missing, unindexed, leftovers } = plan;
   return {
     packs_kept: keep.length,
     packs_repacked: repack.length,
     packs_removed: remove.length + unindexed.length,
     packs_missing: missing.length,
+    unfinished_files_removed: leftovers.length,
     used_blobs: counts.usedBlobs,
     used_bytes: counts.usedBytes,
     unused_blobs: counts.unusedBlobs,
@@ -100,7 +102,10 @@ function planMessage({ counts, keep, repack, remove, missing, unindexed }: Prune
   };
 }
 
-function planLines({ counts, repack, remove, unindexed }: PrunePlan, isDryRun: boolean): string[] {
+function planLines(
+  { counts, repack, remove, unindexed, leftovers }: PrunePlan,
+  isDryRun: boolean,
+): string[] {
   const would = isDryRun ? "Would free" : "Freed";
   const removed = remove.length + unindexed.length;
   const repacked = repack.length === 0
@@ -108,13 +113,16 @@ function planLines({ counts, repack, remove, unindexed }: PrunePlan, isDryRun: b
     : `, ${formatPlural(repack.length, "pack")} written anew (${
       formatBytes(counts.repackBytes)
     } in use)`;
+  const unfinished = leftovers.length === 0
+    ? ""
+    : `, ${formatPlural(leftovers.length, "file")} that an interrupted run has left`;
   return [
     `In use: ${formatPlural(counts.usedBlobs, "blob")}, ${formatBytes(counts.usedBytes)}; unused: ${
       formatCount(counts.unusedBlobs)
     }, ${formatBytes(counts.unusedBytes)}.`,
     `${would} ${formatBytes(counts.freedBytes)}: ${
       formatPlural(removed, "pack")
-    } removed${repacked}.`,
+    } removed${repacked}${unfinished}.`,
   ];
 }
 

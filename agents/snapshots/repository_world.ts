@@ -10,9 +10,16 @@ import { calibrate, type KdfParameters, type LockContext } from "../repository/m
 import { spawnThread } from "../threads/spawn.ts";
 import { lockContextOfThisProcess, openStoreInThread } from "../strategies/snapshot/mod.ts";
 
+export interface OpenStoreOptions {
+  make?: boolean;
+  timeoutMs: number;
+  /** `writerOf` the process whose lock stands while it writes. */
+  writer?: string;
+}
+
 export interface RepositoryWorld {
   /** Opens a folder; with `make` one that is not there is made. @throws {BackupError} `destination_missing`, `deadline` */
-  openStore(path: string, options: { make?: boolean; timeoutMs: number }): Promise<ObjectStore>;
+  openStore(path: string, options: OpenStoreOptions): Promise<ObjectStore>;
   lockContext(call: Pick<CommandCall, "clock" | "surroundings">): LockContext;
   /** How hard a new key is to guess. */
   kdf(clock: Clock): KdfParameters;
@@ -28,8 +35,8 @@ export function createRepositoryWorld(
 ): RepositoryWorld {
   let kernels: Kernels | undefined;
   const world: RepositoryWorld = {
-    openStore: (path, { make = false, timeoutMs }) =>
-      openStoreInThread({ path, make, timeoutMs, clock, spawn: spawnThread }),
+    openStore: (path, { make = false, timeoutMs, writer }) =>
+      openStoreInThread({ path, make, timeoutMs, writer, clock, spawn: spawnThread }),
     lockContext: (call) => lockContextOfThisProcess(call.clock, machineOf(call, hostId)),
     kdf: calibrate,
     spawn: spawnThread,

@@ -174,6 +174,7 @@ function frugal(store: ObjectStore): ObjectStore {
     readBack: (name, maxBytes, room) => store.readBack(name, maxBytes, room),
     stat: (name) => store.stat(name),
     list: (folder) => store.list(folder),
+    leftovers: (folder) => store.leftovers(folder),
     remove: (name) => store.remove(name),
     close: () => store.close(),
   };

@@ -24,6 +24,7 @@ import {
   openRepository,
   type Repository,
   type RepositoryLock,
+  writerOf,
 } from "../repository/mod.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 
@@ -96,9 +97,12 @@ export async function useRepositories<T>(
       const repositories: OpenedRepository[] = [];
       let failure: unknown;
       const passwords = new Passwords(call);
+      const writer = options.lock === "none"
+        ? {}
+        : { writer: writerOf(world.lockContext(call).owner.process) };
       for (const address of addresses) {
         try {
-          const store = await world.openStore(address.path, { timeoutMs });
+          const store = await world.openStore(address.path, { timeoutMs, ...writer });
           stores.push(store);
           await requireRepository(store, address);
           const repository = await passwords.open(world, store, address, repositories);

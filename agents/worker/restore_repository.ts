@@ -17,6 +17,7 @@ import {
   lockRepository,
   openRepository,
   type RepositoryLock,
+  writerOf,
 } from "../repository/mod.ts";
 import { restoreInThread } from "../snapshots/restore_in_thread.ts";
 import {
@@ -151,6 +152,7 @@ async function openAll(
         const { path } = address;
         const store = await openStoreInThread({
           ...{ path, make: false, timeoutMs: OPERATION_TIMEOUT_MS, roots: roots.destinations },
+          writer: writerOf(context.owner.process),
           clock,
           spawn,
         });

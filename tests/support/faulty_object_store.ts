@@ -47,6 +47,10 @@ export class FaultyObjectStore implements ObjectStore {
     return this.#inner.list(folder);
   }
 
+  leftovers(folder: string): Promise<ObjectInfo[]> {
+    return this.#inner.leftovers(folder);
+  }
+
   close(): void {
     this.#inner.close();
   }

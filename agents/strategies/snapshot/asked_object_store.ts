@@ -12,6 +12,7 @@ export type StoreCall =
   | { call: "readBack"; name: string; maxBytes: number }
   | { call: "stat"; name: string }
   | { call: "list"; folder: string }
+  | { call: "leftovers"; folder: string }
   | { call: "remove"; name: string }
   | { call: "put"; name: string; parts: Uint8Array[]; mustBeNew: boolean };
 
@@ -34,6 +35,7 @@ export function askedObjectStore(ask: Ask, destination: string, display: string)
     readBack: (name, maxBytes) => at<ReadBack>({ call: "readBack", name, maxBytes }),
     stat: (name) => at<ObjectInfo | undefined>({ call: "stat", name }),
     list: (folder) => at<ObjectInfo[]>({ call: "list", folder }),
+    leftovers: (folder) => at<ObjectInfo[]>({ call: "leftovers", folder }),
     remove: (name) => at<void>({ call: "remove", name }),
     close() {},
   };
@@ -52,6 +54,8 @@ export function carryOut(store: ObjectStore, call: StoreCall): Promise<unknown> 
       return store.stat(call.name);
     case "list":
       return store.list(call.folder);
+    case "leftovers":
+      return store.leftovers(call.folder);
     case "remove":
       return store.remove(call.name);
     case "put":

@@ -16,6 +16,7 @@ Deno.test("a repository whose making was cut off after its key is finished by th
         if (name !== "keys") Deno.removeSync(join(path, name), { recursive: true });
       }
     }
+    Deno.writeTextFileSync(join(a!, "config-tmp-0123456789abcdef01234567"), "half");
     // At the second not even that.
     Deno.removeSync(join(b!, "keys"), { recursive: true });
     const { prepared, reports } = await snapshot({

@@ -9,7 +9,7 @@ import type { Identity } from "../../destinations/identity.ts";
 import { inspect } from "../../destinations/local_destination.ts";
 import { openLocalObjectStore } from "../../destinations/local_object_store.ts";
 import { MemoryObjectStore } from "../../destinations/memory_object_store.ts";
-import type { ObjectStore } from "../../destinations/object_store.ts";
+import { isTemporary, type ObjectStore } from "../../destinations/object_store.ts";
 import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { createKernels } from "../../kernels/mod.ts";
 import { confine } from "../../platform/confined_posix.ts";
@@ -34,6 +34,7 @@ import {
   type Repository,
   type RepositoryConfig,
   type RepositoryLock,
+  writerOf,
 } from "../../repository/mod.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
 import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
@@ -154,7 +155,8 @@ export function openRepositoryThread(
     if (repository === undefined) throw new BackupError("internal", `${path} is not open`);
     return repository;
   };
-  const storeHere = (): ObjectStore => store ??= openLocalObjectStore(posix, path);
+  const storeHere = (): ObjectStore =>
+    store ??= openLocalObjectStore(posix, path, writerOf(thisProcess(start.hostId)));
   const mayWrite = (): Repository => {
     lock?.signal.throwIfAborted();
     if (Atomics.load(cells.fenced, 0) !== 0 || Atomics.load(cells.cancelled, 0) !== 0) {
@@ -292,7 +294,11 @@ function inspectRepository(posix: Posix, path: string): RepositoryInspection {
     const isRepository = posix.statAt(root, cName("config"), newStat()) >= 0;
     const names = posix.list(root);
     if (typeof names === "number") throw posixError(names, "list", path);
-    return { ...found, isRepository, isVacant: names.every((name) => NOBODYS.has(name)) };
+    return {
+      ...found,
+      isRepository,
+      isVacant: names.every((name) => NOBODYS.has(name) || isTemporary(name)),
+    };
   } finally {
     posix.closeDirectory(root);
   }

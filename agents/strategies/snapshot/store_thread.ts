@@ -21,11 +21,13 @@ export interface StoreThreadStart {
   path: string;
   /** All it may touch; absent or empty: anything. */
   roots?: readonly string[];
+  /** As of `openLocalObjectStore`. */
+  writer?: string | undefined;
 }
 
 export function openStoreThread(
   raw: Posix,
-  { path }: StoreThreadStart,
+  { path, writer }: StoreThreadStart,
   cells: ThreadCells,
 ): Methods {
   const posix = countingPosix(raw, cells);
@@ -34,7 +36,7 @@ export function openStoreThread(
   return {
     open({ make }: { make: boolean }): void {
       if (make) makeFolder(posix, path);
-      store = openLocalObjectStore(posix, path);
+      store = openLocalObjectStore(posix, path, writer);
     },
     async store(call: StoreCall): Promise<unknown> {
       const result = await carryOut(store!, call);
@@ -84,15 +86,17 @@ export interface StoreInThreadOptions {
   timeoutMs: number;
   /** All it may touch; absent or empty: anything. */
   roots?: readonly string[];
+  /** Of whoever may write: `writerOf` of its lock's process. */
+  writer?: string | undefined;
   clock: Clock;
   spawn(role: string): Worker;
 }
 
 /** A folder as a store, served by a thread of its own. @throws {BackupError} `destination_missing`, `deadline` */
 export async function openStoreInThread(options: StoreInThreadOptions): Promise<ObjectStore> {
-  const { path, make, timeoutMs, clock, spawn } = options;
+  const { path, make, timeoutMs, writer, clock, spawn } = options;
   const watch = new ThreadWatch(clock, timeoutMs);
-  const start: StoreThreadStart = { path, roots: options.roots ?? [] };
+  const start: StoreThreadStart = { path, roots: options.roots ?? [], writer };
   const thread = new ThreadClient(spawn("store"), start);
   watch.add(thread, path);
   const end = () => {
