@@ -70,7 +70,7 @@ export class ConsoleService {
     const reach = () => mesh().reach;
     this.#verifications = createVerifications(store);
     this.places = createPlaces({ ...deps, reach, verifications: this.#verifications });
-    this.restores = createRestores({ clock, log, reach, places: this.places });
+    this.restores = createRestores({ store, clock, log, reach, places: this.places });
     this.files = createRunFiles({ store, clock, reach });
     this.logFiles = createLogFiles(deps.logDir);
     this.schedules = createSchedules({
@@ -111,6 +111,13 @@ export class ConsoleService {
   }
 
   start(): void {
+    try {
+      this.restores.recover();
+    } catch (thrown) {
+      this.#deps.log("warn", "Restores of before could not be read", {
+        error: asBackupError(thrown).message,
+      });
+    }
     this.schedules.watch();
   }
 

@@ -1,6 +1,6 @@
 /**
  * Restores that were asked for here. Rule: each is one task at an agent that can reach the place; it goes on whoever looks,
- * and its end says what was not restored.
+ * its end says what was not restored, and it is stored, so that a restart neither forgets it nor takes it for done.
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
@@ -9,6 +9,7 @@ import type { Log } from "../../protocol/base/log.ts";
 import type { RestoreCard } from "../../protocol/mesh/console_state.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
 import type { AgentReach } from "../mesh/mesh_coordinator.ts";
+import type { JobStore } from "../store/job_store.ts";
 import { chooseAgent } from "./choose_agent.ts";
 import type { Places } from "./places.ts";
 
@@ -16,6 +17,10 @@ import type { Places } from "./places.ts";
 const ENDED_KEPT = 50;
 const AT_ONCE_MAX = 8;
 const FAILURES_SHOWN = 100;
+/** Of one that goes on: how far it has come is stored so often. */
+const STORE_EVERY_MS = 5_000;
+const INTERRUPTED = "The coordinator ended in the middle of it. What is restored stays; start it " +
+  "again for the rest";
 
 export interface Restores {
   /** The newest first. */
@@ -29,25 +34,47 @@ export interface Restores {
   }): RestoreCard;
   /** A second time, or after its end, changes nothing. @throws {BackupError} `not_found` */
   cancel(restoreId: string): RestoreCard;
+  /** Takes up what a former process has left: those that went on then are interrupted. Once, before anything is started. */
+  recover(): void;
+  /** Those that go on are interrupted. */
   close(): void;
 }
 
 interface Entry {
   card: RestoreCard;
   readonly abort: AbortController;
+  storedAtMs: number;
 }
 
 export function createRestores(deps: {
+  store: JobStore;
   clock: Clock;
   log: Log;
   reach(): AgentReach;
   places: Pick<Places, "find">;
 }): Restores {
-  const { clock, log, places } = deps;
+  const { store, clock, log, places } = deps;
   const entries = new Map<string, Entry>();
+  let isClosed = false;
 
   function change(entry: Entry, by: Partial<RestoreCard>): void {
+    // What is told of it from here on is not about its end.
+    if (isClosed) return;
     entry.card = { ...entry.card, ...by };
+  }
+
+  /** A store that fails must not end a restore that is well; it is said, and the next change is tried again. */
+  function save(entry: Entry): void {
+    entry.storedAtMs = clock.monotonicMs();
+    const { card } = entry;
+    try {
+      store.transact((tx) => tx.putDocument("restore", card.restoreId, card));
+    } catch (thrown) {
+      log("warn", "What is known of a restore could not be stored", {
+        restore: card.restoreId,
+        error: asBackupError(thrown).message,
+      });
+    }
   }
 
   async function carryOut(entry: Entry, wanted: Parameters<Restores["start"]>[0]): Promise<void> {
@@ -66,7 +93,9 @@ export function createRestores(deps: {
     }, {
       signal,
       onProgress: ({ restore }) => {
-        if (restore !== undefined) change(entry, restore);
+        if (restore === undefined) return;
+        change(entry, restore);
+        if (!isClosed && clock.monotonicMs() - entry.storedAtMs >= STORE_EVERY_MS) save(entry);
       },
     });
     const kept = result.kept === 0 ? [] : [{
@@ -90,7 +119,14 @@ export function createRestores(deps: {
     const ended = [...entries.values()].filter(({ card }) => card.state !== "running");
     for (const { card } of ended.slice(0, Math.max(0, ended.length - ENDED_KEPT))) {
       entries.delete(card.restoreId);
+      store.transact((tx) => tx.dropDocument("restore", card.restoreId));
     }
+  }
+
+  function interrupt(entry: Entry): void {
+    const endedAtMs = Math.round(clock.nowMs());
+    change(entry, { state: "interrupted", endedAtMs, error: INTERRUPTED });
+    save(entry);
   }
 
   return {
@@ -106,6 +142,7 @@ export function createRestores(deps: {
       chooseAgent(deps.reach().views(), { hostId });
       const entry: Entry = {
         abort: new AbortController(),
+        storedAtMs: -Infinity,
         card: {
           restoreId: newId("restore"),
           state: "running",
@@ -121,6 +158,9 @@ export function createRestores(deps: {
         },
       };
       const { restoreId } = entry.card;
+      // One that could not be remembered is not begun.
+      store.transact((tx) => tx.putDocument("restore", restoreId, entry.card));
+      entry.storedAtMs = clock.monotonicMs();
       entries.set(restoreId, entry);
       log("info", "A restore was started", { restore: restoreId });
       carryOut(entry, wanted).catch((thrown) => {
@@ -131,9 +171,15 @@ export function createRestores(deps: {
           error: isCancelled ? null : message,
         });
       }).finally(() => {
+        if (isClosed) return;
         change(entry, { endedAtMs: Math.round(clock.nowMs()) });
+        save(entry);
         log("info", `A restore is ${entry.card.state}`, { restore: restoreId });
         forgetOld();
+      }).catch((thrown) => {
+        log("warn", "Old restores could not be forgotten", {
+          error: asBackupError(thrown).message,
+        });
       });
       return entry.card;
     },
@@ -145,7 +191,17 @@ export function createRestores(deps: {
       entry.abort.abort(new BackupError("cancelled", "Cancelled"));
       return entry.card;
     },
+    recover() {
+      for (const card of store.documents("restore")) {
+        const entry: Entry = { abort: new AbortController(), storedAtMs: -Infinity, card };
+        entries.set(card.restoreId, entry);
+        if (card.state === "running") interrupt(entry);
+      }
+    },
     close() {
+      if (isClosed) return;
+      for (const entry of entries.values()) if (entry.card.state === "running") interrupt(entry);
+      isClosed = true;
       for (const { abort } of entries.values()) abort.abort();
     },
   };

@@ -109,7 +109,7 @@ export const listRestores = operation({
   group: GROUP,
   method: "get",
   path: "/restores",
-  summary: "Restores of this coordinator since its start, the newest first",
+  summary: "Restores of this coordinator, the newest first; the last 50 that have ended are kept",
   input: {},
   output: ask.ListRestores.result,
   handler: (_, { ask: question }) => question(ask.ListRestores, {}),

@@ -1,5 +1,5 @@
 /**
- * What people keep at a coordinator beside runs: places, profiles, schedules, selections, settings. Rule: each is one
+ * What people keep at a coordinator beside runs: places, profiles, schedules, selections, settings, restores. Rule: each is one
  * document of its kind, stored as its schema has it.
  */
 import * as v from "valibot";
@@ -9,6 +9,7 @@ const nonEmpty = v.pipe(v.string(), v.minLength(1), v.maxLength(4_096));
 const label = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(200));
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 const timeMs = v.number();
+const count = v.pipe(v.number(), v.minValue(0));
 /** A path from its root on, so that it means one place on one machine. */
 export const AbsolutePath = v.pipe(
   nonEmpty,
@@ -146,6 +147,36 @@ export const Settings = v.object({
 export type Settings = v.InferOutput<typeof Settings>;
 export const DEFAULT_SETTINGS: Settings = { options: {}, discoverFrom: null };
 
+export const RESTORE_STATES = [
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+  /** The coordinator ended in the middle of it, and nobody knows how far it has come. */
+  "interrupted",
+] as const;
+
+/** One restore, from its start on. */
+export const RestoreCard = v.object({
+  restoreId: id,
+  state: v.picklist(RESTORE_STATES),
+  destination: v.string(),
+  target: v.string(),
+  paths: v.array(v.string()),
+  startedAtMs: timeMs,
+  /** Of an interrupted one: when that was found. */
+  endedAtMs: v.nullable(timeMs),
+  filesDone: count,
+  filesTotal: count,
+  bytesDone: count,
+  bytesTotal: count,
+  /** Files that could not be restored, the first of them. */
+  failures: v.array(v.object({ path: v.string(), message: v.string() })),
+  failureCount: count,
+  error: v.nullable(v.string()),
+});
+export type RestoreCard = v.InferOutput<typeof RestoreCard>;
+
 /** The kinds of documents and what each must be. */
 export const DOCUMENT_KINDS = {
   place: StoredPlace,
@@ -153,6 +184,7 @@ export const DOCUMENT_KINDS = {
   profile: Profile,
   schedule: Schedule,
   settings: Settings,
+  restore: RestoreCard,
 } as const;
 export type DocumentKind = keyof typeof DOCUMENT_KINDS;
 export type DocumentOf<K extends DocumentKind> = v.InferOutput<(typeof DOCUMENT_KINDS)[K]>;

@@ -7,7 +7,9 @@ import { AgentInfo, TaskInfo } from "./methods.ts";
 import { RunState } from "./job.ts";
 import { Phase } from "./progress.ts";
 import { RecentFile, RunProgress } from "./run.ts";
-import { Schedule, StoredPlace } from "./console_documents.ts";
+import { RestoreCard, Schedule, StoredPlace } from "./console_documents.ts";
+
+export { RestoreCard };
 
 const count = v.pipe(v.number(), v.minValue(0));
 const timeMs = v.number();
@@ -111,28 +113,6 @@ export const PlaceCard = v.object({
   lastState: v.nullable(v.string()),
 });
 export type PlaceCard = v.InferOutput<typeof PlaceCard>;
-
-export const RESTORE_STATES = ["running", "completed", "failed", "cancelled"] as const;
-
-/** One restore, from its start on; forgotten when the coordinator is started again. */
-export const RestoreCard = v.object({
-  restoreId: v.string(),
-  state: v.picklist(RESTORE_STATES),
-  destination: v.string(),
-  target: v.string(),
-  paths: v.array(v.string()),
-  startedAtMs: timeMs,
-  endedAtMs: v.nullable(timeMs),
-  filesDone: count,
-  filesTotal: count,
-  bytesDone: count,
-  bytesTotal: count,
-  /** Files that could not be restored, the first of them. */
-  failures: v.array(v.object({ path: v.string(), message: v.string() })),
-  failureCount: count,
-  error: v.nullable(v.string()),
-});
-export type RestoreCard = v.InferOutput<typeof RestoreCard>;
 
 export const CoordinatorCard = v.object({
   name: v.string(),

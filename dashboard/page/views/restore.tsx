@@ -317,6 +317,14 @@ function EntryRow(
   );
 }
 
+const TONES = {
+  running: "copying",
+  completed: "copying",
+  failed: "failed",
+  cancelled: "cancelled",
+  interrupted: "failed",
+} as const;
+
 function RestoreRow({ card }: { card: RestoreCard }) {
   const { restoreId, state, filesDone, filesTotal, bytesDone, bytesTotal } = card;
   const fraction = state === "completed"
@@ -332,6 +340,7 @@ function RestoreRow({ card }: { card: RestoreCard }) {
     completed: "Restored",
     failed: "Failed",
     cancelled: "Cancelled",
+    interrupted: "Interrupted",
   };
   return (
     <li class={`restore is-${state}`}>
@@ -346,7 +355,7 @@ function RestoreRow({ card }: { card: RestoreCard }) {
           percent={percent}
           copied={state === "completed" ? 1 : fraction}
           verified={state === "completed" ? 1 : 0}
-          tone={state === "failed" ? "failed" : state === "cancelled" ? "cancelled" : "copying"}
+          tone={TONES[state]}
         />
         <p class="muted digits">{counts}</p>
         {card.error !== null && <p class="problem">{card.error}</p>}
