@@ -41,6 +41,14 @@ export async function ask<T>(
   return await answerOf<T>(request as unknown as Promise<Response>);
 }
 
+/** Agents may say no to what the coordinator asks of them: then the answer itself is well, and tells why. */
+export function refusalIn(answer: unknown): string | undefined {
+  if (typeof answer !== "object" || answer === null) return undefined;
+  const { accepted, reason } = answer as Record<string, unknown>;
+  if (accepted !== false) return undefined;
+  return typeof reason === "string" ? reason : "It was refused";
+}
+
 /** RFC 9457. */
 function problemText(json: unknown): string | undefined {
   if (typeof json !== "object" || json === null) return undefined;

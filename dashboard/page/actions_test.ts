@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Action, answerOf, commandOf, curlOf, requestOf, shellWord } from "./actions.ts";
+import {
+  type Action,
+  answerOf,
+  commandOf,
+  curlOf,
+  refusalIn,
+  requestOf,
+  shellWord,
+} from "./actions.ts";
 
 const ORIGIN = "http://127.0.0.1:8888";
 
@@ -51,4 +59,14 @@ Deno.test("an answer that is an error is told in the server's words, with its hi
     ok: true,
     value: { a: 1 },
   });
+});
+
+Deno.test("what an agent has refused is no success, whatever the status of the answer", () => {
+  assert.equal(
+    refusalIn({ accepted: false, reason: "worker-2 is draining" }),
+    "worker-2 is draining",
+  );
+  assert.equal(refusalIn({ accepted: false }), "It was refused");
+  assert.equal(refusalIn({ accepted: true, epoch: 2 }), undefined);
+  assert.equal(refusalIn(null), undefined);
 });

@@ -1,5 +1,6 @@
 /** Words and numbers of the page. Rule: pure, the same for everybody, and of one width while only digits change. */
 import { formatDuration } from "../../protocol/cli/format.ts";
+import { CAPABILITIES, missingCapabilities } from "../../protocol/mesh/capability.ts";
 import type { RunState } from "../../protocol/mesh/job.ts";
 import type { FileMark } from "../../protocol/mesh/run.ts";
 
@@ -70,4 +71,15 @@ export function lastPart(path: string): string {
 export function listSome(names: readonly string[], most = 3): string {
   if (names.length <= most) return names.join(", ");
   return `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
+}
+
+/** `worker-2` comes before `worker-10`. */
+export function byName(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+/** What an agent can, as short as it can be said. */
+export function capabilityWords(capabilities: readonly string[]): string {
+  if (missingCapabilities(CAPABILITIES, capabilities).length === 0) return "everything";
+  return capabilities.map((id) => id.replace(/^backup\./, "")).join(", ");
 }

@@ -163,6 +163,27 @@ Deno.test({
       assert.equal(await page.evaluate("globalThis.wasRead"), undefined);
     });
 
+    await step("a task in hand is given to the other agent from the page", async () => {
+      const row = page.locator(".tasks tbody tr", { has: page.locator(".handoff") }).first();
+      const label = await row.locator("th").innerText();
+      const to = row.getByLabel(`Agent that is to take ${label}`);
+      const from = await row.locator("td").nth(1).innerText();
+      await to.selectOption({ index: 1 });
+      const other = await to.locator("option").nth(1).innerText();
+      assert.ok(other.startsWith("worker-") && other !== from, `${from} → ${other}`);
+      await row.getByRole("button", { name: "Show “Hand off” as a command" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByText(`backup-agent handoff task-`).getByText(other).waitFor();
+      await dialog.getByText(/curl -X POST .*\/api\/tasks\/task-.*\/handoff/).waitFor();
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+      const taskId = await row.getAttribute("data-task");
+      const mine = page.locator(`.tasks tr[data-task="${taskId}"]`);
+      await mine.getByRole("button", { name: "Hand off", exact: true }).click();
+      await page.getByText(`${label} goes to ${other}`, { exact: false }).waitFor();
+      await mine.locator("td").nth(1).getByText(other).waitFor();
+    });
+
     await step(
       "one destination is cancelled with a click, and the other stays verified",
       async () => {

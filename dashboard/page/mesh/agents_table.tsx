@@ -3,7 +3,8 @@ import { formatBytes, formatCount, formatPercent } from "../../../protocol/cli/f
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
 import { ActionButton } from "../ui/action_button.tsx";
 import { memo } from "../ui/memo.ts";
-import { formatAgo } from "../words.ts";
+import { byName, capabilityWords, formatAgo } from "../words.ts";
+import { ONE_RING_MAX } from "./mesh_layout.ts";
 
 const STATE_WORDS: Record<AgentCardView["state"], string> = {
   alive: "Alive",
@@ -21,9 +22,14 @@ export interface AgentsTableProps {
 
 export function AgentsTable({ agents, tasks, nowMs }: AgentsTableProps) {
   const worksOn = tasksInHand(tasks);
-  const sorted = [...agents].sort((a, b) => a.name < b.name ? -1 : 1);
+  const sorted = [...agents].sort((a, b) => byName(a.name, b.name));
   return (
-    <div class="scroll" role="region" aria-label="Agents" tabindex={0}>
+    <div
+      class={`scroll ${sorted.length > ONE_RING_MAX ? "is-long" : ""}`}
+      role="region"
+      aria-label="Agents"
+      tabindex={0}
+    >
       <table class="agents">
         <thead>
           <tr>
@@ -96,7 +102,7 @@ const AgentRow = memo(({ agent, works, heard }: AgentRowProps) => {
       <td class="number">{formatCount(agent.totals.tasks)}</td>
       <td class="number">{formatBytes(agent.totals.bytes)}</td>
       <td class="chips">
-        {agent.capabilities.map((id) => id.replace(/^backup\./, "")).join(", ")}
+        {capabilityWords(agent.capabilities)}
       </td>
       <td>
         {!agent.isOwn && (state === "alive" || state === "suspect") && (

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
-import { DOTS_MAX, layOutMesh, MAP, placeTasks } from "./mesh_layout.ts";
+import {
+  CHARACTER_WIDTH,
+  DOTS_MAX,
+  layOutMesh,
+  MAP,
+  NAME_GAP,
+  type NodePlace,
+  placeTasks,
+} from "./mesh_layout.ts";
 
 function agents(count: number): AgentCardView[] {
   return Array.from({ length: count }, (_, at) => ({
@@ -52,10 +60,49 @@ Deno.test("a task moves from the dead agent's node to that of whoever takes it o
 Deno.test("more tasks than there is room for are told as a number", () => {
   const layout = layOutMesh(agents(1), 700);
   const tasks = Array.from(
-    { length: DOTS_MAX + 5 },
+    { length: DOTS_MAX.ring + 5 },
     (_, at) => task(`t${at}`, "running", "agent-0"),
   );
   const { dots, more } = placeTasks(tasks, layout);
-  assert.equal(dots.length, DOTS_MAX);
+  assert.equal(dots.length, DOTS_MAX.ring);
   assert.equal(more.get("agent-0"), 5);
+});
+
+/** Where a small node's name may stand, with its dots. */
+function boxOf({ x, y, radius, name, nameMax }: NodePlace) {
+  const words = radius + NAME_GAP + nameMax * CHARACTER_WIDTH;
+  const dots = radius + MAP.dotRadius * 2 + 4 + 11 * (DOTS_MAX.column - 1);
+  const [left, right] = name === "left" ? [words, dots] : [dots, words];
+  return { left: x - left, right: x + right, top: y - 9, bottom: y + 9 };
+}
+
+Deno.test("with more agents than fit a ring each has its name, beside it, inside of the map and over no other", () => {
+  fc.assert(fc.property(
+    fc.integer({ min: 15, max: 120 }),
+    fc.integer({ min: MAP.widthMin, max: MAP.widthMax }),
+    (count, width) => {
+      const { nodes, isDense, centre } = layOutMesh(agents(count), width);
+      assert.ok(isDense);
+      const boxes = nodes.map(boxOf);
+      for (const [at, box] of boxes.entries()) {
+        assert.ok(box.left >= 0 && box.right <= width, `${JSON.stringify(box)} of ${width}`);
+        const middle = MAP.coordinatorRadius;
+        assert.ok(
+          box.right < centre.x - middle || box.left > centre.x + middle ||
+            box.top > centre.y + middle,
+          "over the coordinator",
+        );
+        for (const other of boxes.slice(at + 1)) {
+          const isOver = box.left < other.right && other.left < box.right &&
+            box.top < other.bottom && other.top < box.bottom;
+          assert.ok(!isOver, `${JSON.stringify(box)} and ${JSON.stringify(other)}`);
+        }
+      }
+    },
+  ));
+});
+
+Deno.test("agents with numbers in their names stand in the order of the numbers", () => {
+  const { nodes } = layOutMesh(agents(20), 700);
+  assert.deepEqual(nodes.map(({ agentId }) => agentId), agents(20).map(({ agentId }) => agentId));
 });

@@ -3,11 +3,20 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
 import { clampFraction } from "../../../protocol/cli/format.ts";
+import { CAPABILITIES, missingCapabilities } from "../../../protocol/mesh/capability.ts";
 import { memo } from "../ui/memo.ts";
-import { layOutMesh, MAP, placeTasks } from "./mesh_layout.ts";
+import { layOutMesh, MAP, NAME_GAP, type NameSide, placeTasks } from "./mesh_layout.ts";
 
 const CHIPS_MAX = 3;
-const NAME_CHARACTERS = 18;
+const COORDINATOR_NAME_MAX = 18;
+/** In a small node, beside its colour. */
+const SIGNS: Partial<Record<AgentCardView["state"], string>> = {
+  dead: "×",
+  suspect: "?",
+  draining: "–",
+};
+/** Beyond the dots of one. */
+const MORE_AT = 34;
 
 export interface MeshMapProps {
   agents: Readonly<Record<string, AgentCardView>>;
@@ -33,7 +42,10 @@ export const MeshMap = memo(({ agents, tasks, coordinatorName }: MeshMapProps) =
   const { dots, more } = placeTasks(Object.values(tasks), layout);
   return (
     <div ref={frame}>
-      <div class="mesh-stage" style={{ width: `${width}px`, height: `${height}px` }}>
+      <div
+        class={`mesh-stage ${layout.isDense ? "is-dense" : ""}`}
+        style={{ width: `${width}px`, height: `${height}px` }}
+      >
         <svg
           class="mesh-map"
           viewBox={`0 0 ${width} ${height}`}
@@ -55,20 +67,21 @@ export const MeshMap = memo(({ agents, tasks, coordinatorName }: MeshMapProps) =
           <g class="node is-coordinator" transform={`translate(${centre.x} ${centre.y})`}>
             <circle class="node-body" r={MAP.coordinatorRadius} />
             <text class="node-letter" y={6}>C</text>
-            <text class="node-name" y={MAP.coordinatorRadius + 24}>{short(coordinatorName)}</text>
+            <text class="node-name" y={MAP.coordinatorRadius + 24}>
+              {short(coordinatorName, COORDINATOR_NAME_MAX)}
+            </text>
           </g>
           {nodes.map((node) => (
             <Node
               key={node.agentId}
               agent={agents[node.agentId]!}
               {...node}
-              hasNames={layout.hasNames}
               hasChips={layout.hasChips}
               more={more.get(node.agentId) ?? 0}
             />
           ))}
         </svg>
-        {layout.hasNames && nodes.map(({ agentId, x, y, radius }) => {
+        {!layout.isDense && nodes.map(({ agentId, x, y, radius }) => {
           const { state, heardAtMs } = agents[agentId]!;
           if (state === "dead" || heardAtMs === null) return null;
           return (
@@ -99,13 +112,14 @@ interface NodeProps {
   x: number;
   y: number;
   radius: number;
-  hasNames: boolean;
+  name: NameSide;
+  nameMax: number;
   hasChips: boolean;
   more: number;
 }
 
 const Node = memo((props: NodeProps) => {
-  const { agent, x, y, radius, hasNames, hasChips, more } = props;
+  const { agent, x, y, radius, name, nameMax, hasChips, more } = props;
   const length = 2 * Math.PI * radius;
   const load = clampFraction(agent.load);
   const isGone = agent.state === "dead";
@@ -116,6 +130,7 @@ const Node = memo((props: NodeProps) => {
       data-agent={agent.name}
       data-state={agent.state}
     >
+      <title>{titleOf(agent)}</title>
       <circle class="node-body" r={radius} />
       <circle class="load-track" r={radius} />
       {!isGone && load > 0 && (
@@ -126,29 +141,61 @@ const Node = memo((props: NodeProps) => {
           stroke-dasharray={`${load * length} ${length}`}
         />
       )}
-      <text class="node-letter" y={hasNames ? 5 : 4}>
-        {isGone ? "×" : hasNames ? `${Math.round(load * 100)}%` : ""}
-      </text>
-      {hasNames && <text class="node-name" y={radius + 32}>{short(agent.name)}</text>}
-      {(hasChips || (hasNames && agent.state !== "alive")) && (
-        <text class="node-chips" y={radius + 48}>
-          {isGone ? "dead" : chips(agent)}
-        </text>
-      )}
-      {more > 0 && <text class="node-more" x={radius + 16} y={-radius}>{`+${more}`}</text>}
+      {name === "below"
+        ? (
+          <>
+            <text class="node-letter" y={5}>{isGone ? "×" : `${Math.round(load * 100)}%`}</text>
+            <text class="node-name" y={radius + 32}>{short(agent.name, nameMax)}</text>
+            {(hasChips || agent.state !== "alive") && (
+              <text class="node-chips" y={radius + 48}>{isGone ? "dead" : chips(agent)}</text>
+            )}
+            {more > 0 && <text class="node-more" x={radius + 16} y={-radius}>{`+${more}`}</text>}
+          </>
+        )
+        : <SideWords {...props} />}
     </g>
   );
 });
 
+/** Beside a small node: its name, what is wrong with it where there is room, and how many tasks more than there are dots. */
+function SideWords(
+  { agent, radius, name, nameMax, hasChips, more }: NodeProps,
+) {
+  const way = name === "left" ? -1 : 1;
+  const sign = SIGNS[agent.state];
+  return (
+    <>
+      {sign !== undefined && <text class="node-letter" y={4}>{sign}</text>}
+      <text class={`node-name is-${name}`} x={way * (radius + NAME_GAP)} y={4}>
+        {short(agent.name, nameMax)}
+        {hasChips && sign !== undefined && <tspan class="node-state">{` ${agent.state}`}</tspan>}
+      </text>
+      {more > 0 && (
+        <text class={`node-more is-${name === "left" ? "right" : "left"}`} x={-way * MORE_AT} y={4}>
+          {`+${more}`}
+        </text>
+      )}
+    </>
+  );
+}
+
+/** All of it, for whoever points at a node. */
+function titleOf({ name, state, load, isOwn }: AgentCardView): string {
+  if (isOwn) return `${name}, the coordinator's own, when nobody else can`;
+  return state === "dead" ? `${name}, dead` : `${name}, ${state}, load ${Math.round(load * 100)} %`;
+}
+
 function chips({ capabilities, state, isOwn }: AgentCardView): string {
   if (isOwn) return "when nobody else can";
   if (state === "suspect" || state === "draining") return state;
-  const own = capabilities.map((id) => id.replace(/^backup\./, "")).slice(0, CHIPS_MAX);
-  return own.join(" · ");
+  if (missingCapabilities(CAPABILITIES, capabilities).length === 0) return "can everything";
+  const words = capabilities.map((id) => id.replace(/^backup\./, ""));
+  const more = words.length > CHIPS_MAX ? ["…"] : [];
+  return [...words.slice(0, CHIPS_MAX), ...more].join(" · ");
 }
 
-function short(name: string): string {
-  return name.length <= NAME_CHARACTERS ? name : `${name.slice(0, NAME_CHARACTERS - 1)}…`;
+function short(name: string, most: number): string {
+  return name.length <= most ? name : `${name.slice(0, most - 1)}…`;
 }
 
 function summary(agents: readonly AgentCardView[]): string {

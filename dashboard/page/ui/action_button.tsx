@@ -1,6 +1,6 @@
 /** A button that sends one request, with the request itself one click further. Rule: it says what came of it. */
 import { useState } from "preact/hooks";
-import { type Action, answerOf } from "../actions.ts";
+import { type Action, answerOf, refusalIn } from "../actions.ts";
 import { Icon, type IconName } from "./icon.tsx";
 import { usePage } from "./page_context.ts";
 
@@ -26,7 +26,8 @@ export function ActionButton(props: ActionButtonProps) {
     setBusy(true);
     const outcome = await answerOf(action.send(api));
     setBusy(false);
-    if (!outcome.ok) return notes.complain(`${action.title}: ${outcome.message}`);
+    const problem = outcome.ok ? refusalIn(outcome.value) : outcome.message;
+    if (!outcome.ok || problem !== undefined) return notes.complain(`${action.title}: ${problem}`);
     if (done !== undefined) notes.say(done);
     onDone?.(outcome.value);
   }

@@ -9,6 +9,7 @@ import { RecentFiles } from "../lanes/recent_files.tsx";
 import { RunHead } from "../lanes/run_head.tsx";
 import { AgentsTable } from "../mesh/agents_table.tsx";
 import { MeshMap } from "../mesh/mesh_map.tsx";
+import { TasksTable } from "../mesh/tasks_table.tsx";
 import { newestFirst, type ShownRun } from "../page_model.ts";
 
 const RUNS_TO_CHOOSE = 50;
@@ -38,6 +39,9 @@ export function Overview({ state, calm, run, rates, nowMs }: OverviewProps) {
         />
         <AgentsTable agents={Object.values(calm.agents)} tasks={calm.tasks} nowMs={nowMs} />
       </section>
+      {run !== undefined && run.card.endedAtMs === null && (
+        <TasksTable runId={run.card.runId} tasks={calm.tasks} agents={calm.agents} />
+      )}
       {run !== undefined && (
         <FileMatrix runId={run.card.runId} isLive={run.card.endedAtMs === null} />
       )}
