@@ -34,6 +34,12 @@ export function statusMessage(lane: DestinationProgress, run: RunProgress): Mess
     bytes_per_second: lane.gauges.bytesPerSecond,
     error_count: lane.counters.filesFailed + run.scan.unreadable,
     current_files: lane.gauges.currentFiles,
+    ...(lane.waitsFor === undefined ? {} : {
+      waits_for: lane.waitsFor.map(({ agent, silentForMs }) => ({
+        agent,
+        seconds_silent: seconds(silentForMs),
+      })),
+    }),
   };
 }
 

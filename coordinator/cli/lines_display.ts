@@ -14,6 +14,7 @@ import type { Terminal } from "../../protocol/cli/terminal.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { isActive, laneNumbers, stallMs } from "./lane_numbers.ts";
 import { renderResult } from "./render_result.ts";
+import { waitingText } from "./waiting_text.ts";
 import type { RunDisplay } from "./run_display.ts";
 
 const PROGRESS_LINE_MS = 10_000;
@@ -28,6 +29,8 @@ export function createLinesDisplay(
   const say = (text: string) => terminal.err(`${visibleText(text)}\n`);
   const states = new Map(first.destinations.map((lane) => [lane.destination, lane.state]));
   const ended = new Set<string>();
+  /** Told that they wait for an agent. */
+  const waited = new Set<string>();
   let latest = first;
   say(`backup to ${first.destinations.map((lane) => lane.destination).join(", ")}`);
   const stopTicking = clock.every(PROGRESS_LINE_MS, () => {
@@ -44,6 +47,12 @@ export function createLinesDisplay(
         states.set(lane.destination, lane.state);
         const isNews = before !== lane.state && isActive(lane) && !ended.has(lane.destination);
         if (isNews) say(phaseLine(lane));
+        const waiting = waitingText(lane);
+        if (waiting !== undefined && !waited.has(lane.destination)) {
+          say(`${lane.destination}: ${waiting}`);
+        }
+        if (waiting === undefined) waited.delete(lane.destination);
+        else waited.add(lane.destination);
       }
     },
     destinationEnded({ destination, state, elapsedMs }) {
@@ -79,6 +88,8 @@ export function phaseLine(lane: DestinationProgress): string {
 
 /** Where a destination stands. */
 export function progressLine(lane: DestinationProgress, run: RunProgress): string {
+  const waiting = waitingText(lane);
+  if (waiting !== undefined) return `${lane.destination}: ${waiting}`;
   if (lane.state === "analyze") {
     return `${lane.destination}: analyze, ${formatPlural(run.scan.files, "file")} found`;
   }

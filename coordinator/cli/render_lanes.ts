@@ -20,6 +20,7 @@ import {
 } from "../../protocol/cli/segments.ts";
 import { fitEnd, fitStart, textWidth, visibleText } from "../../protocol/cli/visible_text.ts";
 import { isActive, laneNumbers, stallMs } from "./lane_numbers.ts";
+import { waitingText } from "./waiting_text.ts";
 
 const INDENT = 2;
 const BAR_COLUMNS_MAX = 40;
@@ -65,10 +66,13 @@ function fullLane(lane: DestinationProgress, columns: number, style: Style): str
   const inner = Math.max(1, columns - INDENT);
   const indent = " ".repeat(columns - inner);
   const file = lane.gauges.currentFiles[0];
+  const waiting = waitingText(lane);
   return [
     titleLine(lane, columns, style),
     indent + barLine(lane, inner, style),
-    file === undefined || !isActive(lane)
+    waiting !== undefined
+      ? indent + style.warn(fitEnd(visibleText(waiting), inner))
+      : file === undefined || !isActive(lane)
       ? ""
       : indent + style.dim(fitStart(visibleText(file), inner)),
   ];
@@ -142,7 +146,11 @@ function compactLane(lane: DestinationProgress, columns: number, style: Style): 
   const mark = lane.fastest ? [{ text: style.glyphs.star, paint: style.good, weight: 3 }] : [];
   const isMoving = lane.state === "copy" || lane.state === "verify";
   const phase = isMoving ? [{ text: lane.state.padEnd(6), paint: style.busy, weight: 7 }] : [];
-  const facts = [...phase, ...factSegments(lane, style), ...mark];
+  const waiting = waitingText(lane);
+  const wait = waiting === undefined
+    ? []
+    : [{ text: visibleText(waiting), paint: style.warn, weight: 8 }];
+  const facts = [...phase, ...wait, ...factSegments(lane, style), ...mark];
   return `${style.bold(padded)}  ${composeLine(facts, rest)}`;
 }
 

@@ -156,3 +156,22 @@ function cells(text: string): number {
   }
   return sum;
 }
+
+Deno.test("an agent that is waited for is named in the lane, in place of the file it was at", () => {
+  const waitsFor = [{ agent: "nas", silentForMs: 12_400 }];
+  const run = sampleProgress([
+    sampleLane("/mnt/ssd", "copy", { waitsFor }),
+    sampleLane("/mnt/nas", "verify", {
+      waitsFor: [...waitsFor, { agent: "desk", silentForMs: 20_000 }],
+    }),
+    sampleLane("/mnt/usb", "verified", { waitsFor }),
+  ]);
+  const lines = renderLanes(run, at(100));
+  assert.deepEqual(lines.filter((line) => line.includes("waiting")), [
+    "  waiting for agent nas, silent for 12 s",
+    "  waiting for agent desk and 1 other, silent for 20 s",
+  ]);
+  const low = renderLanes(run, at(100, 5));
+  assert.match(low[0]!, /waiting for agent nas, silent for 12 s/);
+  assert.equal(low.length, 4);
+});

@@ -18,6 +18,7 @@ import type { RunDestinations } from "./run_destinations.ts";
 import { isPaused, type RunScope } from "./run_scope.ts";
 import type { RunShares } from "./run_shares.ts";
 import { addUnreadable, type PlannedTask } from "./run_tasks.ts";
+import { watchSilence } from "./silence.ts";
 
 /** Faults of one task, over all agents; a task that fails so often fails alone. */
 export const TASK_FAULTS_MAX = 3;
@@ -148,21 +149,30 @@ export class Attempts {
     let giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
     // Its lease begins when it is told of the attempt, and joining the run may have taken long.
     dispatcher.renew(agentId, [{ taskId: spec.taskId, epoch: spec.epoch }]);
+    const silence = watchSilence(this.#scope, spec.taskId, agentId);
     const onProgress = (progress: TaskProgress): void => {
+      silence.heard(progress.lanes);
       giveUpMs = clock.monotonicMs() + leaseMs * UNREACHABLE_LEASES_MAX;
       options.onProgress(progress);
     };
-    for (;;) {
-      try {
-        return await pool.client(agentId).run(spec, { signal: options.signal, onProgress });
-      } catch (thrown) {
-        if (!(thrown instanceof UnreachableError) || options.signal.aborted) throw thrown;
-        if (clock.monotonicMs() >= giveUpMs) {
-          dispatcher.mayStillRun(spec.taskId, agentId);
-          throw thrown;
+    // It is waited for until then, however late its client hears of that.
+    options.signal.addEventListener("abort", silence.end, { once: true });
+    try {
+      for (;;) {
+        try {
+          return await pool.client(agentId).run(spec, { signal: options.signal, onProgress });
+        } catch (thrown) {
+          if (!(thrown instanceof UnreachableError) || options.signal.aborted) throw thrown;
+          silence.lost();
+          if (clock.monotonicMs() >= giveUpMs) {
+            dispatcher.mayStillRun(spec.taskId, agentId);
+            throw thrown;
+          }
+          await clock.sleep(REACH_AGAIN_MS, options.signal);
         }
-        await clock.sleep(REACH_AGAIN_MS, options.signal);
       }
+    } finally {
+      silence.end();
     }
   }
 

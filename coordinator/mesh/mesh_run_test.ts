@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
-import type { RunReport } from "../../protocol/mesh/run.ts";
+import type { RunProgress, RunReport } from "../../protocol/mesh/run.ts";
 import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
 import type { TaskResult } from "../../protocol/mesh/task.ts";
 import { AgentBusyError } from "../../protocol/mesh/task_port.ts";
@@ -51,6 +51,8 @@ class Mesh {
   readonly dispatcher;
   readonly #listeners = new Set<(agentId: string, why: string) => void>();
   run: MeshRun | undefined;
+  /** The last progress. */
+  told: RunProgress | undefined;
 
   constructor(before?: Mesh) {
     this.clock = before?.clock ?? new ManualClock();
@@ -100,7 +102,14 @@ class Mesh {
       },
     };
     const destinations = store.run(RUN)!.spec.destinations.map((d) => d.key);
-    const progress = createAggregator({ clock, runId: RUN, destinations, onProgress: () => {} });
+    const progress = createAggregator({
+      clock,
+      runId: RUN,
+      destinations,
+      onProgress: (told) => {
+        this.told = told;
+      },
+    });
     const deps = { store, clock, log: () => {}, dispatcher, pool, leaseMs: LEASE_MS };
     this.run = startMeshRun(deps, {
       runId: RUN,
@@ -750,4 +759,33 @@ Deno.test("a destination that is gone wherever its path is known fails as change
   assert.equal(m.outcome.report?.exitCode, 10);
   for (const agent of agents) assert.ok(agent.calls("prepare").length > 0);
   assert.deepEqual(m.store.knownDestinations("/d"), []);
+});
+
+Deno.test("an agent that says nothing more is told to be waited for at once, by name, until it is heard or lost", async () => {
+  const m = new Mesh();
+  const home = m.add("a");
+  await m.start(jobOf(["x"], ["/d", "/e"]));
+  const call = home.mirror("x");
+  const waits = () => m.told!.destinations.map((d) => d.waitsFor);
+  const nobody = [undefined, undefined];
+  // Listing a source may take long without a word.
+  await m.wait(10_000);
+  assert.deepEqual(waits(), nobody);
+  call.lanes(lane("/d", "copy"), lane("/e", "verified"));
+  await m.wait(2_000);
+  assert.deepEqual(waits(), nobody);
+  await m.wait(2_500);
+  assert.deepEqual(waits(), [[{ agent: "a", silentForMs: 4_000 }], undefined], "the other is safe");
+  await m.wait(3_000);
+  assert.deepEqual(waits()[0], [{ agent: "a", silentForMs: 7_000 }]);
+  call.lanes(lane("/d", "copy"), lane("/e", "verified"));
+  await m.wait(500);
+  assert.deepEqual(waits(), nobody);
+  await call.fail(new UnreachableError("gone"));
+  await m.wait(250);
+  assert.deepEqual(waits()[0], [{ agent: "a", silentForMs: 0 }], "what is known is told");
+  m.add("b");
+  m.kill("a");
+  await m.wait(LEASE_MS);
+  assert.deepEqual(waits(), nobody);
 });

@@ -36,6 +36,13 @@ export interface DestinationModel {
     | null;
 }
 
+export interface Silence {
+  /** Its name. */
+  readonly agent: string;
+  /** When it was heard last, from the start of the run. */
+  readonly sinceMs: number;
+}
+
 export interface ScanModel {
   readonly seq: number;
   readonly counters: ScanCounters;
@@ -47,6 +54,8 @@ export interface ProgressModel {
   /** By source name. */
   readonly scans: ReadonlyMap<string, ScanModel>;
   readonly destinations: readonly DestinationModel[];
+  /** By task, whose agent is waited for. */
+  readonly silences: ReadonlyMap<string, Silence>;
   /** The newest first; more than are shown, so that what a slow destination does later still finds its file. */
   readonly recentFiles: readonly RecentFile[];
 }
@@ -75,6 +84,8 @@ export type ProgressEvent =
     /** On the wall clock; for the list of recent files. */
     readonly atMs?: number;
   }
+  /** The agent of a task is not heard; null: it is again, or nobody waits for it any more. */
+  | { readonly kind: "silence"; readonly taskId: string; readonly silence: Silence | null }
   | { readonly kind: "opened"; readonly destination: string; readonly freeBytes: number }
   | {
     readonly kind: "destination_ended";
@@ -95,6 +106,7 @@ export function emptyModel(runId: string, destinations: readonly string[]): Prog
       gauges: new Map(),
       end: null,
     })),
+    silences: new Map(),
     recentFiles: [],
   };
 }

@@ -41,6 +41,13 @@ export function reduce(model: ProgressModel, event: ProgressEvent): ProgressMode
       // A late word changes no lane, and says nothing new of files either.
       return next === model ? model : withRecentFiles(next, event);
     }
+    case "silence": {
+      if (event.silence === null && !model.silences.has(event.taskId)) return model;
+      const silences = new Map(model.silences);
+      if (event.silence === null) silences.delete(event.taskId);
+      else silences.set(event.taskId, event.silence);
+      return { ...model, silences };
+    }
     case "opened":
       return withDestinations(
         model,

@@ -1,9 +1,10 @@
 /** The model as people see it. Rule: pure; what cannot be known is null, never a guess or NaN. */
-import type { RunProgress } from "../../protocol/mesh/run.ts";
+import type { DestinationProgress, RunProgress } from "../../protocol/mesh/run.ts";
 import {
   type LaneCounters,
   type LaneGauges,
   type LaneState,
+  PHASES,
   type ScanCounters,
   ZERO_COUNTERS,
   ZERO_GAUGES,
@@ -12,6 +13,7 @@ import {
 import { pillsOf, stateOf } from "./destination_state.ts";
 import { sumCounters } from "./merge_counters.ts";
 import type { DestinationModel, ProgressModel } from "./model.ts";
+import { rank } from "./reduce.ts";
 import { RECENT_FILES_SHOWN } from "./recent_files.ts";
 import { etaMs, etaRangeMs, type Rate, sampleRate, STALLED_AFTER_MS } from "./rate.ts";
 import { statusLine } from "./status_line.ts";
@@ -53,6 +55,7 @@ export function runView(model: ProgressModel, rates: Rates, elapsedMs: number): 
         ? null
         : etaRangeMs(remaining, rates.get(destination.key)),
       freeBytes: freeAt(destination, counters),
+      ...waitsFor(model, destination, elapsedMs),
       fastest: destination === fastest,
       elapsedMs: destination.end?.elapsedMs ?? elapsedMs,
     };
@@ -105,6 +108,24 @@ function gaugesOf(destination: DestinationModel, bytesPerSecond: number): LaneGa
     stalledForMs: Math.min(...all.map((g) => g.stalledForMs)),
     currentFiles: all.flatMap((g) => g.currentFiles).slice(0, CURRENT_FILES_MAX),
   };
+}
+
+/** Each agent once. What is said changes once a second, so that waiting is told and does not flood. */
+function waitsFor(
+  { silences }: ProgressModel,
+  { lanes, end }: DestinationModel,
+  elapsedMs: number,
+): Pick<DestinationProgress, "waitsFor"> {
+  if (end !== null || silences.size === 0) return {};
+  const longest = new Map<string, number>();
+  for (const [taskId, { agent, sinceMs }] of silences) {
+    const lane = lanes.get(taskId);
+    if (lane === undefined || rank(lane.state) === PHASES.length) continue;
+    const silentForMs = Math.max(0, Math.floor((elapsedMs - sinceMs) / 1_000) * 1_000);
+    longest.set(agent, Math.max(silentForMs, longest.get(agent) ?? 0));
+  }
+  if (longest.size === 0) return {};
+  return { waitsFor: [...longest].map(([agent, silentForMs]) => ({ agent, silentForMs })) };
 }
 
 function scanOf(model: ProgressModel): ScanCounters {

@@ -23,6 +23,10 @@ export const RecentFile = v.object({
 });
 export type RecentFile = v.InferOutput<typeof RecentFile>;
 
+/** An agent that works on a destination and is not heard; whether it has died is not known yet. */
+export const SilentAgent = v.object({ agent: v.string(), silentForMs: count });
+export type SilentAgent = v.InferOutput<typeof SilentAgent>;
+
 export const DestinationProgress = v.object({
   destination: v.string(),
   state: LaneState,
@@ -36,6 +40,8 @@ export const DestinationProgress = v.object({
   etaRangeMs: v.exactOptional(v.nullable(v.object({ low: count, high: count }))),
   /** Free there: what was when it was opened, less what has been written since. */
   freeBytes: v.exactOptional(v.nullable(count)),
+  /** Agents that are waited for, in whole seconds; absent while all are heard. */
+  waitsFor: v.exactOptional(v.array(SilentAgent)),
   /** True for at most one destination: the first verified, else the one with the highest rate. */
   fastest: v.boolean(),
   /** From the start of the run to this destination's end, or to now. */
