@@ -222,6 +222,44 @@ Deno.test("a run that has begun with one disk is not prepared at another, and no
     await run.release(other);
   }));
 
+Deno.test("an agent gives one destination of a run back when it is told so, and goes on with the others", () =>
+  inScene(async (scene) => {
+    const [home, other, third] = [scene.agent("home"), scene.agent("other"), scene.agent("third")];
+    const second = join(scene.folder, "second");
+    const { sources, destination } = scene;
+    const run = new TestRun({ runId: "run-1", sources, destinations: [destination, second] });
+    await run.prepare(home);
+    await run.join(other);
+    await run.scan(home);
+    const results = await inTime(
+      scene.clock,
+      Promise.all([
+        home.ask({ ...run.mirrorSpec(sources[0]!), destinations: [destination] }),
+        other.ask({ ...run.mirrorSpec(sources[1]!), destinations: [destination] }),
+      ]),
+    );
+    assert.ok(results.every(({ lanes }) => lanes[0]!.state === "verified"));
+    const finished = { op: "finish", runId: "run-1", destination } as const;
+    assert.deepEqual(await home.run(finished), { op: "finish" });
+    const busy = async (path: string, runId: string) => {
+      const next = new TestRun({ runId, sources, destinations: [path] });
+      const { destinations: [prepared] } = await next.prepare(third);
+      await next.release(third);
+      return prepared!.error?.code === "destination_busy";
+    };
+    assert.equal(await busy(destination, "run-2"), true, "the other one holds it");
+    await other.run({ op: "drop", runId: "run-1", destination, isDone: true });
+    await other.run({ op: "drop", runId: "run-1", destination, isDone: true });
+    assert.equal(await busy(destination, "run-3"), false);
+    assert.equal(await busy(second, "run-4"), true);
+    const { lanes } = await other.run({
+      ...run.mirrorSpec(sources[1]!, { epoch: 2 }),
+      destinations: [second],
+    });
+    assert.equal(lanes[0]!.state, "verified");
+    await run.release(home, other);
+  }));
+
 Deno.test("an empty folder under a path that the coordinator knows is not made a destination, unless it is said to be new", () =>
   inScene(async (scene) => {
     const fresh = scene.agent("fresh");

@@ -24,6 +24,7 @@ import type {
   FinishTask,
   JoinResult,
   JoinTask,
+  LaneReport,
   MirrorResult,
   MirrorTask,
   PreparedDestination,
@@ -122,6 +123,8 @@ export class RunContext {
   readonly #lists: SourceLists;
   /** Mirror tasks that have not ended. */
   readonly #working = new Set<Promise<unknown>>();
+  /** What of them goes on, by destination. */
+  readonly #workingAt = new Map<string, Set<Promise<unknown>>>();
   #watch: ThreadWatch | undefined;
   #cpu: CpuMonitor | undefined;
   #buffer: BufferShare | undefined;
@@ -408,13 +411,20 @@ export class RunContext {
         ended,
       );
     });
-    const report = () => progress({ seq: seq++, lanes: runs.map((run) => run.progress()) });
+    const verified: LaneReport[] = [];
+    const report = () =>
+      progress({
+        seq: seq++,
+        lanes: runs.map((run) => run.progress()),
+        ...(verified.length > 0 && { verified }),
+      });
     report();
     const stopTicks = this.#deps.clock.every(TICK_MS, report);
     try {
       const lanes = await Promise.all(
-        runs.map((run) =>
-          run.report.then((lane) => {
+        runs.map((run, at) =>
+          this.#countedAt(task.destinations[at]!, run.report).then((lane) => {
+            if (lane.state === "verified" && isShort(lane)) verified.push(lane);
             // Others may go on for hours; this one's end is news now.
             report();
             return lane;
@@ -486,10 +496,28 @@ export class RunContext {
     }
   }
 
+  /** What works at a destination is waited for before that is given back. */
+  #countedAt<T>(destination: string, work: Promise<T>): Promise<T> {
+    const all = this.#workingAt.get(destination) ?? new Set();
+    this.#workingAt.set(destination, all);
+    all.add(work);
+    return work.finally(() => all.delete(work));
+  }
+
   /** Ends the work at one destination. */
   drop(destination: string): void {
     this.#lanes.get(destination)?.drop();
     this.#repositories?.drop(destination);
+  }
+
+  /** Gives back what it holds of one destination, which is at its end for the whole run. */
+  async leave(destination: string): Promise<void> {
+    await this.#untilEnded(this.#workingAt.get(destination) ?? new Set());
+    if (this.#abort.signal.aborted) return;
+    if (this.#repositories?.has(destination)) await this.#repositories.finish(destination);
+    const lane = this.#lanes.get(destination);
+    this.#lanes.delete(destination);
+    await lane?.close();
   }
 
   /** Files that are in hand are ended, and no further one is begun until it goes on. */
@@ -504,7 +532,7 @@ export class RunContext {
     for (const lane of this.#lanes.values()) lane.cancel();
     this.#repositories?.cancel();
     this.#readers?.cancel();
-    await this.#untilIdle();
+    await this.#untilEnded(this.#working);
     await Promise.all([
       ...[...this.#lanes.values()].map((lane) => lane.close()),
       this.#repositories?.close(),
@@ -517,11 +545,11 @@ export class RunContext {
   }
 
   /** A task that is stuck is not waited for. */
-  async #untilIdle(): Promise<void> {
-    if (this.#working.size === 0) return;
+  async #untilEnded(working: ReadonlySet<Promise<unknown>>): Promise<void> {
+    if (working.size === 0) return;
     const patience = new AbortController();
     await Promise.race([
-      Promise.allSettled([...this.#working]),
+      Promise.allSettled([...working]),
       this.#deps.clock.sleep(RELEASE_WAITS_MS, patience.signal).catch(() => {}),
     ]);
     patience.abort();
@@ -933,6 +961,13 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   "permission",
   "read_only",
 ]);
+
+/** Few enough lines to be said again four times a second. */
+function isShort({ rewritten, warnings }: LaneReport): boolean {
+  return rewritten.length + warnings.length <= SHORT_LINES_MAX;
+}
+
+const SHORT_LINES_MAX = 20;
 
 /** A lane of a task whose source is being listed. */
 function notBegun(destination: string): LaneProgress {

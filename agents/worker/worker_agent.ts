@@ -105,7 +105,8 @@ export function createWorker(
         case "finish":
           return await runs.get(spec.runId).finish(spec);
         case "drop":
-          runs.find(spec.runId)?.drop(spec.destination);
+          if (spec.isDone !== true) runs.find(spec.runId)?.drop(spec.destination);
+          else await runs.find(spec.runId)?.leave(spec.destination);
           return { op: "drop" };
         case "restore":
           return await restoreTask(spec, context, { ...options, roots, secrets, spawn });

@@ -106,7 +106,7 @@ export class Attempts {
             ...(isOwn ? {} : { leaseMs }),
           }, {
             signal: both,
-            onProgress: ({ seq, lanes }) => {
+            onProgress: ({ seq, lanes, verified }) => {
               if (isOver()) return;
               if (!hasBegun) {
                 hasBegun = true;
@@ -115,7 +115,7 @@ export class Attempts {
               }
               const atMs = Math.round(clock.nowMs());
               progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes, atMs });
-              ledger.heard(index, lanes);
+              ledger.heard(index, lanes, verified);
               dispatcher.hold(taskId, mirrorHoldsSlot(ledger.statesOf(index)));
               this.#closeSettled();
             },

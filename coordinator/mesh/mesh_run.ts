@@ -178,6 +178,9 @@ class RunInMesh {
       progress.apply({ kind: "scan", source: source.name, seq: Infinity, counters: scan.counters });
     }
     this.#tasks.load();
+    for (const { end } of this.#scope.destinations) {
+      if (end !== undefined) progress.apply({ kind: "destination_ended", ...end });
+    }
   }
 
   async #epochs(): Promise<void> {

@@ -789,3 +789,55 @@ Deno.test("an agent that says nothing more is told to be waited for at once, by 
   await m.wait(LEASE_MS);
   assert.deepEqual(waits(), nobody);
 });
+
+Deno.test("a destination that is verified is given back by all who take part, while others go on", async () => {
+  const m = new Mesh();
+  const home = m.add("a");
+  const other = m.add("b");
+  await m.start(jobOf(["x", "y"], ["/d", "/e"]));
+  const calls = [home, other].map((agent) => agent.calls("mirror")[0]!);
+  calls[0]!.lanes(lane("/d", "verified"), lane("/e", "copy"));
+  await m.settle();
+  assert.equal(home.calls("finish").length, 0, "another task still needs it");
+  calls[1]!.lanes(lane("/d", "verified"), lane("/e", "copy"));
+  await m.settle();
+  assert.deepEqual(home.calls("finish").map(({ spec }) => spec.destination), ["/d"]);
+  assert.deepEqual(other.calls("drop").map(({ spec }) => [spec.destination, spec.isDone]), [
+    ["/d", true],
+  ]);
+  assert.equal(home.calls("drop").length, 0, "it has given it back by finishing it");
+  await m.verifyAll();
+  assert.equal(m.outcome.report?.state, "completed");
+});
+
+Deno.test("D7: a destination that was verified before a restart is not asked for again: others may have it by now", async () => {
+  const m = new Mesh();
+  m.add("a", {}, { slots: 2 });
+  await m.start(jobOf(["x", "y"], ["/d", "/e"]));
+  const report = laneReport("/d", "verified", { filesVerified: 7 });
+  for (const call of m.agents.get("a")!.fake.calls("mirror")) {
+    const lanes = [lane("/d", "verified"), lane("/e", "copy")];
+    call.progress({ seq: 1, lanes, verified: [report] });
+  }
+  await m.settle();
+  m.run!.leave();
+  m.dispatcher.close();
+  await m.settle();
+  const next = new Mesh(m);
+  const { fake } = next.agents.get("a")!;
+  await next.start();
+  const { spec } = fake.calls("prepare").at(-1)!;
+  assert.deepEqual(spec.destinations.map(({ key }) => key), ["/e"]);
+  await next.wait(LEASE_MS);
+  assert.deepEqual(next.told!.destinations.map(({ state }) => state === "verified"), [true, false]);
+  for (const call of fake.calls("mirror").filter((c) => c.isOpen)) {
+    assert.deepEqual(call.spec.destinations, ["/e"]);
+  }
+  await next.verifyAll();
+  assert.equal(next.outcome.report?.state, "completed");
+  assert.deepEqual(
+    next.outcome.report!.destinations[0]!.lanes.map((l) => l.report.filesVerified),
+    [7, 7],
+  );
+  assert.ok(next.store.tasks(RUN).every((t) => t.state === "succeeded"));
+});

@@ -116,7 +116,12 @@ export class Participants {
           key,
           destinationId,
         }));
-        return this.#memory.remember(agentId, opened);
+        this.#memory.remember(agentId, opened);
+        const stillOpen = new Set(openDestinations(context).map(({ key }) => key));
+        for (const { key } of opened.filter((d) => !stillOpen.has(d.key))) {
+          this.#tell(agentId, { op: "drop", runId, destination: key, isDone: true });
+        }
+        return;
       }
       const why = `${refused.destination}: ${refused.error.message}`;
       throw new BackupError("rejected", why, { retry: "elsewhere" });
@@ -138,6 +143,10 @@ export class Participants {
 
   tellAll(task: Told): void {
     for (const agentId of this.#joined.keys()) this.#tell(agentId, task);
+  }
+
+  tellOthers(agentId: string, task: Told): void {
+    for (const other of this.#joined.keys()) if (other !== agentId) this.#tell(other, task);
   }
 
   /** Whether it hears us or not. */

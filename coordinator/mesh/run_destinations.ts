@@ -19,14 +19,14 @@ type DestinationsScope = Pick<RunScope, "runId" | "store" | "destinations">;
 
 export class RunDestinations {
   readonly #scope: DestinationsScope;
-  readonly #participants: Pick<Participants, "tellAll">;
-  readonly #tasks: Pick<RunTasks, "ledger">;
+  readonly #participants: Pick<Participants, "tellAll" | "tellOthers">;
+  readonly #tasks: Pick<RunTasks, "ledger" | "keepVerified">;
   readonly #allEnded = new AbortController();
 
   constructor(
     scope: DestinationsScope,
-    participants: Pick<Participants, "tellAll">,
-    tasks: Pick<RunTasks, "ledger">,
+    participants: Pick<Participants, "tellAll" | "tellOthers">,
+    tasks: Pick<RunTasks, "ledger" | "keepVerified">,
   ) {
     this.#scope = scope;
     this.#participants = participants;
@@ -102,6 +102,13 @@ export class RunDestinations {
       isVerified ? "verified" : "failed",
       error ?? (isVerified ? undefined : laneError),
     );
+    // The home has given it back by finishing it.
+    this.#participants.tellOthers(home.id, {
+      op: "drop",
+      runId,
+      destination: destination.key,
+      isDone: true,
+    });
   }
 
   end(
@@ -114,7 +121,11 @@ export class RunDestinations {
     const { end } = destination;
     if (end === undefined) return;
     const { store, runId } = this.#scope;
-    store.transact((tx) => tx.changeDestination(runId, destination.key, { end }));
+    store.transact((tx) => {
+      tx.changeDestination(runId, destination.key, { end });
+      // Nobody looks at it again, also after a restart: it may be in another run's hands by then.
+      if (end.state === "verified") this.#tasks.keepVerified(tx);
+    });
     if (openDestinations(context).length > 0 || context.home !== NOBODY) return;
     this.#allEnded.abort(new BackupError("cancelled", "No destination is left"));
   }

@@ -54,15 +54,25 @@ export function createRunScope(
     return known.kind === "scanned" ? { source, scan: known.scan } : { source, error: known.error };
   });
   const ends = new Map(store.destinations(runId).map((d) => [d.destination, d]));
+  const results = store.results(runId);
   const served = new Set(
-    [...store.results(runId).values()].flatMap((r) => r.lanes.map((l) => l.destination)),
+    [...results.values()].flatMap((r) => r.lanes.map((l) => l.destination)),
   );
+  const tasks = store.tasks(runId);
+  /** It was said to be verified, and what says so is here: it may be in another run's hands since. */
+  const stands = (key: string): boolean =>
+    ends.get(key)?.end?.state === "verified" && tasks.length > 0 &&
+    tasks.every(({ taskId }) =>
+      results.get(taskId)?.lanes.some((l) => l.destination === key && l.state === "verified")
+    );
+  // With nothing left to do no task would get its end: what is known is looked at again.
+  const isAllVerified = job.destinations.every(({ key }) => stands(key));
   const destinations = job.destinations.map(({ key }) => {
     const known = ends.get(key);
     const state: DestinationState = { key, warnings: known?.warnings ?? [] };
     if (known?.destinationId) state.id = known.destinationId;
-    // What was verified before a restart is looked at again; it costs a comparison and proves more than a memory.
-    if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
+    if (known?.end && stands(key) && (known.isCancelled || !isAllVerified)) state.end = known.end;
+    else if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
     // One that never took part has no accounts to look at again: tasks that have ended owe it nothing.
     else if (known?.end?.state === "failed" && !served.has(key)) state.end = known.end;
     return state;

@@ -7,8 +7,10 @@ import { newId } from "../../protocol/base/ids.ts";
 import { type LaneProgress, type ScanCounters, ZERO_GAUGES } from "../../protocol/mesh/progress.ts";
 import type { LaneReport, MirrorResult, PartSpec } from "../../protocol/mesh/task.ts";
 import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
+import { laneReport } from "../runs/report.ts";
 import type { SourceState } from "../runs/run_context.ts";
 import { wireError } from "../runs/wire_error.ts";
+import type { StoreChanges } from "../store/job_store.ts";
 import type { StoredTask } from "../store/records.ts";
 import type { RunScope } from "./run_scope.ts";
 
@@ -78,6 +80,21 @@ export class RunTasks {
     });
   }
 
+  /** What open tasks have verified so far; with their ends comes all they report. */
+  keepVerified(tx: Pick<StoreChanges, "task" | "putResult">): void {
+    const ledger = this.#ledger;
+    if (ledger === undefined) return;
+    this.#tasks.forEach(({ stored: { taskId } }, index) => {
+      if (isFinal(tx.task(taskId)!.state)) return;
+      const lanes = ledger.destinations.flatMap((key) => {
+        const account = ledger.accounts(key)[index]!;
+        return account.settled && account.state === "verified" ? [laneReport(key, account)] : [];
+      });
+      if (lanes.length === 0) return;
+      tx.putResult(taskId, { op: "mirror", lanes, unreadable: [], unreadableCount: 0 });
+    });
+  }
+
   plan(): void {
     const { store, runId, job: { requiredCapabilities }, sources } = this.#scope;
     store.transact((tx) => {
@@ -117,8 +134,10 @@ export class RunTasks {
       if (scan === undefined) throw new BackupError("internal", `Task ${task.taskId} has no scan`);
       return { stored: task, source, scan, faults: 0 };
     });
-    const keys = destinations.filter((d) => d.end === undefined).map((d) => d.key);
+    const keys = destinations.filter(({ end }) => end === undefined || end.state === "verified")
+      .map((d) => d.key);
     const ledger = createLaneLedger(keys, this.#tasks.length);
+    for (const { key, end } of destinations) if (end !== undefined) ledger.close(key);
     this.#ledger = ledger;
     progress.apply({
       kind: "planned",
@@ -127,8 +146,11 @@ export class RunTasks {
     const results = store.results(runId);
     this.#tasks.forEach(({ stored: task, source }, index) => {
       taskChanged(task.taskId);
-      if (task.state !== "succeeded" && task.state !== "failed") return;
       const result = results.get(task.taskId);
+      if (task.state !== "succeeded" && task.state !== "failed") {
+        if (result !== undefined) this.#restore(task, index, result, ledger);
+        return;
+      }
       // Nothing is owed any more, whatever other destinations were prepared since.
       ledger.begin(index);
       if (result === undefined) {
@@ -137,14 +159,28 @@ export class RunTasks {
       }
       ledger.reported(index, result);
       addUnreadable(source, result);
-      progress.apply({
-        kind: "lanes",
-        taskId: task.taskId,
-        agentId: task.agentId ?? "",
-        epoch: Math.max(1, task.epoch),
-        seq: Number.MAX_SAFE_INTEGER,
-        lanes: result.lanes.map(progressOf),
-      });
+      this.#tell(task, result.lanes, Number.MAX_SAFE_INTEGER);
+    });
+  }
+
+  /** Only where the destination is at its end: elsewhere an attempt looks again. */
+  #restore(task: StoredTask, index: number, { lanes }: MirrorResult, ledger: LaneLedger): void {
+    const { destinations } = this.#scope;
+    const ended = new Set(destinations.filter((d) => d.end !== undefined).map((d) => d.key));
+    const known = lanes.filter(({ destination }) => ended.has(destination));
+    ledger.restore(index, known);
+    this.#tell(task, known, 0);
+  }
+
+  #tell(task: StoredTask, lanes: readonly LaneReport[], seq: number): void {
+    if (lanes.length === 0) return;
+    this.#scope.progress.apply({
+      kind: "lanes",
+      taskId: task.taskId,
+      agentId: task.agentId ?? "",
+      epoch: Math.max(1, task.epoch),
+      seq,
+      lanes: lanes.map(progressOf),
     });
   }
 

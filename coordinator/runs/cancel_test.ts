@@ -73,6 +73,28 @@ Deno.test("S2-30: what was verified before the cancel stays verified, and late w
   assertCancelled(h);
 });
 
+Deno.test("S2-30: what a cancel leaves verified has its agent's own report, and nothing is said to lack one", async () => {
+  const h = await start(jobOf(["a"], [FAST, SLOW]));
+  const verified = [
+    laneReport(FAST, "verified", { filesVerified: 7 }),
+    // What is not so is not believed.
+    laneReport(SLOW, "verified"),
+  ];
+  h.agent.mirror("a").progress({
+    seq: 1,
+    lanes: [lane(FAST, "verified"), lane(SLOW, "copy", { filesTotal: 9, filesDone: 4 })],
+    verified,
+  });
+  await settle();
+  h.abort.abort();
+  await settle();
+  const [fast, slow] = h.outcome.report!.destinations;
+  assert.deepEqual([fast!.state, slow!.state], ["verified", "cancelled"]);
+  assert.deepEqual(fast!.lanes[0]!.report, verified[0]);
+  const { filesCopied, state, warnings } = slow!.lanes[0]!.report;
+  assert.deepEqual([filesCopied, state, warnings], [4, "cancelled", []]);
+});
+
 Deno.test("S2-30: a cancel while an attempt waits for its backoff starts no other attempt", async () => {
   const h = await start(jobOf(["a"], [FAST, SLOW]));
   await h.agent.mirror("a").fail(new BackupError("io", "Restarted", { retry: "later" }));

@@ -78,12 +78,12 @@ export async function copyStage(context: RunContext): Promise<void> {
       try {
         const result = await home.client.run(spec, {
           signal,
-          onProgress({ seq, lanes }) {
+          onProgress({ seq, lanes, verified }) {
             if (isOver || signal.aborted) return;
             begun();
             const held = mirrorHoldsSlot(ledger.statesOf(index));
             progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes });
-            ledger.heard(index, lanes);
+            ledger.heard(index, lanes, verified);
             closeSettled();
             if (held && !mirrorHoldsSlot(ledger.statesOf(index))) dispatcher.nudge();
           },

@@ -30,7 +30,10 @@ export interface LaneLedger {
   begin(task: number): string[];
   /** States of the lanes that the task's current attempt works on. */
   statesOf(task: number): LaneState[];
-  heard(task: number, lanes: readonly LaneProgress[]): void;
+  /** `verified`: what the agent reports of lanes that have ended so. */
+  heard(task: number, lanes: readonly LaneProgress[], verified?: readonly LaneReport[]): void;
+  /** Before a first attempt: what earlier ones had verified, as far as it was kept. */
+  restore(task: number, verified: readonly LaneReport[]): void;
   reported(task: number, result: MirrorResult): void;
   /** The attempt died. True when `mayRetry` and another attempt has something left to do. */
   broke(task: number, error: WireError, mayRetry: boolean): boolean;
@@ -62,13 +65,25 @@ export function createLaneLedger(destinations: readonly string[], tasks: number)
       return owed;
     },
     statesOf: (task) => accountsOf(task).map((l) => l.state).filter((s) => s !== "planned"),
-    heard(task, lanes) {
+    restore(task, verified) {
+      for (const report of verified) {
+        const lane = books.get(report.destination)?.[task];
+        if (lane === undefined || lane.settled || !isWhole(report)) continue;
+        Object.assign(lane, { state: "verified", settled: true, report });
+      }
+    },
+    heard(task, lanes, verified = []) {
       for (const { destination, state, counters } of lanes) {
         if (!served[task]!.has(destination)) continue;
         const lane = account(destination, task);
         if (isEnded(lane)) continue;
         lane.state = state;
         lane.counters = counters;
+      }
+      for (const report of verified) {
+        if (!served[task]!.has(report.destination) || !isWhole(report)) continue;
+        const lane = account(report.destination, task);
+        if (lane.state === "verified") lane.report ??= report;
       }
       // When all lanes have ended, the task itself is about to, and its failure may call for another attempt: only
       // what is verified, or failed beside lanes that go on, stands already. A cancelled lane never does: its agent may
@@ -116,6 +131,10 @@ export function createLaneLedger(destinations: readonly string[], tasks: number)
     close: (key) => void closed.add(key),
     accounts: (key) => books.get(key)!,
   };
+}
+
+function isWhole({ state, failureCount }: LaneReport): boolean {
+  return state === "verified" && failureCount === 0;
 }
 
 function fresh(): LaneAccount {

@@ -132,6 +132,9 @@ export function laneReport(destination: string, lane: LaneAccount): LaneReport {
     failures: [],
     failureCount: counters.filesFailed,
     rewritten: [],
-    warnings: ["It ended without a report; these counts are from its last progress"],
+    // Of what was stopped nobody expects one.
+    warnings: state === "cancelled"
+      ? []
+      : ["It ended without a report; these counts are from its last progress"],
   };
 }

@@ -3,6 +3,7 @@
  * 0 ≤ done ≤ total and nothing goes back.
  */
 import * as v from "valibot";
+import { LaneReport } from "./lane_report.ts";
 
 /** The phases of one destination, in order. */
 export const PHASES = ["analyze", "manifest", "copy", "flush", "verify"] as const;
@@ -91,6 +92,8 @@ export const TaskProgress = v.object({
   scan: v.exactOptional(ScanCounters),
   restore: v.exactOptional(RestoreCounters),
   lanes: v.array(LaneProgress),
+  /** Reports of lanes that are verified while others go on, those that are short; the result has all. */
+  verified: v.exactOptional(v.array(LaneReport)),
 });
 export type TaskProgress = v.InferOutput<typeof TaskProgress>;
 
