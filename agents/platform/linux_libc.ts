@@ -33,6 +33,11 @@ const SYMBOLS = {
   symlinkat: { parameters: ["buffer", "i32", "buffer"], result: "i32" },
   linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" },
   renameat: { parameters: ["i32", "buffer", "i32", "buffer"], result: "i32" },
+  renameNew: {
+    name: "syscall",
+    parameters: ["i64", "i64", "buffer", "i64", "buffer", "i64"],
+    result: "i64",
+  },
   unlinkat: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   mknodat: { parameters: ["i32", "buffer", "u32", "u64"], result: "i32" },
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
@@ -93,6 +98,8 @@ const FADV_WILLNEED = 3;
 const FADV_DONTNEED = 4;
 const LOCK_EX_NB = 2 | 4;
 const LOCK_SH_NB = 1 | 4;
+const SYS_RENAMEAT2 = ARM ? 276n : 316n;
+const RENAME_NOREPLACE = 1n;
 const SYS_OPENAT2 = 437n;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_BENEATH = 0x08;
@@ -312,6 +319,19 @@ export function openLibc(): Posix {
       check(c.linkat(from, fromName as BufferSource, to, toName as BufferSource, 0)),
     rename: (from, fromName, to, toName) =>
       check(c.renameat(from, fromName as BufferSource, to, toName as BufferSource)),
+    renameNew: (from, fromName, to, toName) =>
+      check(
+        Number(
+          c.renameNew(
+            SYS_RENAMEAT2,
+            BigInt(from),
+            fromName as BufferSource,
+            BigInt(to),
+            toName as BufferSource,
+            RENAME_NOREPLACE,
+          ),
+        ),
+      ),
     unlink: (at, name) => check(c.unlinkat(at, name as BufferSource, 0)),
     removeDirectory: (at, name) => check(c.unlinkat(at, name as BufferSource, AT_REMOVEDIR)),
     makeNode(at, name, kind, mode, rdev) {

@@ -138,6 +138,7 @@ export function openPortable(): Posix {
       attempt(() => done(fs.symlinkSync(textOf(target), pathOf(at, name)))),
     link: (from, fromName, to, toName) =>
       attempt(() => done(fs.linkSync(pathOf(from, fromName), pathOf(to, toName)))),
+    renameNew: () => -ENOSYS,
     rename: (from, fromName, to, toName) =>
       attempt(() => done(fs.renameSync(pathOf(from, fromName), pathOf(to, toName)))),
     unlink(at, name) {

@@ -123,6 +123,16 @@ export interface Posix {
     to: DirectoryHandle,
     toName: Uint8Array,
   ): number;
+  /**
+   * As `rename`, in one step, and only to a name that nothing has: else -EEXIST. -EINVAL or -ENOSYS where the system or the
+   * file system cannot promise it.
+   */
+  renameNew(
+    from: DirectoryHandle,
+    fromName: Uint8Array,
+    to: DirectoryHandle,
+    toName: Uint8Array,
+  ): number;
   unlink(at: DirectoryHandle, name: Uint8Array): number;
   removeDirectory(at: DirectoryHandle, name: Uint8Array): number;
   /** FIFO or device node; -EPERM or -ENOSYS where that is not allowed. */

@@ -326,6 +326,20 @@ function conformance(posix: Posix): void {
       posix.closeDirectory(inner);
     }));
 
+  test("renameNew takes no name that is taken, or says that it cannot promise it", () =>
+    inFolder(posix, (folder) => {
+      putFile(posix, folder, A, bytesOf("new"));
+      putFile(posix, folder, B, bytesOf("old"));
+      posix.makeDirectory(folder, cName("folder"), 0o700);
+      const free = posix.renameNew(folder, A, folder, C);
+      if (posix.name === "portable") return assert.equal(free, -ENOSYS);
+      assert.equal(free, 0);
+      assert.equal(posix.renameNew(folder, C, folder, B), -EEXIST);
+      assert.equal(posix.renameNew(folder, C, folder, cName("folder")), -EEXIST);
+      assert.equal(posix.renameNew(folder, A, folder, A), -ENOENT);
+      assert.deepEqual([contents(folder, B), contents(folder, C)], ["old", "new"]);
+    }));
+
   test("mode bits are kept, the special ones too", () =>
     inFolder(posix, (folder) => {
       const fd = posix.createFile(folder, A);

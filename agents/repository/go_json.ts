@@ -102,7 +102,8 @@ export function showBytes(bytes: ByteString): string {
   return new TextDecoder().decode(bytesOf(bytes));
 }
 
-const LONG_NUMBER = /\d{16}/;
+/** Not the digits of a hash, of which every other list of blobs has sixteen in a row. */
+const LONG_NUMBER = /(?:^|[\s:,[-])\d{16}/;
 
 /**
  * JSON with whole numbers beyond 2⁵³ as BigInt. @throws {SyntaxError}

@@ -2,7 +2,6 @@
  * Trees: one folder's entries as restic's JSON. Rule: equal entries give equal bytes with restic, since a tree is named by
  * their hash; whatever a tree says is read without believing it.
  */
-import * as v from "valibot";
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import {
   bytesOf,
@@ -114,87 +113,115 @@ function isUtf8(bytes: ByteString): boolean {
   return decodeUtf8(bytes).every((part) => typeof part === "string");
 }
 
-const U64_SCHEMA = v.union([v.pipe(v.number(), v.safeInteger(), v.minValue(0)), v.bigint()]);
-const NUMBER = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const ID = v.custom<string>((value) => typeof value === "string" && isId(value));
-const TYPES = ["file", "dir", "symlink", "dev", "chardev", "fifo", "socket", "irregular"] as const;
-const NODE = v.object({
-  name: v.string(),
-  type: v.picklist(TYPES),
-  mode: v.optional(NUMBER, 0),
-  mtime: v.optional(v.string(), "0001-01-01T00:00:00Z"),
-  atime: v.optional(v.string(), "0001-01-01T00:00:00Z"),
-  ctime: v.optional(v.string(), "0001-01-01T00:00:00Z"),
-  uid: v.optional(NUMBER, 0),
-  gid: v.optional(NUMBER, 0),
-  user: v.optional(v.string()),
-  group: v.optional(v.string()),
-  inode: v.optional(U64_SCHEMA),
-  device_id: v.optional(U64_SCHEMA),
-  size: v.optional(U64_SCHEMA),
-  links: v.optional(U64_SCHEMA),
-  linktarget: v.optional(v.string()),
-  linktarget_raw: v.optional(v.string()),
-  extended_attributes: v.nullish(
-    v.array(
-      v.object({
-        name: v.string(),
-        value: v.nullish(v.string()),
-        name_raw: v.optional(v.string()),
-      }),
-    ),
-  ),
-  device: v.optional(U64_SCHEMA),
-  content: v.nullish(v.array(ID)),
-  subtree: v.nullish(ID),
-});
-const TREE = v.object({ nodes: v.nullable(v.array(NODE)) });
+const TYPES: ReadonlySet<string> = new Set<NodeType>([
+  "file",
+  "dir",
+  "symlink",
+  "dev",
+  "chardev",
+  "fifo",
+  "socket",
+  "irregular",
+]);
+const NO_TIME = "0001-01-01T00:00:00Z";
 
 /** @throws {IntegrityError} when it is no tree; `what` says whose tree it is */
 export function decodeTree(json: Uint8Array, what: string): TreeNode[] {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(json);
-    return (v.parse(TREE, parseJson(text)).nodes ?? []).map(toNode);
+    const { nodes } = record(parseJson(text), "the tree");
+    return nodes === null ? [] : list(nodes, "nodes").map(toNode);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new IntegrityError(`${what} is no tree: ${why}`, { cause });
   }
 }
 
-function toNode(read: v.InferOutput<typeof NODE>): TreeNode {
-  const name = goUnquote(read.name);
+type Fields = Readonly<Record<string, unknown>>;
+
+/** By hand: a schema takes five times as long, and a restore begins with reading every node. */
+function toNode(value: unknown): TreeNode {
+  const read = record(value, "a node");
+  const name = goUnquote(text(read, "name"));
   if (name === undefined) throw new SyntaxError(`a name that cannot be: ${read.name}`);
+  const type = text(read, "type");
+  if (!TYPES.has(type)) throw new SyntaxError(`a node of type ${type}`);
   const node: TreeNode = {
     name,
-    type: read.type,
-    mode: read.mode,
-    mtime: read.mtime,
-    atime: read.atime,
-    ctime: read.ctime,
-    uid: read.uid,
-    gid: read.gid,
+    type: type as NodeType,
+    mode: read.mode === undefined ? 0 : number(read, "mode"),
+    mtime: read.mtime === undefined ? NO_TIME : text(read, "mtime"),
+    atime: read.atime === undefined ? NO_TIME : text(read, "atime"),
+    ctime: read.ctime === undefined ? NO_TIME : text(read, "ctime"),
+    uid: read.uid === undefined ? 0 : number(read, "uid"),
+    gid: read.gid === undefined ? 0 : number(read, "gid"),
   };
-  if (read.user !== undefined) node.user = read.user;
-  if (read.group !== undefined) node.group = read.group;
-  if (read.inode !== undefined) node.inode = read.inode;
-  if (read.device_id !== undefined) node.deviceId = read.device_id;
-  if (read.size !== undefined) node.sizeBytes = Number(read.size);
-  if (read.links !== undefined) node.links = read.links;
-  if (read.linktarget_raw !== undefined) {
-    node.linkTarget = byteStringOf(Uint8Array.fromBase64(read.linktarget_raw));
-  } else if (read.linktarget !== undefined) node.linkTarget = utf8ByteString(read.linktarget);
-  if (read.extended_attributes) {
-    node.xattrs = read.extended_attributes.map(({ name, value, name_raw }) => ({
-      name: name_raw === undefined
-        ? utf8ByteString(name)
-        : byteStringOf(Uint8Array.fromBase64(name_raw)),
-      value: Uint8Array.fromBase64(value ?? ""),
-    }));
+  if (read.user !== undefined) node.user = text(read, "user");
+  if (read.group !== undefined) node.group = text(read, "group");
+  if (read.inode !== undefined) node.inode = u64(read, "inode");
+  if (read.device_id !== undefined) node.deviceId = u64(read, "device_id");
+  if (read.size !== undefined) node.sizeBytes = Number(u64(read, "size"));
+  if (read.links !== undefined) node.links = u64(read, "links");
+  const linkTarget = bytesField(read, "linktarget");
+  if (linkTarget !== undefined) node.linkTarget = linkTarget;
+  if (read.extended_attributes !== undefined && read.extended_attributes !== null) {
+    node.xattrs = list(read.extended_attributes, "extended_attributes").map(toXattr);
   }
-  if (read.device !== undefined) node.device = read.device;
-  if (read.content) node.content = read.content;
-  if (read.subtree) node.subtree = read.subtree;
+  if (read.device !== undefined) node.device = u64(read, "device");
+  if (read.content !== undefined && read.content !== null) {
+    node.content = list(read.content, "content").map(id);
+  }
+  if (read.subtree !== undefined && read.subtree !== null) node.subtree = id(read.subtree);
   return node;
+}
+
+function toXattr(value: unknown): NodeXattr {
+  const read = record(value, "an extended attribute");
+  const isEmpty = read.value === undefined || read.value === null;
+  return {
+    name: bytesField(read, "name") ?? text(read, "name"),
+    value: Uint8Array.fromBase64(isEmpty ? "" : text(read, "value")),
+  };
+}
+
+/** A text whose bytes stand in a field beside it where it is no UTF-8. */
+function bytesField(read: Fields, field: string): ByteString | undefined {
+  const plain = read[field] === undefined ? undefined : text(read, field);
+  const raw = `${field}_raw`;
+  if (read[raw] !== undefined) return byteStringOf(Uint8Array.fromBase64(text(read, raw)));
+  return plain === undefined ? undefined : utf8ByteString(plain);
+}
+
+function record(value: unknown, what: string): Fields {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
+  throw new SyntaxError(`${what} is no object`);
+}
+
+function list(value: unknown, what: string): unknown[] {
+  if (Array.isArray(value)) return value;
+  throw new SyntaxError(`${what} is no list`);
+}
+
+function text(read: Fields, field: string): string {
+  const value = read[field];
+  if (typeof value === "string") return value;
+  throw new SyntaxError(`${field} is no text`);
+}
+
+function number(read: Fields, field: string): number {
+  const value = read[field];
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  throw new SyntaxError(`${field} is no whole number`);
+}
+
+function u64(read: Fields, field: string): U64 {
+  const value = read[field];
+  return typeof value === "bigint" ? value : number(read, field);
+}
+
+function id(value: unknown): string {
+  if (typeof value === "string" && isId(value)) return value;
+  throw new SyntaxError("a blob's id is none");
 }
 
 /** Why nothing may be restored under this name; undefined when it is a name. */

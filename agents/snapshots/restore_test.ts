@@ -239,9 +239,9 @@ Deno.test("restore: zeros become holes with --sparse, and the bytes are the same
 
 Deno.test("restore: --verify finds what the disk has made of a file", async () => {
   await inScene(async ({ restore, target }) => {
-    const rename = posix.rename;
+    const rename = posix.renameNew;
     // Right after it was named, as a disk would do it.
-    posix.rename = (...args) => {
+    posix.renameNew = (...args) => {
       const result = rename.apply(posix, args);
       Deno.writeTextFileSync(join(target, "a"), "some TEXT");
       return result;
@@ -251,7 +251,7 @@ Deno.test("restore: --verify finds what the disk has made of a file", async () =
       assert.equal(run.code, 4);
       assert.match(run.err, /is not what the snapshot has/);
     } finally {
-      posix.rename = rename;
+      posix.renameNew = rename;
     }
   });
 });

@@ -56,6 +56,7 @@ const CHANGES: ReadonlySet<string> = new Set([
   "symlink",
   "link",
   "rename",
+  "renameNew",
   "unlink",
   "removeDirectory",
   "makeNode",

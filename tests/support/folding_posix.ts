@@ -2,6 +2,7 @@
  * The platform port of a file system that takes `Name` and `name` for one and keeps the case a name was made with, as vfat
  * and SMB do. Rule: what is renamed over a name that stands there gets that name's case.
  */
+import { ENOSYS } from "../../agents/platform/errno.ts";
 import { Buffer } from "node:buffer";
 import type { DirectoryHandle, Posix } from "../../agents/platform/posix.ts";
 
@@ -29,6 +30,8 @@ export function foldingPosix(inner: Posix): Posix {
     symlink: (target, at, name) => inner.symlink(target, at, standing(at, name)),
     link: (from, fromName, to, toName) =>
       inner.link(from, standing(from, fromName), to, standing(to, toName)),
+    // There is no such call at such a file system.
+    renameNew: () => -ENOSYS,
     rename: (from, fromName, to, toName) => {
       const source = standing(from, fromName);
       // A new case for one and the same name is taken.

@@ -2,7 +2,7 @@
  * The platform port of a weak file system: what it cannot hold is refused or quietly lost, as on exFAT or SMB. Rule: what
  * it does not refuse reaches the real disk unchanged.
  */
-import { EINVAL, EIO, ENOENT, EOPNOTSUPP, EPERM } from "../../agents/platform/errno.ts";
+import { EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from "../../agents/platform/errno.ts";
 import { KIND_FIFO, type Posix } from "../../agents/platform/posix.ts";
 
 export interface Weakness {
@@ -69,6 +69,8 @@ export function weakPosix(inner: Posix, weakness: Weakness): Posix {
     openRead: (at, name) => refused(name) ? -ENOENT : inner.openRead(at, named(name)),
     statAt: (at, name, out) => refused(name) ? -ENOENT : inner.statAt(at, named(name), out),
     unlink: (at, name) => inner.unlink(at, named(name)),
+    // There is no such call at such a file system.
+    renameNew: () => -ENOSYS,
     rename: (from, fromName, to, toName) =>
       refused(toName) ? -EINVAL : inner.rename(from, named(fromName), to, named(toName)),
   };

@@ -6,6 +6,7 @@ import { BackupError } from "../../../protocol/base/errors.ts";
 import {
   EEXIST,
   EINVAL,
+  EISDIR,
   ENOENT,
   ENOSYS,
   ENOTEMPTY,
@@ -88,6 +89,8 @@ class Folder implements TargetFolder<Place> {
   readonly #posix: Posix;
   readonly #stat: Stat = newStat();
   readonly #isNew: boolean;
+  /** Who owns what is made here; known once a file was. */
+  #born: { uid: number; gid: number } | undefined;
 
   constructor(
     root: DirectoryHandle,
@@ -142,29 +145,29 @@ class Folder implements TargetFolder<Place> {
 
   file(node: TreeNode): TargetFile<Place> | undefined {
     const name = cNameOfLatin1(node.name);
-    const stands = this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
+    // In a folder that was just made only a name that the file system takes for the same can stand: seen when it is named.
+    const stands = !this.#isNew && this.#posix.statAt(this.#handle, name, this.#stat) >= 0;
     const rule = this.#options.overwrite ?? "always";
     if (stands && mayStay(rule, this.#stat, node)) return undefined;
     if (stands && rule === "refuse") throw this.#standsThere(node);
-    const temporary = cName(this.#options.temporaries.next());
+    const temporary = cNameOfLatin1(this.#options.temporaries.next());
     const fd = this.#posix.createFile(this.#handle, temporary);
     if (fd < 0) throw posixError(fd, "create", this.#path(node));
-    return this.#fileBeingWritten(fd, node, name, temporary);
+    return this.#fileBeingWritten(fd, node, { name, temporary, stands });
   }
 
   #fileBeingWritten(
     fd: number,
     node: TreeNode,
-    name: Uint8Array,
-    temporary: Uint8Array,
+    names: { name: Uint8Array; temporary: Uint8Array; stands: boolean },
   ): TargetFile<Place> {
     const posix = this.#posix;
-    const path = this.#path(node);
+    const { temporary } = names;
     let offset = 0;
     let isOpen = true;
     let isNamed = false;
     const require = (result: number, action: string) => {
-      if (result < 0) throw posixError(result, action, path);
+      if (result < 0) throw posixError(result, action, this.#path(node));
     };
     const close = (): number => {
       if (!isOpen) return 0;
@@ -188,10 +191,9 @@ class Folder implements TargetFolder<Place> {
       finish: () => {
         // The end may be a hole.
         if (this.#options.sparse === true) require(posix.truncate(fd, offset), "write");
-        this.#setMetadata(temporary, node);
+        this.#setFileMetadata(fd, node);
         require(close(), "write");
-        this.#makeWay(node, name, true);
-        require(posix.rename(this.#handle, temporary, this.#handle, name), "name");
+        this.#publish(node, names);
         isNamed = true;
         return [...this.#place, node.name];
       },
@@ -200,6 +202,35 @@ class Folder implements TargetFolder<Place> {
         if (!isNamed) posix.unlink(this.#handle, temporary);
       },
     };
+  }
+
+  /** Where nothing stood nothing may have come meanwhile that the rule would have left. */
+  #publish(
+    node: TreeNode,
+    { name, temporary, stands }: { name: Uint8Array; temporary: Uint8Array; stands: boolean },
+  ): void {
+    const posix = this.#posix;
+    const require = (result: number) => {
+      if (result < 0) throw posixError(result, "name", this.#path(node));
+    };
+    if (!stands) {
+      const named = posix.renameNew(this.#handle, temporary, this.#handle, name);
+      if (named >= 0) return;
+      if (!isUnknown(named) && named !== -EEXIST) require(named);
+      if (posix.statAt(this.#handle, name, this.#stat) >= 0) this.#requireReplaceable(node);
+    }
+    let named = posix.rename(this.#handle, temporary, this.#handle, name);
+    if (named === -EISDIR || named === -EEXIST || named === -ENOTEMPTY) {
+      this.#makeWay(node, name, true);
+      named = posix.rename(this.#handle, temporary, this.#handle, name);
+    }
+    require(named);
+  }
+
+  /** What `#stat` has came after it was looked for. */
+  #requireReplaceable(node: TreeNode): void {
+    const rule = this.#options.overwrite ?? "always";
+    if (rule === "refuse" || mayStay(rule, this.#stat, node)) throw this.#standsThere(node);
   }
 
   other(node: TreeNode): Place | undefined {
@@ -337,27 +368,52 @@ class Folder implements TargetFolder<Place> {
     return this.#posix.removeDirectory(at, name);
   }
 
-  /** Owner first, since that takes bits of the mode away, and times last. */
   #setMetadata(name: Uint8Array, node: TreeNode): void {
+    const [posix, at] = [this.#posix, this.#handle];
+    this.#applyMetadata(node, {
+      owner: () => posix.setOwnerAt(at, name, node.uid, node.gid),
+      xattr: (attribute, value) => posix.setXattr(at, name, attribute, value),
+      // A link has no mode.
+      mode: () => node.type === "symlink" ? 0 : posix.setModeAt(at, name, fromGoMode(node.mode)),
+      times: (sec, nsec) => posix.setTimesAt(at, name, sec, nsec),
+    });
+  }
+
+  /** Of a file that was made here, through its descriptor: that is one call each. */
+  #setFileMetadata(fd: number, node: TreeNode): void {
     const posix = this.#posix;
+    const { uid, gid } = this.#born ??= this.#ownerOf(fd);
+    this.#applyMetadata(node, {
+      owner: () =>
+        uid === node.uid && gid === node.gid ? 0 : posix.setFileOwner(fd, node.uid, node.gid),
+      xattr: (attribute, value) => posix.setFileXattr(fd, attribute, value),
+      mode: () => posix.setFileMode(fd, fromGoMode(node.mode)),
+      times: (sec, nsec) => posix.setFileTimes(fd, sec, nsec),
+    });
+  }
+
+  #ownerOf(fd: number): { uid: number; gid: number } {
+    if (this.#posix.stat(fd, this.#stat) < 0) return { uid: -1, gid: -1 };
+    const { uid, gid } = this.#stat;
+    return { uid, gid };
+  }
+
+  /** Owner first, since that takes bits of the mode away, and times last. */
+  #applyMetadata(node: TreeNode, set: MetadataCalls): void {
     const told = (result: number, action: string) => {
       if (result < 0) {
         this.#options.onProblem(this.#path(node), posixError(result, action, this.#path(node)));
       }
     };
-    const owned = posix.setOwnerAt(this.#handle, name, node.uid, node.gid);
+    const owned = set.owner();
     // Only the superuser can give files away, and everybody else knows.
     if (owned !== -EPERM) told(owned, "set the owner of");
-    for (const { name: attribute, value } of node.xattrs ?? []) {
-      told(posix.setXattr(this.#handle, name, attribute, value), `set ${attribute} of`);
-    }
-    if (node.type !== "symlink") {
-      told(posix.setModeAt(this.#handle, name, fromGoMode(node.mode)), "set the mode of");
-    }
+    for (const { name, value } of node.xattrs ?? []) told(set.xattr(name, value), `set ${name} of`);
+    told(set.mode(), "set the mode of");
     const mtime = parseTime(node.mtime);
     if (mtime !== undefined) {
-      const set = posix.setTimesAt(this.#handle, name, mtime.sec, mtime.nsec);
-      if (set !== -EOPNOTSUPP && set !== -ENOSYS && set !== -EINVAL) told(set, "set the time of");
+      const timed = set.times(mtime.sec, mtime.nsec);
+      if (!isUnknown(timed)) told(timed, "set the time of");
     }
   }
 
@@ -381,6 +437,19 @@ class Folder implements TargetFolder<Place> {
   #path(node: TreeNode): string {
     return `${this.#rootPath}/${showBytes([...this.#place, node.name].join("/"))}`;
   }
+}
+
+/** Ways to set what a node has; each 0 or -errno. */
+interface MetadataCalls {
+  owner(): number;
+  xattr(name: string, value: Uint8Array): number;
+  mode(): number;
+  times(sec: number, nsec: number): number;
+}
+
+/** The system or the file system has no such call. */
+function isUnknown(result: number): boolean {
+  return result === -EOPNOTSUPP || result === -ENOSYS || result === -EINVAL;
 }
 
 function nodeOf({ type, device = 0 }: TreeNode): { kind: number; rdev: number } {

@@ -198,3 +198,40 @@ Deno.test("restore target: what a killed restore was writing is removed, of a li
     assert.deepEqual(names(join(target, "sub")), [...kept, folderLike, "file"].sort());
   });
 });
+
+Deno.test("restore target: what comes to a name of a new folder meanwhile is left, unless it may be replaced", async () => {
+  for (const overwrite of ["refuse", "always"] as const) {
+    await inScene(({ target }) => {
+      const options = {
+        posix,
+        temporaries,
+        overwrite,
+        onProblem: (path: string) => assert.fail(path),
+      };
+      const root = openRestoreTarget(target, options);
+      const common = { atime: "", mtime: "", ctime: "", uid: Deno.uid()!, gid: Deno.gid()! };
+      const folder = root.folder({
+        name: "new",
+        type: "dir",
+        mode: toGoMode("dir", 0o755),
+        ...common,
+      });
+      const file = folder.file({
+        name: "a",
+        type: "file",
+        mode: toGoMode("file", 0o600),
+        ...common,
+      })!;
+      file.write(new TextEncoder().encode("ours"));
+      Deno.writeTextFileSync(join(target, "new/a"), "theirs");
+      if (overwrite === "always") file.finish();
+      else assert.throws(() => file.finish(), { code: "rejected" });
+      file.discard();
+      folder.close();
+      root.close();
+      assert.deepEqual([...Deno.readDirSync(join(target, "new"))].map(({ name }) => name), ["a"]);
+      const text = Deno.readTextFileSync(join(target, "new/a"));
+      assert.equal(text, overwrite === "always" ? "ours" : "theirs");
+    });
+  }
+});
