@@ -83,3 +83,13 @@ export function capabilityWords(capabilities: readonly string[]): string {
   if (missingCapabilities(CAPABILITIES, capabilities).length === 0) return "everything";
   return capabilities.map((id) => id.replace(/^backup\./, "")).join(", ");
 }
+
+/** What a look at a place came to, as `testDestination` answers it. */
+export function placeTestWords(name: string, answer: unknown): { isWell: boolean; text: string } {
+  const { found: { exists, isWritable, problem } } = answer as {
+    found: { exists: boolean; isWritable?: boolean; problem?: string };
+  };
+  if (problem !== undefined) return { isWell: false, text: `${name}: ${problem}` };
+  if (!exists) return { isWell: true, text: `${name} is not there yet; the first run makes it` };
+  return { isWell: true, text: `${name} ${isWritable === true ? "can be written" : "is there"}` };
+}

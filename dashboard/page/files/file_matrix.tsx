@@ -1,15 +1,17 @@
 /** Every file at every destination as a cell. Rule: a cell that is missing is seen at once, and every cell can be read as text. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { formatBytes, formatCount } from "../../../protocol/cli/format.ts";
+import { formatBytes, formatCount, formatPlural } from "../../../protocol/cli/format.ts";
 import { ask } from "../actions.ts";
 import { usePage } from "../ui/page_context.ts";
 import { useEvery } from "../ui/use_answer.ts";
 import {
   type FilePages,
   isComplete,
+  MATRIX_FILES_MAX,
   nextOffset,
   NO_FILES,
   PAGE_FILES,
+  stretches,
   withPage,
 } from "./file_pages.ts";
 import { fileAt, layOut, MARK_LETTERS, markOf, MARKS, type MatrixLayout } from "./matrix_layout.ts";
@@ -25,7 +27,10 @@ export interface FileMatrixProps {
 
 export function FileMatrix({ runId, isLive }: FileMatrixProps) {
   const { api, clock } = usePage();
-  const [pages, setPages] = useState<FilePages>(NO_FILES);
+  const [{ pages, of }, setShown] = useState<{ pages: FilePages; of: string }>({
+    pages: NO_FILES,
+    of: "",
+  });
   const [problem, setProblem] = useState<string>();
   const [zoom, setZoom] = useState(0);
   const [cursor, setCursor] = useState(0);
@@ -33,12 +38,28 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
   const last = useRef(-PAGE_FILES);
   const isAsking = useRef(false);
   const place = useRef<HTMLElement>(null);
+  const [chosen, choose] = useState({ runId, first: 0 });
+  const first = chosen.runId === runId ? chosen.first : 0;
+  /** Whose files are shown; an answer about others comes too late. */
+  const subject = `${runId} ${first}`;
+  const latest = useRef(subject);
+  latest.current = subject;
 
   useEffect(() => {
-    setPages({ ...NO_FILES, rows: [] });
+    // How many there are in all stays known while others of the same run are fetched.
+    setShown((now) => ({
+      of: subject,
+      pages: {
+        ...NO_FILES,
+        first,
+        rows: [],
+        total: now.of.startsWith(`${runId} `) ? now.pages.total : 0,
+      },
+    }));
     setCursor(0);
+    setProblem(undefined);
     last.current = -PAGE_FILES;
-  }, [runId]);
+  }, [subject]);
 
   useEffect(() => {
     const watcher = new IntersectionObserver((entries) =>
@@ -51,7 +72,7 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
   async function askNext(): Promise<void> {
     if (isAsking.current) return;
     isAsking.current = true;
-    const offset = nextOffset(pages, last.current);
+    const offset = of === subject ? nextOffset(pages, last.current) : first;
     const outcome = await ask(
       api.api.runs[":runId"].files.$get({
         param: { runId },
@@ -59,17 +80,20 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
       }),
     );
     isAsking.current = false;
+    if (subject !== latest.current) return;
     if (!outcome.ok) return setProblem(outcome.message);
     setProblem(undefined);
     last.current = offset;
-    setPages((now) => withPage(now, outcome.value, offset));
+    setShown((now) =>
+      now.of === subject ? { of: subject, pages: withPage(now.pages, outcome.value, offset) } : now
+    );
   }
 
   const hasAll = isComplete(pages);
   // What has ended does not change: it is read once, and once more after the end.
   useEffect(() => {
     if (isSeen) void askNext();
-  }, [isSeen, isLive, runId]);
+  }, [isSeen, isLive, subject]);
   useEvery(
     clock,
     hasAll ? LIVE_EVERY_MS : LOADING_EVERY_MS,
@@ -94,6 +118,13 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
           />
         </label>
       </div>
+      <Stretches
+        total={total}
+        first={first}
+        shown={rows.length}
+        isWhole={hasAll}
+        onFirst={(next) => choose({ runId, first: next })}
+      />
       <Legend pages={pages} />
       {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
       {pages.notes.map((note) => <p key={note} class="muted">{note}</p>)}
@@ -120,12 +151,58 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
           </>
         )}
       </p>
-      {total > rows.length && hasAll && (
-        <p class="muted">
-          {`The first ${formatCount(rows.length)} of ${formatCount(total)} files are shown.`}
-        </p>
-      )}
     </section>
+  );
+}
+
+interface StretchesProps {
+  total: number;
+  first: number;
+  shown: number;
+  isWhole: boolean;
+  onFirst(first: number): void;
+}
+
+/** Which files are shown of how many, and a way to the others. */
+function Stretches({ total, first, shown, isWhole, onFirst }: StretchesProps) {
+  if (total === 0) return null;
+  const all = stretches(total);
+  const at = all.indexOf(first);
+  const range = (from: number, to: number): string => `${formatCount(from + 1)}–${formatCount(to)}`;
+  const said = !isWhole
+    ? `${formatCount(shown)} of ${formatPlural(total, "file")} read so far`
+    : all.length === 1
+    ? formatPlural(total, "file")
+    : `Files ${range(first, first + shown)} of ${formatCount(total)}, counted below`;
+  return (
+    <div class="stretches">
+      <p class="muted digits">{said}</p>
+      {all.length > 1 && (
+        <nav class="actions" aria-label="Which files">
+          <button type="button" disabled={at <= 0} onClick={() => onFirst(all[at - 1] ?? 0)}>
+            Previous
+          </button>
+          <select
+            aria-label="Files that are shown"
+            value={first}
+            onChange={(event) => onFirst(Number(event.currentTarget.value))}
+          >
+            {all.map((from) => (
+              <option key={from} value={from}>
+                {range(from, Math.min(total, from + MATRIX_FILES_MAX))}
+              </option>
+            ))}
+          </select>
+          <button
+            type="button"
+            disabled={at >= all.length - 1}
+            onClick={() => onFirst(all[at + 1] ?? first)}
+          >
+            Next
+          </button>
+        </nav>
+      )}
+    </div>
   );
 }
 

@@ -6,6 +6,7 @@ import {
   nextOffset,
   NO_FILES,
   PAGE_FILES,
+  stretches,
   withPage,
 } from "./file_pages.ts";
 import { fileAt, layOut, markOf } from "./matrix_layout.ts";
@@ -59,6 +60,30 @@ Deno.test("pages are asked for in order until all are there, then round and roun
       MATRIX_FILES_MAX - PAGE_FILES,
     ),
     0,
+  );
+});
+
+Deno.test("beyond 100,000 files each has its place in one stretch, and is asked for there alone", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.nat(), (total, which) => {
+      const all = stretches(total);
+      const first = all[which % all.length]!;
+      assert.deepEqual([all[0], all.at(-1)! < total], [0, true]);
+      let pages = { ...NO_FILES, first, rows: [] as typeof NO_FILES.rows, total };
+      let last = -PAGE_FILES;
+      const asked = new Set<number>();
+      while (!isComplete(pages)) {
+        last = nextOffset(pages, last);
+        assert.ok(last >= first && last < first + MATRIX_FILES_MAX && last < total);
+        assert.ok(!asked.has(last), "asked for twice");
+        asked.add(last);
+        const rows = new Array(Math.min(PAGE_FILES, total - last)).fill({ marks: "v" });
+        pages = withPage(pages, { destinations: ["d"], rows, total, notes: [] }, last);
+      }
+      assert.equal(pages.rows.length, Math.min(MATRIX_FILES_MAX, total - first));
+      assert.ok(nextOffset(pages, last) === first || nextOffset(pages, last) === last + PAGE_FILES);
+    }),
+    { numRuns: 20 },
   );
 });
 

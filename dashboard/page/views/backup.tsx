@@ -9,7 +9,8 @@ import { AnswerNote, Field } from "../ui/format_parts.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { usePage } from "../ui/page_context.ts";
 import { type Answer, useAnswer } from "../ui/use_answer.ts";
-import { lastPart } from "../words.ts";
+import { REPOSITORY_PREFIX } from "../restore_words.ts";
+import { lastPart, placeTestWords } from "../words.ts";
 import { commandPart, isWhole, jobPart, PLAIN, StoredFormFields } from "./stored_form.tsx";
 
 type Selection = { directories: { directoryId: string; path: string; hostId: string }[] };
@@ -25,6 +26,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
   const places = Object.values(state.places).sort((a, b) => a.label < b.label ? -1 : 1);
   const directories = selection.value?.directories ?? [];
   const chosen = places.filter((place) => !leftOut.has(place.placeId));
+  const hasRepository = chosen.some(({ path }) => path.startsWith(REPOSITORY_PREFIX));
 
   const job: JobRequest = {
     sources: directories.map(({ path, hostId }) => ({ path, hostId })),
@@ -33,7 +35,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
       ...(verifiesAll ? { verify: "all" as const } : {}),
       ...(deletesGone ? { deleteGone: true } : {}),
     },
-    ...jobPart(form),
+    ...jobPart(form, hasRepository),
   };
   const words = [
     "submit",
@@ -41,9 +43,9 @@ export function BackupView({ state }: { state: ConsoleState }) {
     ...chosen.flatMap(({ path }) => ["--to", path]),
     ...(verifiesAll ? ["--verify=all"] : []),
     ...(deletesGone ? ["--delete"] : []),
-    ...commandPart(form),
+    ...commandPart(form, hasRepository),
   ];
-  const isReady = directories.length > 0 && chosen.length > 0 && isWhole(form);
+  const isReady = directories.length > 0 && chosen.length > 0 && isWhole(form, hasRepository);
   const show = (answer: unknown): void => {
     const { runId } = answer as { runId?: string };
     if (runId !== undefined) chooseRun(runId);
@@ -130,7 +132,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
             />
             Remove from the copies what the source no longer has
           </label>
-          <StoredFormFields form={form} onForm={setForm} />
+          <StoredFormFields form={form} hasRepository={hasRepository} onForm={setForm} />
           <div class="actions">
             <ActionButton
               kind="primary"
@@ -245,15 +247,19 @@ function DirectoryBrowser({ selection }: { selection: Answer<Selection> }) {
 
 /** Used by the settings too. */
 export function AddPlaceForm() {
+  const { notes } = usePage();
   const [path, setPath] = useState("");
   const [label, setLabel] = useState("");
-  const isGiven = path.startsWith("/");
+  const isGiven = /^(?:restic:)?\//.test(path);
   const name = label.trim() || lastPart(path);
   return (
     <details class="browser">
       <summary>Add a destination</summary>
       <div class="form">
-        <Field label="Folder" hint="The whole path, on the coordinator's machine">
+        <Field
+          label="Folder"
+          hint="The whole path, on the coordinator's machine. A repository is restic: and its path"
+        >
           <input
             class="mono"
             value={path}
@@ -276,7 +282,11 @@ export function AddPlaceForm() {
                 client.api.destinations.test.$post({ json: { place: path, writes: true } }),
             }}
             disabled={!isGiven}
-            done={`${path} can be written`}
+            onDone={(answer) => {
+              const { isWell, text } = placeTestWords(path, answer);
+              if (isWell) notes.say(text);
+              else notes.complain(text);
+            }}
           />
           <ActionButton
             kind="primary"

@@ -8,6 +8,7 @@ import { ActionButton } from "../ui/action_button.tsx";
 import { Field } from "../ui/format_parts.tsx";
 import { usePage } from "../ui/page_context.ts";
 import { useAnswer } from "../ui/use_answer.ts";
+import { REPOSITORY_PREFIX } from "../restore_words.ts";
 import { formatAgo, formatEvery, formatUntil } from "../words.ts";
 
 const MINUTE_MS = 60_000;
@@ -25,7 +26,11 @@ export function SchedulesView({ state, nowMs }: { state: ConsoleState; nowMs: nu
           ))}
         </ul>
       </section>
-      <NewScheduleForm />
+      <NewScheduleForm
+        hasRepository={Object.values(state.places).some(({ path }) =>
+          path.startsWith(REPOSITORY_PREFIX)
+        )}
+      />
     </>
   );
 }
@@ -88,7 +93,7 @@ function ScheduleRow({ schedule, nowMs }: { schedule: ScheduleCard; nowMs: numbe
   );
 }
 
-function NewScheduleForm() {
+function NewScheduleForm({ hasRepository }: { hasRepository: boolean }) {
   const { api } = usePage();
   const [name, setName] = useState("");
   const [kind, setKind] = useState<"cron" | "interval">("cron");
@@ -154,6 +159,12 @@ function NewScheduleForm() {
             ))}
           </select>
         </Field>
+        {profile === "" && hasRepository && (
+          <p class="problem">
+            A repository is among the destinations, and its password has no name here. Keep a
+            profile under Back up and choose it
+          </p>
+        )}
         <label class="check">
           <input
             type="checkbox"

@@ -8,7 +8,7 @@ import { ActionButton } from "../ui/action_button.tsx";
 import { AnswerNote, Field } from "../ui/format_parts.tsx";
 import { usePage } from "../ui/page_context.ts";
 import { useAnswer } from "../ui/use_answer.ts";
-import { formatAgo, listSome } from "../words.ts";
+import { formatAgo, listSome, placeTestWords } from "../words.ts";
 import { AddPlaceForm } from "./backup.tsx";
 
 export function SettingsView({ state, nowMs }: { state: ConsoleState; nowMs: number }) {
@@ -54,9 +54,9 @@ function PlaceRow({ place, nowMs }: { place: PlaceCard; nowMs: number }) {
             send: (api) => api.api.destinations.test.$post({ json: { place: placeId } }),
           }}
           onDone={(answer) => {
-            const { found } = answer as { found: { isWritable?: boolean; problem?: string } };
-            if (found.problem !== undefined) notes.complain(`${label}: ${found.problem}`);
-            else notes.say(`${label} ${found.isWritable === true ? "can be written" : "is there"}`);
+            const { isWell, text } = placeTestWords(label, answer);
+            if (isWell) notes.say(text);
+            else notes.complain(text);
           }}
         />
         <ActionButton

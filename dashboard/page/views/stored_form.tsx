@@ -8,6 +8,8 @@ export interface StoredForm {
   /** Public keys, one a line. */
   recipients: string;
   passphraseName: string;
+  /** Of all repositories among the destinations. */
+  repositoryPasswordName: string;
 }
 
 export const PLAIN: StoredForm = {
@@ -15,32 +17,47 @@ export const PLAIN: StoredForm = {
   isEncrypted: false,
   recipients: "",
   passphraseName: "",
+  repositoryPasswordName: "",
 };
 
 export function recipientsOf({ recipients }: StoredForm): string[] {
   return recipients.split(/\s+/).filter((key) => key !== "");
 }
 
-/** Encrypting needs somebody who can read it again. */
-export function isWhole(form: StoredForm): boolean {
-  return !form.isEncrypted || form.passphraseName.trim() !== "" || recipientsOf(form).length > 0;
+/** Encrypting needs somebody who can read it again, and a repository opens with its password only. */
+export function isWhole(form: StoredForm, hasRepository: boolean): boolean {
+  const canRead = !form.isEncrypted || form.passphraseName.trim() !== "" ||
+    recipientsOf(form).length > 0;
+  return canRead && (!hasRepository || form.repositoryPasswordName.trim() !== "");
 }
 
-export function jobPart(form: StoredForm): Pick<JobRequest, "encoding" | "keys"> {
+export function jobPart(
+  form: StoredForm,
+  hasRepository: boolean,
+): Pick<JobRequest, "encoding" | "keys"> {
   const { isCompressed, isEncrypted } = form;
-  if (!isCompressed && !isEncrypted) return {};
   const passphrase = form.passphraseName.trim();
+  const repositoryPassword = form.repositoryPasswordName.trim();
+  const keys = {
+    ...(isEncrypted && passphrase !== "" ? { passphrase } : {}),
+    ...(hasRepository && repositoryPassword !== "" ? { repositoryPassword } : {}),
+  };
+  const codec = isEncrypted
+    ? isCompressed ? "zst.age" as const : "age" as const
+    : isCompressed
+    ? "zst" as const
+    : undefined;
   return {
-    encoding: {
-      codec: isEncrypted ? isCompressed ? "zst.age" : "age" : "zst",
-      recipients: isEncrypted ? recipientsOf(form) : [],
-    },
-    ...(isEncrypted && passphrase !== "" ? { keys: { passphrase } } : {}),
+    ...(codec === undefined
+      ? {}
+      : { encoding: { codec, recipients: isEncrypted ? recipientsOf(form) : [] } }),
+    ...(Object.keys(keys).length === 0 ? {} : { keys }),
   };
 }
 
-export function commandPart(form: StoredForm): string[] {
+export function commandPart(form: StoredForm, hasRepository: boolean): string[] {
   const passphrase = form.passphraseName.trim();
+  const repositoryPassword = form.repositoryPasswordName.trim();
   return [
     ...(form.isCompressed ? ["--compress"] : []),
     ...(form.isEncrypted
@@ -50,14 +67,32 @@ export function commandPart(form: StoredForm): string[] {
         ...(passphrase === "" ? [] : ["--passphrase-name", passphrase]),
       ]
       : []),
+    ...(hasRepository && repositoryPassword !== "" ? ["--password-name", repositoryPassword] : []),
   ];
 }
 
 export function StoredFormFields(
-  { form, onForm }: { form: StoredForm; onForm(form: StoredForm): void },
+  { form, hasRepository, onForm }: {
+    form: StoredForm;
+    hasRepository: boolean;
+    onForm(form: StoredForm): void;
+  },
 ) {
   return (
     <>
+      {hasRepository && (
+        <Field
+          label="Name of the repository's password"
+          hint="As the agents know it, by their --secret; the password itself is never entered here"
+        >
+          <input
+            value={form.repositoryPasswordName}
+            placeholder="repo"
+            onInput={(event) =>
+              onForm({ ...form, repositoryPasswordName: event.currentTarget.value })}
+          />
+        </Field>
+      )}
       <label class="check">
         <input
           type="checkbox"
