@@ -4,6 +4,7 @@ import { CAPABILITIES } from "../../protocol/mesh/capability.ts";
 import type {
   AgentCardView,
   ConsoleState,
+  PlaceCard,
   RunCard,
   RunLive,
   TaskCard,
@@ -172,16 +173,101 @@ const MANY = Array.from({ length: 50 }, (_, at) =>
     state: at === 7 ? "dead" : at === 21 ? "draining" : at === 33 ? "suspect" : "alive",
   }));
 
+/** Three files at each of four destinations that failed there, among many that did not. */
+export function sceneFiles(offset: number, limit: number) {
+  const total = 3_000;
+  const rows = Array.from({ length: Math.max(0, Math.min(limit, total - offset)) }, (_, at) => {
+    const file = offset + at;
+    const nas = file < 1_850 ? "c" : ".";
+    return {
+      path: `Photos/2026/IMG_${file}.jpg`,
+      sizeBytes: 4_100_000,
+      marks: `v${file < 1_400 ? "v" : "c"}${nas}${file < 40 ? "c" : file % 999 === 0 ? "x" : "."}`,
+    };
+  });
+  return { destinations: LANES.map((l) => l.destination), rows, total, isLive: true, notes: [] };
+}
+
+export function sceneSelection() {
+  return {
+    directories: DIRECTORIES.map((name) => ({
+      ...{ directoryId: `folder-${name}`, path: `/home/ada/${name}`, hostId: HOST },
+      addedAtMs: SCENE_MS,
+    })),
+  };
+}
+
+function placeCard(label: string, path: string): PlaceCard {
+  return {
+    ...{ placeId: `place-${label}`, label, path, hostId: HOST, addedAtMs: SCENE_MS },
+    ...{ freeBytes: 812e9, totalBytes: 2e12, lookedAtMs: SCENE_MS },
+    ...{ lastVerifiedAtMs: SCENE_MS - 3_600_000, lastState: "verified" },
+  };
+}
+
+/** The same run with other lanes. */
+function withLanes(
+  state: ConsoleState,
+  lanes: DestinationProgress[],
+  card: Partial<RunCard>,
+  verdict: Partial<RunLive["verdict"]>,
+): ConsoleState {
+  const live = {
+    ...LIVE,
+    verdict: { ...LIVE.verdict, ...verdict },
+    progress: sampleProgress(lanes, { runId: RUN_ID, elapsedMs: 630_000 }),
+  };
+  return { ...state, runs: { [RUN_ID]: { ...CARD, ...card } }, live: { [RUN_ID]: live } };
+}
+
+const DONE = {
+  ...COUNTERS,
+  ...{ filesDone: 21_050, bytesDone: 92e9, verifyFilesDone: 19_850, verifyBytesDone: 90e9 },
+};
+const ENDED = ["SSD", "USB disk", "NAS"].map((name, at) =>
+  sampleLane(name, "verified", {
+    ...{ fastest: at === 0, elapsedMs: 412_000 * (at + 1), freeBytes: 812e9, counters: DONE },
+  })
+);
+
+const RACE = scene([attic, cellar, study], [
+  taskCard("Documents", attic),
+  taskCard("Photos", attic, { sizeBytes: 41e9, files: 9_800 }),
+  taskCard("Music", cellar),
+  taskCard("Projects", null, { reason: "Waiting for a place at an agent" }),
+]);
+
 export const SCENES = {
   /** Nothing was copied yet. */
   empty: { ...NOTHING, runs: {}, live: {}, coordinator: { ...NOTHING.coordinator, verdict: null } },
   /** Four destinations, each somewhere else; an agent has died. */
-  race: scene([attic, cellar, study], [
-    taskCard("Documents", attic),
-    taskCard("Photos", attic, { sizeBytes: 41e9, files: 9_800 }),
-    taskCard("Music", cellar),
-    taskCard("Projects", null, { reason: "Waiting for a place at an agent" }),
-  ]),
+  race: RACE,
+  /** The same, but the first one has failed. */
+  otherEnd: withLanes(
+    RACE,
+    [{ ...LANES[0]!, state: "failed", counters: { ...DONE, filesFailed: 2 } }, ...LANES.slice(1)],
+    {},
+    {},
+  ),
+  /** All of it is verified. */
+  end: withLanes(
+    scene([attic, cellar], []),
+    ENDED,
+    {
+      ...{ state: "completed", endedAtMs: SCENE_MS - 60_000, exitCode: 0, failureCount: 0 },
+      destinations: ENDED.map(({ destination: key }) => ({ key, path: `/mnt/${key}` })),
+    },
+    { text: "3 of 3 copies verified", verified: 3, total: 3, open: [], leftMs: null, tone: "good" },
+  ),
+  /** A disk and a repository to choose from. */
+  repository: {
+    ...NOTHING,
+    ...{ runs: {}, live: {}, coordinator: { ...NOTHING.coordinator, verdict: null } },
+    places: byId(
+      [placeCard("SSD", "/mnt/ssd"), placeCard("Vault", "restic:/mnt/nas/vault")],
+      (place) => place.placeId,
+    ),
+  },
   /** As many agents as one house may have. */
   many: scene(
     MANY,
