@@ -106,9 +106,11 @@ class LocalObjectStore implements ObjectStore {
   }
 
   // deno-lint-ignore require-await -- as above
-  async getRange(name: string, offset: number, lengthBytes: number): Promise<Uint8Array> {
+  async getRange(name: string, offset: number, lengthBytes: number, room?: Uint8Array) {
     return this.#open(name, (fd) => {
-      const bytes = new Uint8Array(lengthBytes);
+      const bytes = room !== undefined && room.length >= lengthBytes
+        ? room.subarray(0, lengthBytes)
+        : new Uint8Array(lengthBytes);
       const got = this.#fill(fd, bytes, offset, name);
       if (got < lengthBytes) {
         throw new IntegrityError(

@@ -30,8 +30,16 @@ export interface ObjectStore {
   put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>;
   /** @throws {BackupError} `damaged` when it is longer than `maxBytes` */
   get(name: string, maxBytes: number): Promise<Uint8Array>;
-  /** Exactly `lengthBytes` bytes. @throws {BackupError} `damaged` when the object ends before them */
-  getRange(name: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
+  /**
+   * Exactly `lengthBytes` bytes. They may lie in `room` when that is large enough.
+   * @throws {BackupError} `damaged` when the object ends before them
+   */
+  getRange(
+    name: string,
+    offset: number,
+    lengthBytes: number,
+    room?: Uint8Array,
+  ): Promise<Uint8Array>;
   /**
    * The whole object as the medium has it, past caches where that can be had. Otherwise as `get`. The bytes may lie in `room`
    * when that is large enough.

@@ -4,6 +4,7 @@
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
+import type { TakeRoom } from "../kernels/mod.ts";
 import { type BlobIndex, NO_ROW } from "./blob_index.ts";
 import { objectName } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
@@ -23,15 +24,20 @@ export interface SealedBlob {
   plainBytes: number;
 }
 
-/** The plain bytes. @throws {IntegrityError} whose message says what is wrong, not where */
-export function openBlob(key: SealingKey, sealed: Uint8Array, blob: SealedBlob): Uint8Array {
+/** The plain bytes, in `room`. @throws {IntegrityError} whose message says what is wrong, not where */
+export function openBlob(
+  key: SealingKey,
+  sealed: Uint8Array,
+  blob: SealedBlob,
+  room?: TakeRoom,
+): Uint8Array {
   const { type, id, plainBytes } = blob;
-  const opened = plainBytes > 0 ? key.openBriefly(sealed) : key.open(sealed);
+  const opened = plainBytes > 0 ? key.openBriefly(sealed) : key.open(sealed, room);
   if (opened === undefined) throw new IntegrityError(`${type} blob ${id} is damaged`);
   if (plainBytes > PLAIN_MAX_BYTES[type]) {
     throw new IntegrityError(`${type} blob ${id} is too large`);
   }
-  const plain = plainBytes > 0 ? key.kernels.decompress(opened, plainBytes) : opened;
+  const plain = plainBytes > 0 ? key.kernels.decompress(opened, plainBytes, room) : opened;
   if (plain === undefined || (plainBytes > 0 && plain.length !== plainBytes)) {
     throw new IntegrityError(`${type} blob ${id} does not decompress to its size`);
   }
@@ -44,6 +50,8 @@ interface Window {
   pack: string;
   offset: number;
   bytes: Uint8Array;
+  /** Ours, where the bytes may lie; what a store gave by itself may be the store's. */
+  room: Uint8Array | undefined;
 }
 
 export interface BlobReaderOptions {
@@ -60,6 +68,8 @@ export class BlobReader {
   readonly #options: BlobReaderOptions;
   /** Newest last. */
   readonly #windows: Window[] = [];
+  /** Blobs that are being loaded at the same time. */
+  #loading = 0;
 
   constructor(
     store: ObjectStore,
@@ -80,14 +90,26 @@ export class BlobReader {
     return this.#index.plainOf(row) || this.#index.lengthOf(row) - SEAL_OVERHEAD_BYTES;
   }
 
-  /** @throws {BackupError} `damaged` when no copy anywhere is whole, `not_found` when no index lists it */
-  async load(type: BlobType, id: string): Promise<Uint8Array> {
+  /**
+   * In `room` where one is given, for who needs no blob longer than until the next.
+   * @throws {BackupError} `damaged` when no copy anywhere is whole, `not_found` when no index lists it
+   */
+  async load(type: BlobType, id: string, room?: TakeRoom): Promise<Uint8Array> {
+    this.#loading++;
+    try {
+      return await this.#load(type, id, room);
+    } finally {
+      this.#loading--;
+    }
+  }
+
+  async #load(type: BlobType, id: string, room: TakeRoom | undefined): Promise<Uint8Array> {
     let failure: BackupError | undefined;
     for (const store of this.#stores) {
       for (let row = this.#index.find(type, id); row !== NO_ROW; row = this.#index.findNext(row)) {
         const packId = this.#index.packId(this.#index.packOf(row));
         try {
-          return await this.#loadRow(store, row, packId, { type, id });
+          return await this.#loadRow(store, row, packId, { type, id }, room);
         } catch (error) {
           if (!(error instanceof BackupError)) throw error;
           const path = `${store.display}/${objectName("pack", packId)}`;
@@ -111,6 +133,7 @@ export class BlobReader {
     row: number,
     packId: string,
     { type, id }: { type: BlobType; id: string },
+    room: TakeRoom | undefined,
   ): Promise<Uint8Array> {
     const lengthBytes = this.#index.lengthOf(row);
     if (lengthBytes > PLAIN_MAX_BYTES[type] + SEAL_OVERHEAD_BYTES) {
@@ -118,7 +141,7 @@ export class BlobReader {
     }
     const plainBytes = this.#index.plainOf(row);
     const sealed = await this.#read(store, packId, this.#index.offsetOf(row), lengthBytes);
-    return openBlob(this.#key, sealed, { type, id, plainBytes });
+    return openBlob(this.#key, sealed, { type, id, plainBytes }, room);
   }
 
   async #read(
@@ -144,14 +167,22 @@ export class BlobReader {
         offset + lengthBytes,
         Math.min(start + WINDOW_BYTES, info?.sizeBytes ?? 0),
       );
-      const bytes = await rangeOrUndefined(store, name, start, end - start);
+      const room = this.#takeRoom();
+      const bytes = await rangeOrUndefined(store, name, start, end - start, room);
       // A bad sector beside it is no reason to give up a blob.
       if (bytes === undefined) return await store.getRange(name, offset, lengthBytes);
-      window = { pack, offset: start, bytes };
-      if (this.#windows.length >= WINDOWS_KEPT) this.#windows.shift();
+      window = { pack, offset: start, bytes, room };
     }
     this.#windows.push(window);
     return window.bytes.subarray(offset - window.offset, offset - window.offset + lengthBytes);
+  }
+
+  /** That of the oldest window, which goes: memory that is given up each time would wait for a collection. */
+  #takeRoom(): Uint8Array | undefined {
+    const oldest = this.#windows.length >= WINDOWS_KEPT ? this.#windows.shift() : undefined;
+    // Somebody may be about to read what is in it.
+    if (this.#loading > 1) return undefined;
+    return oldest?.room ?? new Uint8Array(WINDOW_BYTES);
   }
 }
 
@@ -161,9 +192,10 @@ async function rangeOrUndefined(
   name: string,
   offset: number,
   lengthBytes: number,
+  room: Uint8Array | undefined,
 ): Promise<Uint8Array | undefined> {
   try {
-    return await store.getRange(name, offset, lengthBytes);
+    return await store.getRange(name, offset, lengthBytes, room);
   } catch (error) {
     if (error instanceof BackupError && error.code === "io") return undefined;
     throw error;

@@ -3,12 +3,15 @@
  * comes twice, nothing lies too deep, and no size is reserved on a node's word.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
+import type { TakeRoom } from "../kernels/mod.ts";
 import type { BlobReader } from "./blob_reader.ts";
 import { type ByteString, showBytes } from "./go_json.ts";
 import { decodeTree, nameProblem, type NodeType, type TreeNode } from "./tree.ts";
 
 /** Folders within folders; paths have at most 4096 bytes on the systems we know. */
 export const DEPTH_MAX = 2048;
+/** Larger blobs are rare, and memory for them is not kept. */
+const ROOM_MAX_BYTES = 16 << 20;
 
 /** One folder of the target; `Place` is what the target needs to link to a file later. */
 export interface TargetFolder<Place> {
@@ -27,6 +30,7 @@ export interface TargetFolder<Place> {
 }
 
 export interface TargetFile<Place> {
+  /** Done when it returns: the memory is the next blob's. */
   write(bytes: Uint8Array): void;
   /** Gives it its metadata and name. */
   finish(): Place;
@@ -68,6 +72,13 @@ class Restorer<Place> {
   readonly counts: RestoreCounts = { files: 0, folders: 0, others: 0, bytes: 0, skipped: 0 };
   readonly #reader: BlobReader;
   readonly #options: RestoreOptions;
+  /** Where a blob lies until it is written. */
+  readonly #takeRoom: TakeRoom = (bytes) => {
+    if (bytes > ROOM_MAX_BYTES) return new Uint8Array(bytes);
+    if (this.#room.length < bytes) this.#room = new Uint8Array(Math.ceil(bytes * 1.25));
+    return this.#room;
+  };
+  #room = new Uint8Array(0);
   /** First names of files that have several, by device and inode. */
   readonly #linked = new Map<string, { place: Place; node: TreeNode }>();
 
@@ -180,7 +191,7 @@ class Restorer<Place> {
     try {
       for (const id of node.content) {
         this.#options.signal?.throwIfAborted();
-        const blob = await this.#reader.load("data", id);
+        const blob = await this.#reader.load("data", id, this.#takeRoom);
         file.write(blob);
         bytes += blob.length;
       }

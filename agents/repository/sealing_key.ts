@@ -77,9 +77,12 @@ export class SealingKey {
     return sealed;
   }
 
-  /** The plain bytes; undefined when `sealed` is not whole or not of this key. */
-  open(sealed: Uint8Array): Uint8Array | undefined {
-    return this.#open(sealed, (bytes) => new Uint8Array(bytes));
+  /** The plain bytes, in `room`; undefined when `sealed` is not whole or not of this key. */
+  open(
+    sealed: Uint8Array,
+    room: TakeRoom = (bytes) => new Uint8Array(bytes),
+  ): Uint8Array | undefined {
+    return this.#open(sealed, room);
   }
 
   /** As `open`, for what is only unpacked: a view that the next call writes over. */
@@ -99,7 +102,7 @@ export class SealingKey {
     const bytes = sealed.subarray(NONCE_BYTES, end);
     this.#authenticate(nonce, bytes);
     if (!timingSafeEqual(this.#tag, sealed.subarray(end))) return undefined;
-    const plain = room(bytes.length);
+    const plain = room(bytes.length).subarray(0, bytes.length);
     this.kernels.aesCtr(this.#encrypt, nonce, bytes, plain);
     return plain;
   }

@@ -40,6 +40,41 @@ interface RestoreRequest {
 
 export async function runRestore(world: RepositoryWorld, call: CommandCall): Promise<number> {
   const request = requestOf(call);
+  // A thread takes a while to begin, and so does trying the password, which keeps this one busy.
+  const thread = new ReadyThread(world.spawn("repositoryRestore"));
+  try {
+    return await restoreBy(thread, world, call, request);
+  } finally {
+    thread.endUnlessTaken();
+  }
+}
+
+/** A thread that may turn out not to be needed. */
+class ReadyThread {
+  #worker: Worker | undefined;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /** Once; from then on it is the caller's. */
+  take(): Worker {
+    const worker = this.#worker!;
+    this.#worker = undefined;
+    return worker;
+  }
+
+  endUnlessTaken(): void {
+    this.#worker?.terminate();
+  }
+}
+
+async function restoreBy(
+  thread: ReadyThread,
+  world: RepositoryWorld,
+  call: CommandCall,
+  request: RestoreRequest,
+): Promise<number> {
   const options = { ...lockOfReader(call), isTolerant: true };
   return await useRepositories(world, call, request.addresses, options, async (opened) => {
     const report = new RestoreReport(call, request.target.shown, request.dryRun);
@@ -56,7 +91,8 @@ export async function runRestore(world: RepositoryWorld, call: CommandCall): Pro
     report.snapshot = snapshot;
     report.start();
     try {
-      report.done = await restore(world, call, request, { snapshot, replicas, opened }, report);
+      const from = { snapshot, replicas, opened };
+      report.done = await restore(thread, world, call, request, from, report);
     } finally {
       report.stop();
     }
@@ -116,6 +152,7 @@ function typedTarget(call: CommandCall): string | undefined {
 }
 
 async function restore(
+  thread: ReadyThread,
   world: RepositoryWorld,
   call: CommandCall,
   request: RestoreRequest,
@@ -136,7 +173,7 @@ async function restore(
     process: world.lockContext(call).owner.process,
     timeoutMs: settings.get("timeout").value,
     clock,
-    spawn: world.spawn,
+    spawn: () => thread.take(),
     listen: (event) => report.hear(event),
     signal: opened.signal,
   }, [{

@@ -159,6 +159,9 @@ export function openRestoreThread(
   };
 }
 
+/** Of what is read into memory that is used again: for the hashes of the blobs in it. */
+const GARBAGE_SHARE = 8;
+
 /** What is read lies outside the heap, where nobody but a collection frees it. */
 function frugal(store: ObjectStore): ObjectStore {
   const garbage = new Garbage();
@@ -167,9 +170,11 @@ function frugal(store: ObjectStore): ObjectStore {
     display,
     put: (name, parts, options) => store.put(name, parts, options),
     get: (name, maxBytes) => store.get(name, maxBytes),
-    async getRange(name, offset, lengthBytes) {
-      garbage.made(lengthBytes);
-      return await store.getRange(name, offset, lengthBytes);
+    async getRange(name, offset, lengthBytes, room) {
+      const bytes = await store.getRange(name, offset, lengthBytes, room);
+      const isRoom = bytes.buffer === room?.buffer;
+      garbage.made(isRoom ? lengthBytes / GARBAGE_SHARE : lengthBytes);
+      return bytes;
     },
     readBack: (name, maxBytes, room) => store.readBack(name, maxBytes, room),
     stat: (name) => store.stat(name),
