@@ -164,6 +164,11 @@ export class RunContext {
       isHere && ancestors.length === 0 ? [] : [source]
     );
     const deadlineMs = this.#deps.clock.monotonicMs() + task.options.waitMs;
+    // A password is slow to try on purpose; the source can be listed meanwhile.
+    const [first] = readable;
+    if (first !== undefined && !this.#repositories!.isEmpty) {
+      this.#lists.begin(this.#here(first), task.options);
+    }
     const prepared = await Promise.all(
       results.map(async (one) =>
         one.error === undefined && this.#repositories!.has(one.spec.key)
@@ -530,6 +535,7 @@ export class RunContext {
   async release(): Promise<void> {
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
     for (const lane of this.#lanes.values()) lane.cancel();
+    this.#lists.close();
     this.#repositories?.cancel();
     this.#readers?.cancel();
     await this.#untilEnded(this.#working);

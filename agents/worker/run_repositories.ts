@@ -48,12 +48,15 @@ interface Place {
 
 /** Before the id in a repository's configuration, where ids of all kinds of destinations are kept. */
 const ID_PREFIX = "restic-";
+const ARCHIVE = "archive";
 
 export class RunRepositories {
   readonly #deps: RunRepositoriesDeps;
   readonly #places = new Map<string, Place>();
   #groups: SnapshotGroup[] = [];
   readonly #finished = new Set<string>();
+  /** Started before it is known for which group, while passwords are tried. */
+  #archive: Worker | undefined;
 
   constructor(deps: RunRepositoriesDeps, specs: readonly DestinationSpec[]) {
     this.#deps = deps;
@@ -65,6 +68,7 @@ export class RunRepositories {
         isOpen: false,
       });
     }
+    if (specs.length > 0) this.#archive = deps.group.spawn(ARCHIVE);
   }
 
   get isEmpty(): boolean {
@@ -148,6 +152,8 @@ export class RunRepositories {
   async close(): Promise<void> {
     await Promise.all(this.#groups.map((group) => group.close()));
     await Promise.all([...this.#places.values()].map(({ lane }) => lane.close()));
+    this.#archive?.terminate();
+    this.#archive = undefined;
     this.#places.clear();
   }
 
@@ -229,8 +235,15 @@ export class RunRepositories {
     const { clock, journal, group } = this.#deps;
     const memory = { clock, journal, absent: (repository: string) => this.#absent(repository) };
     this.#groups = [...byReplica.values()].map((same) =>
-      new SnapshotGroup({ ...group, memory }, same)
+      new SnapshotGroup({ ...group, memory, spawn: (role) => this.#spawn(role) }, same)
     );
+  }
+
+  #spawn(role: string): Worker {
+    const begun = role === ARCHIVE ? this.#archive : undefined;
+    if (begun === undefined) return this.#deps.group.spawn(role);
+    this.#archive = undefined;
+    return begun;
   }
 
   /** Paths of replicas that could not be opened this time. */

@@ -13,6 +13,8 @@ import type { Stretch } from "../source/stretch.ts";
 
 /** Progress of a walk, so often. */
 const TICK_MS = 250;
+/** What was listed ahead longer ago is listed again. */
+const BEGUN_MAX_MS = 10_000;
 
 export interface Listed extends Scanned {
   /** When the walk began. */
@@ -35,10 +37,18 @@ export interface WalkRequest {
   progress: (counters: ScanCounters) => void;
 }
 
+interface Walk {
+  listed: Promise<Listed>;
+  counters: SharedArrayBuffer;
+  listedAtMs: number;
+  stop(): void;
+}
+
 export class SourceLists {
   readonly #clock: Clock;
   readonly #idleReader: () => ThreadClient;
   readonly #kept = new Map<string, KeptList>();
+  readonly #begun = new Map<string, Walk>();
 
   constructor(clock: Clock, idleReader: () => ThreadClient) {
     this.#clock = clock;
@@ -58,31 +68,61 @@ export class SourceLists {
     this.#kept.delete(name);
   }
 
+  /** Walks a whole source while its destinations are opened, for the scan that will be asked for. */
+  begin(source: WalkRequest["source"], options: MirrorOptions): void {
+    if (!this.#begun.has(source.name)) this.#begun.set(source.name, this.#start(source, options));
+  }
+
+  /** Ends walks that nobody has asked for yet. */
+  close(): void {
+    for (const { stop } of this.#begun.values()) stop();
+    this.#begun.clear();
+  }
+
   /** @throws {BackupError} when the source cannot be listed, `cancelled` */
   async walk({ source, options, stretch, signal, progress }: WalkRequest): Promise<Listed> {
     if (signal.aborted) throw new BackupError("cancelled", "Cancelled");
-    const counters = new SharedArrayBuffer(SCAN_COUNTERS_BYTES);
-    const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const onAbort = () => Atomics.store(new Int32Array(stop), 0, 1);
-    signal.addEventListener("abort", onAbort, { once: true });
+    const begun = stretch === undefined ? this.#takeBegun(source.name) : undefined;
+    const { listed, counters, stop } = begun ?? this.#start(source, options, stretch);
+    signal.addEventListener("abort", stop, { once: true });
     const report = () => progress(scanCountersOf(counters));
     const stopTicks = this.#clock.every(TICK_MS, report);
-    const listedAtMs = this.#clock.nowMs();
     try {
-      const scanned = await this.#idleReader().call<Scanned>("scan", {
-        path: source.path,
-        name: source.name,
-        options: walkOptions(options),
-        stretch,
-        counters,
-        stop,
-      });
+      const result = await listed;
       report();
-      return { ...scanned, listedAtMs };
+      return result;
     } finally {
       stopTicks();
-      signal.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", stop);
     }
+  }
+
+  #takeBegun(name: string): Walk | undefined {
+    const begun = this.#begun.get(name);
+    if (begun === undefined) return undefined;
+    this.#begun.delete(name);
+    if (this.#clock.nowMs() - begun.listedAtMs <= BEGUN_MAX_MS) return begun;
+    // A destination was waited for: much may be new.
+    begun.stop();
+    return undefined;
+  }
+
+  #start(source: WalkRequest["source"], options: MirrorOptions, stretch?: Stretch): Walk {
+    const counters = new SharedArrayBuffer(SCAN_COUNTERS_BYTES);
+    const stopped = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    const listedAtMs = this.#clock.nowMs();
+    const listed = this.#idleReader().call<Scanned>("scan", {
+      path: source.path,
+      name: source.name,
+      options: walkOptions(options),
+      stretch,
+      counters,
+      stop: stopped,
+    }).then((scanned) => ({ ...scanned, listedAtMs }));
+    // It may be that nobody asks for it.
+    listed.catch(() => {});
+    const stop = () => void Atomics.store(new Int32Array(stopped), 0, 1);
+    return { listed, counters, listedAtMs, stop };
   }
 }
 

@@ -296,6 +296,8 @@ class ArchiveThread {
       sink: request.dryRun ? NOWHERE : this.#feed(),
     });
     const encoders = this.#encoders(request, repository, writer);
+    // All is new: they start while the first folders are listed.
+    if (encoders !== undefined && comparedWith === undefined) this.#threads?.clients();
     const builder = new SnapshotBuilder(
       writer,
       new Chunker(this.#kernels.createScanner(repository.config.polynomial)),

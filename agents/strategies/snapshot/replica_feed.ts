@@ -150,6 +150,12 @@ export class ReplicaFeed {
     if (fed.error !== undefined) throw fed.error;
   }
 
+  /** Resolves at the next moment when nothing waits to be stored at this replica any more, or when it has failed. */
+  async rested(key: string): Promise<void> {
+    const fed = this.#find(key);
+    if (fed.error === undefined) await new Promise<void>((resolve) => fed.idle.push(resolve));
+  }
+
   /** In the order in which it was stored. */
   stored(key: string): readonly StoredObject[] {
     return this.#find(key).stored;

@@ -38,7 +38,7 @@ import {
   type LostReplica,
 } from "./archive_thread.ts";
 import type { StoreRequest } from "./asked_object_store.ts";
-import { FeedMemory, ReplicaFeed } from "./replica_feed.ts";
+import { FeedMemory, ReplicaFeed, type StoredObject } from "./replica_feed.ts";
 import type { RepositoryLane } from "./repository_lane.ts";
 import type { RepositoryConfig } from "../../repository/mod.ts";
 import type { SnapshotJournal, SnapshotSource } from "./snapshot_journal.ts";
@@ -385,7 +385,10 @@ export class SnapshotGroup {
     const { key } = lane.lane;
     let result: ArchiveResult | undefined;
     const verified = new Verification();
+    const all = new AbortController();
     try {
+      const beside = this.#verifyBeside(lane, feed, verified, input, all.signal);
+      beside.catch(() => {});
       result = await archived;
       if (input.options.dryRun) {
         lane.state = "manifest";
@@ -397,6 +400,8 @@ export class SnapshotGroup {
       const owed = this.#owed(lane.lane);
       await untilAborted(Promise.race([feed.drained(key), lane.lane.ended]), input.signal);
       lane.state = "verify";
+      all.abort();
+      await untilAborted(Promise.race([beside, lane.lane.ended]), input.signal);
       await Promise.race([this.#verify(lane, feed, verified, input), lane.lane.ended]);
       for (let attempt = 2; attempt <= input.options.attemptsMax; attempt++) {
         const lost = verified.failures.flatMap(({ path }) =>
@@ -423,8 +428,33 @@ export class SnapshotGroup {
       lane.error = error;
       lane.state = error.code === "cancelled" ? "cancelled" : "failed";
       feed.fail(key, error);
+    } finally {
+      all.abort();
     }
     return reportOf(lane, result, verified);
+  }
+
+  /** Reads back what is stored whenever nothing waits to be stored, until all of it is there. */
+  async #verifyBeside(
+    lane: Lane,
+    feed: ReplicaFeed,
+    verified: Verification,
+    input: SnapshotInput,
+    all: AbortSignal,
+  ): Promise<void> {
+    const { key } = lane.lane;
+    const isAll = new Promise<void>((resolve) =>
+      all.addEventListener("abort", () => resolve(), { once: true })
+    );
+    while (!all.aborted && feed.isOpen(key)) {
+      const object = feed.stored(key)[verified.ofFeed];
+      if (object === undefined || feed.depth(key) > 0) {
+        await Promise.race([feed.rested(key), isAll]);
+      } else {
+        await verifyObject(lane.lane, feed, object.name, input.options.attemptsMax, verified);
+        verified.count(object);
+      }
+    }
   }
 
   /** Reads back all that was stored, and writes again what is not right there from whoever has it. */
@@ -434,29 +464,25 @@ export class SnapshotGroup {
     verified: Verification,
     { options, signal }: SnapshotInput,
   ): Promise<void> {
-    const { key } = lane.lane;
-    const objects = feed.stored(key);
-    const totals = {
-      verifyFilesTotal: verified.objects + objects.length,
-      verifyBytesTotal: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, verified.bytes),
-    };
-    lane.verify = {
-      ...totals,
-      verifyFilesDone: verified.objects,
-      verifyBytesDone: verified.bytes,
-    };
-    for (const { name, sizeBytes } of objects) {
-      await untilAborted(
-        verifyObject(lane.lane, feed, name, options.attemptsMax, verified),
-        signal,
-      );
-      verified.bytes += sizeBytes;
-      verified.objects++;
+    const objects = feed.stored(lane.lane.key).slice(verified.ofFeed);
+    const verifyFilesTotal = verified.objects + objects.length;
+    const verifyBytesTotal = objects.reduce((sum, one) => sum + one.sizeBytes, verified.bytes);
+    const tell = () => {
       lane.verify = {
-        ...totals,
+        verifyFilesTotal,
+        verifyBytesTotal,
         verifyFilesDone: verified.objects,
         verifyBytesDone: verified.bytes,
       };
+    };
+    tell();
+    for (const object of objects) {
+      await untilAborted(
+        verifyObject(lane.lane, feed, object.name, options.attemptsMax, verified),
+        signal,
+      );
+      verified.count(object);
+      tell();
     }
   }
 }
@@ -465,13 +491,22 @@ export class SnapshotGroup {
 class Verification {
   objects = 0;
   bytes = 0;
+  /** Of the feed in hand. */
+  ofFeed = 0;
   fromDisk = 0;
   readonly rewritten: string[] = [];
   readonly failures: FileFailure[] = [];
 
+  count({ sizeBytes }: StoredObject): void {
+    this.objects++;
+    this.ofFeed++;
+    this.bytes += sizeBytes;
+  }
+
   /** What was wrong has been replaced. */
   writtenAgain(): void {
     this.rewritten.push(...this.failures.splice(0).map(({ path }) => path));
+    this.ofFeed = 0;
   }
 
   get kind(): LaneReport["verification"] {
