@@ -143,7 +143,10 @@ export class Encoders {
   #batch: Wanted[] = [];
   #batchBytes = 0;
   #failure: { error: unknown } | undefined;
-  #wake: (() => void)[] = [];
+  /** Packs that the writer has no room for yet. */
+  #packsWaiting = 0;
+  readonly #wakeFree: (() => void)[] = [];
+  readonly #wakeStored: (() => void)[] = [];
 
   constructor(pool: EncoderThreads, writer: BlobWriter) {
     this.#pool = pool;
@@ -232,6 +235,8 @@ export class Encoders {
     const tell = this.#tell(batch, reply, content);
     this.#garbage.made(batch.length * FILE_GARBAGE_BYTES);
     if (wanted.length > 0) {
+      // A slow disk would have every buffer make a pack that waits for it.
+      while (this.#packsWaiting > 0) await this.#woken(this.#wakeStored);
       const encoded = await client.call<EncodeReply>(
         "encode",
         {
@@ -243,19 +248,32 @@ export class Encoders {
       if (encoded.hasRoom) this.#roomless.delete(client);
       else this.#roomless.add(client);
       this.#writer.countSealed("data", wanted.length, plainBytes, encoded.storedBytes);
-      for (const pack of encoded.packs) {
-        await this.#writer.storePack({
-          id: pack.id,
-          blobs: blobsOf(pack),
-          parts: [pack.bytes],
-          sizeBytes: pack.bytes.length,
-          release: () => this.#keepRoom(pack),
-        });
-      }
+      for (const pack of encoded.packs) await this.#store(pack);
     }
     this.#free.push(slot);
-    this.#wake.shift()?.();
+    this.#wakeFree.shift()?.();
     await tell;
+  }
+
+  async #store(pack: PackMessage): Promise<void> {
+    this.#packsWaiting++;
+    try {
+      await this.#writer.storePack({
+        id: pack.id,
+        blobs: blobsOf(pack),
+        parts: [pack.bytes],
+        sizeBytes: pack.bytes.length,
+        release: () => this.#keepRoom(pack),
+      });
+    } finally {
+      this.#packsWaiting--;
+      for (const wake of this.#wakeStored.splice(0)) wake();
+    }
+  }
+
+  async #woken(list: (() => void)[]): Promise<void> {
+    await new Promise<void>((resolve) => list.push(resolve));
+    this.#requireHealthy();
   }
 
   async #tell(
@@ -288,10 +306,7 @@ export class Encoders {
   }
 
   async #takeSlot(): Promise<Slot> {
-    while (this.#free.length === 0) {
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
-      this.#requireHealthy();
-    }
+    while (this.#free.length === 0) await this.#woken(this.#wakeFree);
     return this.#free.shift()!;
   }
 
@@ -394,7 +409,9 @@ export class Encoders {
 
   #fail(error: unknown): void {
     this.#failure ??= { error };
-    for (const wake of this.#wake.splice(0)) wake();
+    for (const list of [this.#wakeFree, this.#wakeStored]) {
+      for (const wake of list.splice(0)) wake();
+    }
   }
 
   #requireHealthy(): void {

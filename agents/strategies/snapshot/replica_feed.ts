@@ -31,6 +31,8 @@ interface Piece {
   /** Resolves when the first replica has it. */
   safe: PromiseWithResolvers<void>;
   isSafe: boolean;
+  /** Replicas that have read it back. */
+  seenBy: Set<string>;
   /** Replicas that are storing it at this moment; one that hangs in it may look at the bytes for ever. */
   readers: number;
 }
@@ -109,8 +111,8 @@ export class ReplicaFeed {
   readonly #fed: Fed[];
   readonly #memory: FeedMemory;
   readonly #events: FeedEvents;
-  /** All that were put with their bytes. */
-  readonly #pieces = new Set<Piece>();
+  /** Those whose bytes somebody may still need. */
+  readonly #pieces = new Map<string, Piece>();
 
   constructor(lanes: readonly FedLane[], memory: FeedMemory, events: FeedEvents) {
     this.#fed = lanes.map((lane) => new Fed(lane));
@@ -134,6 +136,16 @@ export class ReplicaFeed {
     for (const { name, sizeBytes, bytes } of objects) {
       this.#push(fed, this.#newPiece({ name, sizeBytes, bytes, counters: undefined }));
     }
+  }
+
+  /** This replica has read it back and it is right: once all have, its memory serves for what comes next. */
+  seen(name: string, key: string): void {
+    const piece = this.#pieces.get(name);
+    if (piece === undefined) return;
+    piece.seenBy.add(key);
+    if (!this.#open().every(({ lane }) => piece.seenBy.has(lane.key))) return;
+    this.#pieces.delete(name);
+    this.#memory.release(new Set([piece]));
   }
 
   /** Nothing more comes for this replica. */
@@ -179,9 +191,8 @@ export class ReplicaFeed {
    * @throws {BackupError} when nobody has them
    */
   async borrow(name: string, forKey: string): Promise<Uint8Array> {
-    for (const piece of this.#pieces) {
-      if (piece.name === name && piece.bytes !== undefined) return piece.bytes;
-    }
+    const held = this.#pieces.get(name)?.bytes;
+    if (held !== undefined) return held;
     let failure: BackupError | undefined;
     const { room } = this.#find(forKey);
     for (const { lane } of this.#fed) {
@@ -250,7 +261,7 @@ export class ReplicaFeed {
 
   /** Everything was read back: memory that was held to write it again is not needed any more. */
   close(): void {
-    this.#memory.release(this.#pieces);
+    this.#memory.release(new Set(this.#pieces.values()));
     this.#pieces.clear();
   }
 
@@ -259,9 +270,16 @@ export class ReplicaFeed {
     // Nobody waits for what only one replica gets.
     safe.promise.catch(() => {});
     const released = () => this.#events.released(piece.name);
-    const made: Piece = { ...piece, released, safe, isSafe: false, readers: 0 };
+    const made: Piece = {
+      ...piece,
+      released,
+      safe,
+      isSafe: false,
+      seenBy: new Set(),
+      readers: 0,
+    };
     if (piece.bytes !== undefined) {
-      this.#pieces.add(made);
+      this.#pieces.set(piece.name, made);
       this.#memory.hold(made);
     }
     return made;

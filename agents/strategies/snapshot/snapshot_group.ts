@@ -528,6 +528,7 @@ async function verifyObject(
     if (isGood) {
       if (fromDisk) verified.fromDisk++;
       if (attempt > 1) verified.rewritten.push(`${lane.key}/${name}`);
+      feed.seen(name, lane.key);
       return;
     }
     const fail = (message: string) =>
