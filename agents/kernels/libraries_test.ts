@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { constants, zstdCompressSync } from "node:zlib";
 import { createKernels, createPortableKernels } from "./create_kernels.ts";
 import { addToCounter } from "./counter.ts";
 
@@ -64,6 +65,17 @@ Deno.test("zstd: either side reads what the other wrote, and neither more than i
     for (let cut = 1; cut < Math.min(20, packed.length); cut++) {
       const some = to.decompress(packed.subarray(0, -cut), plain.length);
       if (some !== undefined) assert.deepEqual(some, whole.subarray(0, some.length));
+    }
+  }));
+});
+
+Deno.test("zstd: a frame that does not say how much is in it is read, and no more than it may", () => {
+  fc.assert(fc.property(message, fc.nat(9), (plain, more) => {
+    const params = { [constants.ZSTD_c_contentSizeFlag]: 0 };
+    const packed = new Uint8Array(zstdCompressSync(plain, { params }));
+    for (const { decompress } of [fast, portable]) {
+      assert.deepEqual(decompress(packed, plain.length + more), new Uint8Array(plain));
+      if (plain.length > 1) assert.equal(decompress(packed, plain.length - 1), undefined);
     }
   }));
 });

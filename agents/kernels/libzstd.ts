@@ -28,6 +28,8 @@ const VERSION_MIN = 10_400;
 const ROOM_FIRST_BYTES = 1 << 20;
 /** Room for larger blobs than most is given back after each. */
 const ROOM_KEPT_BYTES = 16 << 20;
+/** What a frame says that does not say how much is in it. */
+const SIZE_UNKNOWN = 2n ** 64n - 1n;
 
 /** One per thread. @throws where it is missing, too old, or wrong */
 export function openLibzstd(): Zstd {
@@ -63,8 +65,10 @@ export function openLibzstd(): Zstd {
     decompress(packed, maxBytes, room = (bytes) => new Uint8Array(bytes)) {
       const from = packed as BufferSource;
       const bytes = BigInt(packed.length);
-      // Two numbers at the end of the range say that the size is unknown, and that this is no frame.
-      const size = Number(c.ZSTD_getFrameContentSize(from, bytes));
+      const told = c.ZSTD_getFrameContentSize(from, bytes);
+      // Where it is not known all that is allowed is tried. One number more says that this is no frame.
+      const isKnown = told !== SIZE_UNKNOWN;
+      const size = isKnown || maxBytes > ROOM_KEPT_BYTES ? Number(told) : maxBytes;
       const isOneFrame = size <= maxBytes &&
         c.ZSTD_findFrameCompressedSize(from, bytes) === bytes;
       if (!isOneFrame) return portableZstd.decompress(packed, maxBytes);
@@ -76,7 +80,8 @@ export function openLibzstd(): Zstd {
         from,
         bytes,
       );
-      return got === BigInt(size) ? into : portableZstd.decompress(packed, maxBytes);
+      const isWhole = isKnown ? got === BigInt(size) : c.ZSTD_isError(got) === 0;
+      return isWhole ? into.subarray(0, Number(got)) : portableZstd.decompress(packed, maxBytes);
     },
   };
   requireWhole(zstd);

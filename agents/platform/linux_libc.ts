@@ -349,7 +349,10 @@ export function openLibc(): Posix {
       return check(c.futimens(fd, timeBytes));
     },
     setModeAt: (at, name, mode) =>
-      check(c.fchmodat(at, name as BufferSource, mode, AT_SYMLINK_NOFOLLOW)),
+      // glibc makes four calls of it, and the folder itself is no link.
+      isSelf(name)
+        ? check(c.fchmod(at, mode))
+        : check(c.fchmodat(at, name as BufferSource, mode, AT_SYMLINK_NOFOLLOW)),
     setOwnerAt: (at, name, uid, gid) =>
       check(c.fchownat(at, name as BufferSource, uid, gid, AT_SYMLINK_NOFOLLOW)),
     setTimesAt(at, name, sec, nsec) {
@@ -432,6 +435,11 @@ export function openLibc(): Posix {
       return check(c.flock(fd, shared ? LOCK_SH_NB : LOCK_EX_NB));
     },
   };
+}
+
+/** The name is ".". */
+function isSelf(name: Uint8Array): boolean {
+  return name[0] === 0x2e && name[1] === 0;
 }
 
 function cLatin1(text: string): BufferSource {

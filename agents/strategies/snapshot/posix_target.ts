@@ -111,13 +111,15 @@ class Folder implements TargetFolder<Place> {
 
   folder(node: TreeNode): TargetFolder<Place> {
     const name = cNameOfLatin1(node.name);
+    // In a folder that was just made there is, as a rule, nothing to open.
+    let isNew = this.#isNew &&
+      this.#posix.makeDirectory(this.#handle, name, FOLDER_MODE) >= 0;
     let handle = this.#posix.openDirectory(this.#handle, name);
     if (handle < 0 && handle !== -ENOENT) {
       // A file or a link where a folder must be.
       this.#makeWay(node, name);
       handle = -ENOENT;
     }
-    let isNew = false;
     if (handle === -ENOENT) {
       const made = this.#posix.makeDirectory(this.#handle, name, FOLDER_MODE);
       isNew = made >= 0;

@@ -26,8 +26,10 @@ export function temporariesOf(
   // Where the system does not say when it began, no name of ours is ever taken for stale.
   const start = /^[0-9]+$/.test(process.start) ? process.start : "unknown";
   const prefix = `.restore-${host}-${boot}-${process.pid}-${start}-`;
+  const ours = randomBytes(4).toHex();
+  let count = 0;
   return {
-    next: () => prefix + randomBytes(8).toHex(),
+    next: () => prefix + ours + (count++ >>> 0).toString(16).padStart(8, "0"),
     isStale(name) {
       const found = NAME.exec(name);
       if (found === null || found[1] !== host) return false;
