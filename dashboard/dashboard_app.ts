@@ -36,7 +36,7 @@ export interface DashboardOptions {
   origin: string;
   hosts: readonly string[];
   origins: readonly string[];
-  /** Makes a socket of a request; absent where the server cannot. */
+  /** Makes a socket of a request, in place of the server's own way. */
   upgrade?: (request: Request) => { socket: SocketLike; response: Response };
 }
 
@@ -98,11 +98,13 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   app.get("/api", () => htmlResponse(reference()));
   app.get("/ws", (c) => {
     const session = entry.whoIs(c.req.raw)!;
-    if (c.req.header("upgrade")?.toLowerCase() !== "websocket" || options.upgrade === undefined) {
+    const { upgrade: own } = options;
+    const upgrade = own === undefined ? c.env?.upgrade : () => own(c.req.raw);
+    if (c.req.header("upgrade")?.toLowerCase() !== "websocket" || upgrade === undefined) {
       const detail = "This is a WebSocket; GET /api/status tells the same to those who ask";
       return problemResponse(problem(426, "upgrade", { detail }), { upgrade: "websocket" });
     }
-    const { socket, response } = options.upgrade(c.req.raw);
+    const { socket, response } = upgrade();
     feed.join(socket, session);
     return response;
   });

@@ -111,7 +111,7 @@ function startDashboard(
   version: string,
   coordinator: RpcClient,
 ): RoleInstance {
-  const { token, hosts, publicUrl, tls } = serving;
+  const { token, hosts, publicUrl } = serving;
   const at = publicUrl === undefined ? origin : new URL(publicUrl).origin;
   const dashboard = createDashboard({
     coordinator,
@@ -122,10 +122,6 @@ function startDashboard(
     origin: at,
     hosts,
     origins: settings.get("dashboardOrigin").value.map(originOf),
-    // A server that asks for certificates is Node's, which cannot hand sockets over; the page asks again and again there.
-    ...(tls?.clientCa === undefined
-      ? { upgrade: (request) => Deno.upgradeWebSocket(request) }
-      : {}),
   });
   const login = dashboard.mintLogin();
   return {

@@ -69,7 +69,8 @@ export const pauseRun = operation({
   group: GROUP,
   method: "post",
   path: "/runs/:runId/pause",
-  summary: "Begins no further file, also after a restart, until it goes on",
+  summary:
+    "Begins no further file, also after a restart, until it goes on; files in hand are copied to their end",
   input: { params: ofRun },
   output: ask.PauseRun.result,
   handler: ({ params }, { ask: question }) => question(ask.PauseRun, params),

@@ -23,6 +23,14 @@ export interface AgentAppDeps
 /** What a server passes beside the request, as `Deno.serve` does; absent within one process. */
 export interface ServerEnv {
   remoteAddr?: { hostname?: string };
+  /** Makes a WebSocket of this request. Its response is to be the answer. */
+  upgrade?: () => Upgraded;
+}
+
+/** `socket` may be open already. */
+export interface Upgraded {
+  socket: WebSocket;
+  response: Response;
 }
 
 /**

@@ -14,6 +14,7 @@ import { Readable } from "node:stream";
 import { BackupError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { ServerEnv } from "./agent_app.ts";
+import { createUpgrades, wantsSocket } from "./upgrades.ts";
 
 export interface TlsFiles {
   /** PEM texts. */
@@ -100,7 +101,11 @@ function serveByDeno({ fetch, host, port, tls, log }: ServeOptions) {
       log("error", "A request failed unexpectedly", { error: String(error) });
       return new Response("Internal error\n", { status: 500 });
     },
-  }, (request, { remoteAddr }) => fetch(request, { remoteAddr: peerOf(remoteAddr) }));
+  }, (request, { remoteAddr }) =>
+    fetch(request, {
+      remoteAddr: peerOf(remoteAddr),
+      upgrade: () => Deno.upgradeWebSocket(request),
+    }));
   return { port: server.addr.port, close: () => server.shutdown() };
 }
 
@@ -110,7 +115,9 @@ function peerOf(address: Deno.Addr): { hostname?: string } {
 
 async function serveByNode({ fetch, host, port, log, tls, patience = PATIENCE }: ServeOptions) {
   const scheme = tls === undefined ? "http" : "https";
-  const limits: ServerOptions = {
+  const limits: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
+    // Some clients offer another protocol with every request, and mean the request.
+    shouldUpgradeCallback: wantsSocket,
     headersTimeout: patience.headersMs,
     requestTimeout: patience.requestMs,
     connectionsCheckingInterval: patience.lookEveryMs,
@@ -132,6 +139,14 @@ async function serveByNode({ fetch, host, port, log, tls, patience = PATIENCE }:
         { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
     }, onRequest);
   server.maxConnections = CONNECTIONS_MAX;
+  const upgrades = createUpgrades();
+  server.on("upgrade", (incoming, connection, head) => {
+    void upgrades.answer(incoming, connection, head, async (upgrade) => {
+      const request = requestOf(scheme, incoming, AbortSignal.timeout(patience.requestMs));
+      if (request === undefined) return new Response("Bad request\n", { status: 400 });
+      return await fetch(request, { ...envOf(incoming), upgrade });
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
@@ -140,7 +155,11 @@ async function serveByNode({ fetch, host, port, log, tls, patience = PATIENCE }:
   if (address === null || typeof address === "string") throw new TypeError("Not a TCP address");
   return {
     port: address.port,
-    close: () => new Promise<void>((resolve) => void server.close(() => resolve())),
+    close: () =>
+      new Promise<void>((resolve) => {
+        upgrades.close();
+        server.close(() => resolve());
+      }),
   };
 }
 
@@ -150,32 +169,14 @@ async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(incoming.headers)) {
-    for (const one of [value ?? []].flat()) headers.append(name, one);
-  }
   const gone = new AbortController();
   outgoing.on("close", () => gone.abort());
-  const method = incoming.method ?? "GET";
-  const hasBody = method !== "GET" && method !== "HEAD";
-  let request: Request;
-  try {
-    request = new Request(
-      `${scheme}://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`,
-      {
-        method,
-        headers,
-        signal: gone.signal,
-        ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
-      },
-    );
-  } catch {
-    // A name or method that there cannot be. Not logged, since anybody may send it as often as they like.
+  const request = requestOf(scheme, incoming, gone.signal);
+  if (request === undefined) {
     outgoing.writeHead(400, { connection: "close" });
     return void outgoing.end("Bad request\n");
   }
-  const hostname = incoming.socket.remoteAddress;
-  const response = await fetch(request, { remoteAddr: hostname === undefined ? {} : { hostname } });
+  const response = await fetch(request, envOf(incoming));
   outgoing.writeHead(response.status, [...response.headers]);
   if (response.body === null) return void outgoing.end();
   const reader = response.body.getReader();
@@ -191,6 +192,37 @@ async function answer(
     }
   }
   outgoing.end();
+}
+
+/** Undefined: a name or method that there cannot be. Not logged, since anybody may send it as often as they like. */
+function requestOf(
+  scheme: "http" | "https",
+  incoming: IncomingMessage,
+  signal: AbortSignal,
+): Request | undefined {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    for (const one of [value ?? []].flat()) headers.append(name, one);
+  }
+  const method = incoming.method ?? "GET";
+  const hasBody = method !== "GET" && method !== "HEAD";
+  try {
+    return new Request(
+      `${scheme}://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`,
+      {
+        method,
+        headers,
+        signal,
+        ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array> } : {}),
+      },
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function envOf({ socket: { remoteAddress } }: IncomingMessage): ServerEnv {
+  return { remoteAddr: remoteAddress === undefined ? {} : { hostname: remoteAddress } };
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -78,7 +78,7 @@ export const StartRun = defineMethod({
   result: v.object({ runId: id }),
 });
 
-/** Nothing new is begun, also after a restart; what is in hand is ended. `undo` goes on. */
+/** Nothing new is begun, also after a restart; files in hand are copied to their end. `undo` goes on. */
 export const PauseRun = defineMethod({
   name: "mesh.PauseRun",
   params: v.object({ runId: id, undo: v.exactOptional(v.boolean()) }),

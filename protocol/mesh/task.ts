@@ -136,7 +136,7 @@ export const RestoreTask = v.object({
 });
 export type RestoreTask = v.InferOutput<typeof RestoreTask>;
 
-/** The agent begins no further file of a run until it is told otherwise; what is in hand is ended. Idempotent. */
+/** The agent begins no further file of a run until it is told otherwise; files in hand are copied to their end. Idempotent. */
 export const PauseTask = v.object({ op: v.literal("pause"), runId: id, isPaused: v.boolean() });
 
 /** Gives back everything the agent still holds for a run: locks, threads, scans. Idempotent. */

@@ -1,6 +1,11 @@
 /** Joins the program's modules into one file. Rule: what runs from the bundle is what runs from the source. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 
+/** Packages of CommonJS ask for modules of the runtime by a function that a bundle, an ES module, does not have. */
+const ASKS_FOR_REQUIRE = /Dynamic require of/;
+const REQUIRE = `import { createRequire } from "node:module";
+const require = createRequire(import.meta.url);`;
+
 export interface BundleOptions {
   /** Without white space and long names, but for those of functions and classes, which traces show. */
   isSmall?: boolean;
@@ -23,6 +28,8 @@ export async function bundleProgram(
   if (!result.success) {
     throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(result.stderr).trim()}`);
   }
+  const program = readFileSync(outFile, "utf8");
+  if (ASKS_FOR_REQUIRE.test(program)) writeFileSync(outFile, `${REQUIRE}\n${program}`);
 }
 
 /**

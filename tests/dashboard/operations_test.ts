@@ -180,7 +180,7 @@ Deno.test("runs: a paused run begins no further file, goes on when it is resumed
     await done(desk, "POST", `/api/runs/${runId}/pause`),
     { isPaused: true },
   );
-  // What is in hand is ended; then nothing moves any more.
+  // What is in hand is copied to its end; then nothing moves any more.
   let before = -1;
   await until(
     async () => {
@@ -194,6 +194,7 @@ Deno.test("runs: a paused run begins no further file, goes on when it is resumed
     () => "it goes on though it is paused",
   );
   assert.ok(before < 8 << 20, "it was through before it was paused");
+  assert.equal(before % (1 << 20), 0, "a file was left half copied");
   const { state } = await done<AnswerOf<"getStatus">>(desk, "GET", "/api/status");
   assert.equal(state!.runs[runId]!.isPaused, true);
   assert.match(state!.live[runId]!.verdict.text, /paused/);
@@ -201,6 +202,8 @@ Deno.test("runs: a paused run begins no further file, goes on when it is resumed
   await done(desk, "POST", `/api/runs/${runId}/destinations/cancel`, { destination: "other" });
   const run = await ended(desk, runId);
   assert.deepEqual(run.report!.destinations.map((d) => d.state), ["verified", "cancelled"]);
+  // Nothing that stood there at the pause was copied again.
+  assert.equal(run.report!.destinations[0]!.lanes[0]!.report.bytesCopied, 8 << 20);
 
   const next = await done<AnswerOf<"startRun">>(desk, "POST", "/api/runs", {
     job: { sources: [{ path: source, name: "again" }], destinations: [other] },

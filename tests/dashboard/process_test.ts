@@ -205,6 +205,35 @@ Deno.test("a dashboard on its own shows its coordinator, and says so when that i
   assert.equal((await role.running.outcome).code, 0);
 });
 
+Deno.test("a dashboard that other machines can reach has its socket too", async () => {
+  await using mesh = createMesh();
+  const token = join(mesh.folder, "token");
+  writeFileSync(token, `${"t".repeat(40)}\n`, { mode: 0o600 });
+  const words = ["--no-scan", "--dashboard-port", "0", "--host", "0.0.0.0", "--insecure"];
+  const coordinator = await mesh.startRole("coordinator", {
+    words: [
+      ...words,
+      "--token-file",
+      token,
+      "--root",
+      mesh.folder,
+      "--dest-root",
+      mesh.folder,
+      ...FAST,
+    ],
+  });
+  const { url, login } = await dashboardOf(coordinator.running);
+  const reader = new Reader(url, await logIn(login));
+  await until(() => reader.state, WITHIN_MS, () => "no snapshot came");
+  assert.equal(reader.state!.coordinator.name, coordinator.name);
+  const foreign = new Reader(url, "not a session");
+  await new Promise((resolve) => foreign.socket.onclose = resolve);
+  assert.equal(foreign.messages, 0);
+  // Whoever ends does not wait for its readers.
+  coordinator.kill("SIGTERM");
+  assert.equal((await coordinator.running.outcome).code, 0);
+});
+
 function startDashboard(mesh: ReturnType<typeof createMesh>, coordinator: RoleProcess) {
   return mesh.startRole("dashboard", { words: ["--coordinator", coordinator.url] });
 }

@@ -46,7 +46,7 @@ export function createPauseCommand(door: MeshDoor): Command {
     summary: "Let a run begin nothing new until it is resumed",
     synopsis: ["pause ID [OPTIONS]"],
     about: [
-      "Files in hand are ended, no further one is begun, and no agent gets a directory. That lasts over a restart of the " +
+      "Files in hand are copied to their end, no further one is begun, and no agent gets a directory. That lasts over a restart of the " +
       "coordinator.",
     ],
     options: COORDINATOR_OPTIONS,

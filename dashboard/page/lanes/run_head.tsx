@@ -41,7 +41,7 @@ export function RunHead({ run: { card, live }, runs, nowMs }: RunHeadProps) {
               send: (api) => api.api.runs[":runId"].pause.$post({ param: { runId } }),
               words: ["pause", runId],
             }}
-            done="Paused. What is in hand is ended, nothing new is begun"
+            done="Paused. Files in hand are copied to their end, and no further one is begun"
           />
         )}
         {!isOver && card.isPaused && (
