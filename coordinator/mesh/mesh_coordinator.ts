@@ -97,7 +97,7 @@ const OWN_AGENT_NAME = "the coordinator itself";
 const CHECK_MS = 200;
 const LOOK_EVERY_MS = 30_000;
 /** A run that failed and whose end the store did not take is tried again, not at once. */
-const AGAIN_AFTER_MS = 30_000;
+const AGAIN_AFTER_MS = 5_000;
 /** The owner of a task asks two others before it answers. */
 const HANDOFF_WITHIN_MS = 30_000;
 const EVENTS_AT_ONCE = 10_000;
@@ -225,7 +225,8 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
   function carryOut(stored: StoredRun): void {
     const { runId } = stored;
     const abort = new AbortController();
-    const hub = observed(runId, waitingHubs.get(runId) ?? createRunHub(() => detailOf(runId)));
+    const ownHub = waitingHubs.get(runId) ?? createRunHub(() => detailOf(runId));
+    const hub = observed(runId, ownHub);
     const progress = createAggregator({
       clock,
       runId,
@@ -260,6 +261,14 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
         // Not an end: the next start goes on.
         if (isClosed) return;
         const { code, message, hint } = asBackupError(thrown);
+        if (!hasEnded(runId)) {
+          // Nobody would believe it tomorrow: the store says that it goes on, and it will.
+          const again = `trying again in ${AGAIN_AFTER_MS / 1000} s`;
+          log("error", `Run ${runId} cannot go on: ${message}; ${again}`, { run: runId, code });
+          hub.tell({ kind: "note", text: `The run cannot go on: ${message}; ${again}` });
+          waitingHubs.set(runId, ownHub);
+          return;
+        }
         log("error", `Run ${runId} has failed: ${message}`, { run: runId, code });
         ended.add("failed");
         const error = { code, message, ...(hint === undefined ? {} : { hint }) };
@@ -270,6 +279,15 @@ export function createMeshCoordinator(deps: MeshCoordinatorDeps): MeshCoordinato
       live.delete(runId);
       if (!isClosed) tryWaiting(runId);
     }).catch((thrown) => log("error", "A run's end could not be told", { error: String(thrown) }));
+  }
+
+  function hasEnded(runId: string): boolean {
+    try {
+      const stored = store.run(runId);
+      return stored === undefined || isFinal(stored.state);
+    } catch {
+      return false;
+    }
   }
 
   function observed(runId: string, hub: RunHub): RunHub {

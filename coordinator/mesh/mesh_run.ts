@@ -332,6 +332,7 @@ class RunInMesh {
         tx.note({ kind: "run_error", runId, error });
         tx.moveRun(runId, "failed");
       });
+      progress.apply({ kind: "run_state", state: "failed" });
       this.#tasks.cancelOpen();
     } catch (storeError) {
       log("error", "The end of the run could not be stored", {
@@ -339,7 +340,6 @@ class RunInMesh {
         error: asBackupError(storeError).message,
       });
     }
-    progress.apply({ kind: "run_state", state: "failed" });
   }
 }
 

@@ -23,14 +23,15 @@ const ROUNDS_PER_KILL_MAX = 2;
 type Victim = "coordinator" | "busy worker" | "any worker";
 const VICTIMS: readonly Victim[] = ["coordinator", "busy worker", "any worker"];
 
-/** @throws when anything is lost, torn, or does not complete. */
+/** `program`: in place of ours from source. @throws when anything is lost, torn, or does not complete. */
 export async function killRounds(
   kills: number,
   seed: number,
   say: (line: string) => void = () => {},
+  program?: readonly string[],
 ): Promise<void> {
   const random = createRandom(seed);
-  await using mesh = createMesh();
+  await using mesh = createMesh(program === undefined ? {} : { program });
   const roles = new Map<string, RoleProcess>();
   roles.set("coordinator", await mesh.startCoordinator());
   for (const name of WORKERS) roles.set(name, await mesh.startWorker(name, "--slots", "2"));

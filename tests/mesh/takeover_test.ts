@@ -1,11 +1,13 @@
 /** Workers that take another's place. Rule: real processes, stock judges. */
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { assertCopies, snapshotOf, STOCK_TOOLS } from "../support/compare_trees.ts";
 import { fillFiles } from "../support/fill_tree.ts";
 import { createMesh, type Mesh, type RoleProcess, until } from "../support/mesh_processes.ts";
 import { needs } from "../support/tools.ts";
 
+const EXECUTABLE = fileURLToPath(new URL("../../dist/backup-agent", import.meta.url));
 /** Copying and reading back take some seconds with it. */
 const LIMIT = "3MB";
 const DEADLINE_MS = 60_000;
@@ -17,7 +19,7 @@ Deno.test({
     ...STOCK_TOOLS,
   ),
   async fn() {
-    await using mesh = createMesh();
+    await using mesh = createMesh({ program: [EXECUTABLE] });
     const { runId, owner, source, one } = await busyMesh(mesh);
     owner.kill("SIGSTOP");
     const { exitCode, tasks, report } = await mesh.ended(runId);
@@ -48,7 +50,7 @@ Deno.test({
     ...STOCK_TOOLS,
   ),
   async fn() {
-    await using mesh = createMesh();
+    await using mesh = createMesh({ program: [EXECUTABLE] });
     await mesh.startCoordinator();
     const first = await mesh.startWorker("w1");
     await mesh.untilAlive(1);

@@ -33,6 +33,8 @@ export interface RunningProgram extends AsyncDisposable {
   saw(text: string): Promise<void>;
   /** What it has written to stdout so far. */
   out(): string;
+  /** And to stderr. */
+  err(): string;
   kill(signal: Deno.Signal): void;
   outcome: Promise<Outcome>;
 }
@@ -79,6 +81,7 @@ export function startProgram(
     pid: child.pid,
     saw: stdout.saw,
     out: stdout.text,
+    err: stderr.text,
     kill: (signal) => child.kill(signal),
     outcome,
     async [Symbol.asyncDispose]() {

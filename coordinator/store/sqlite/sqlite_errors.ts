@@ -20,9 +20,18 @@ export function withSqliteErrors<T>(path: string, work: () => T): T {
     return work();
   } catch (thrown) {
     const resultCode = (thrown as { errcode?: unknown } | null)?.errcode;
-    if (typeof resultCode !== "number") throw thrown;
-    const [code, retry] = KNOWN[resultCode & 0xff] ?? ["internal", "no"];
+    const isSqlite = (thrown as { code?: unknown } | null)?.code === "ERR_SQLITE_ERROR";
+    if (typeof resultCode !== "number" && !isSqlite) throw thrown;
+    // What `exec` throws does not say which failure it was.
+    const [code, retry] = typeof resultCode !== "number"
+      ? ["io", "no"] as const
+      : KNOWN[resultCode & 0xff] ?? ["internal", "no"];
     const message = `Cannot use the job store ${path}: ${(thrown as Error).message}`;
-    throw new BackupError(code, message, { path, retry, cause: thrown });
+    throw new BackupError(code, message, {
+      path,
+      retry,
+      cause: thrown,
+      ...(code === "no_space" ? { hint: "Make room on the file system of the state folder" } : {}),
+    });
   }
 }

@@ -26,6 +26,9 @@ const ENDED = RUN_STATES.filter((s) => NEXT_RUN_STATES[s].length === 0);
 const ENDED_LIST = ENDED.map((s) => `'${s}'`).join(", ");
 
 const SQL = {
+  // As statements: what `exec` throws has no result code.
+  begin: "BEGIN IMMEDIATE",
+  commit: "COMMIT",
   getRun: "SELECT * FROM runs WHERE run_id = ?",
   getRunByKey: "SELECT * FROM runs WHERE idempotency_key = ?",
   listRuns: "SELECT * FROM runs ORDER BY created_no DESC LIMIT ?",
@@ -107,10 +110,10 @@ export function createSqliteTables(path: string, migrations = MIGRATIONS): Table
     transact(work) {
       const database = open();
       // IMMEDIATE: the write lock is waited for here, where nothing has been read that could grow old.
-      withSqliteErrors(path, () => database.exec("BEGIN IMMEDIATE"));
+      use(SQL.begin, (s) => void s.run());
       try {
         const result = work();
-        withSqliteErrors(path, () => database.exec("COMMIT"));
+        use(SQL.commit, (s) => void s.run());
         return result;
       } catch (thrown) {
         // Some failures (a full disk) have rolled back already.
