@@ -78,9 +78,16 @@ export function byName(a: string, b: string): number {
   return a.localeCompare(b, "en", { numeric: true }) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
+/** Whatever a job may ask for; restoring is never asked for by a capability. */
+const ASKED_FOR = CAPABILITIES.filter((id) => id !== "backup.restore");
+
+export function canEverything(capabilities: readonly string[]): boolean {
+  return missingCapabilities(ASKED_FOR, capabilities).length === 0;
+}
+
 /** What an agent can, as short as it can be said. */
 export function capabilityWords(capabilities: readonly string[]): string {
-  if (missingCapabilities(CAPABILITIES, capabilities).length === 0) return "everything";
+  if (canEverything(capabilities)) return "everything";
   return capabilities.map((id) => id.replace(/^backup\./, "")).join(", ");
 }
 

@@ -19,5 +19,7 @@ Deno.test("a place that was tried is called what it was found to be", () => {
 Deno.test("names with numbers are in the order of the numbers, and all capabilities are one word", () => {
   assert.deepEqual(["w-10", "w-2", "a"].sort(byName), ["a", "w-2", "w-10"]);
   assert.equal(capabilityWords(CAPABILITIES), "everything");
+  const withoutRestore = CAPABILITIES.filter((id) => id !== "backup.restore");
+  assert.equal(capabilityWords(withoutRestore), "everything");
   assert.equal(capabilityWords(["backup.verify", "mirror"]), "verify, mirror");
 });

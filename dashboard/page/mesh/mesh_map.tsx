@@ -3,8 +3,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AgentCardView, TaskCard } from "../../../protocol/mesh/console_state.ts";
 import { clampFraction } from "../../../protocol/cli/format.ts";
-import { CAPABILITIES, missingCapabilities } from "../../../protocol/mesh/capability.ts";
 import { memo } from "../ui/memo.ts";
+import { canEverything } from "../words.ts";
 import { layOutMesh, MAP, NAME_GAP, type NameSide, placeTasks } from "./mesh_layout.ts";
 
 const CHIPS_MAX = 3;
@@ -188,7 +188,7 @@ function titleOf({ name, state, load, isOwn }: AgentCardView): string {
 function chips({ capabilities, state, isOwn }: AgentCardView): string {
   if (isOwn) return "when nobody else can";
   if (state === "suspect" || state === "draining") return state;
-  if (missingCapabilities(CAPABILITIES, capabilities).length === 0) return "can everything";
+  if (canEverything(capabilities)) return "can everything";
   const words = capabilities.map((id) => id.replace(/^backup\./, ""));
   const more = words.length > CHIPS_MAX ? ["…"] : [];
   return [...words.slice(0, CHIPS_MAX), ...more].join(" · ");
