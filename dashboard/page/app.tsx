@@ -1,5 +1,5 @@
 /** The page as a whole: where one is, how things are, and the view. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Action } from "./actions.ts";
 import type { Connection } from "./feed/feed_client.ts";
 import { VerdictLine } from "./lanes/verdict.tsx";
@@ -29,12 +29,13 @@ export function App(
   const [shownAction, showAsCommand] = useState<Action>();
   const { connection, feed: { state }, view, nowMs } = model;
   const run = state === null ? undefined : shownRun(state, model.chosen);
+  const nav = useSeenCurrent(view);
   return (
     <PageContext.Provider value={{ ...tools, showAsCommand }}>
       <a class="skip" href="#main">Skip to the content</a>
       <header class="top">
         <a class="brand" href="#overview">backup-agent</a>
-        <nav aria-label="Views">
+        <nav aria-label="Views" ref={nav}>
           {VIEWS.map(([name, title]) => (
             <a key={name} href={`#${name}`} aria-current={name === view ? "page" : undefined}>
               {title}
@@ -79,6 +80,24 @@ export function App(
       )}
     </PageContext.Provider>
   );
+}
+
+/** Where not all views fit beside each other, the one that is shown is among those that are seen. */
+function useSeenCurrent(view: string) {
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const show = (): void => {
+      const bar = nav.current;
+      const link = bar?.querySelector<HTMLElement>("[aria-current]");
+      if (!bar || !link) return;
+      const over = link.getBoundingClientRect().left - bar.getBoundingClientRect().left;
+      bar.scrollLeft += over - (bar.clientWidth - link.offsetWidth) / 2;
+    };
+    show();
+    addEventListener("resize", show);
+    return () => removeEventListener("resize", show);
+  }, [view]);
+  return nav;
 }
 
 function sayWithoutVerdict({ connection, feed, status }: PageModel): string {

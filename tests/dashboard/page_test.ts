@@ -31,6 +31,12 @@ const TOO_WIDE = `(() => {
   return over.map((one) => one.tagName + "." + one.getAttribute("class"));
 })()`;
 
+/** The view that is shown is seen among the views to choose from; runs in the browser. */
+const CURRENT_IS_SEEN = `(() => {
+  const { left, right } = document.querySelector("nav [aria-current]").getBoundingClientRect();
+  return left >= 0 && right <= document.documentElement.clientWidth;
+})()`;
+
 /** What of each view has the same form after every run of these steps. */
 const VIEW_FORMS: Record<string, string> = {
   overview: ".verdict, .lane, .directories",
@@ -259,6 +265,11 @@ Deno.test({
           expectSketch(`${view}.txt`, await ariaSketch(page, form, [folder, ...SOURCES]));
           await page.setViewportSize(SIZES.phone);
           assert.deepEqual(await page.evaluate(TOO_WIDE), [], view);
+          await until(
+            async () => await page.evaluate<boolean>(CURRENT_IS_SEEN) || undefined,
+            WITHIN_MS,
+            () => `${view} is not seen among the views`,
+          );
           await page.setViewportSize(SIZES.desk);
         }
       },
