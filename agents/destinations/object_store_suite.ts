@@ -29,6 +29,9 @@ export function objectStoreSuite(
     await store.put("data/ab/abc", [bytes("hello "), bytes(""), bytes("world")]);
     assert.equal(text(await store.get("data/ab/abc", 100)), "hello world");
     assert.equal(text(await store.getRange("data/ab/abc", 6, 5)), "world");
+    for (const room of [new Uint8Array(3), new Uint8Array(5), new Uint8Array(9)]) {
+      assert.equal(text(await store.getRange("data/ab/abc", 6, 5, room)), "world");
+    }
     assert.equal((await store.getRange("data/ab/abc", 11, 0)).length, 0);
     assert.equal(text((await store.readBack("data/ab/abc", 11)).bytes), "hello world");
     assert.deepEqual(await store.stat("data/ab/abc"), { name: "data/ab/abc", sizeBytes: 11 });

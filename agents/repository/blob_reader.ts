@@ -13,9 +13,11 @@ import { SEAL_OVERHEAD_BYTES, type SealingKey } from "./sealing_key.ts";
 
 /** Nobody writes larger data blobs; a tree of a folder with a million entries has half of its limit. */
 const PLAIN_MAX_BYTES: Readonly<Record<BlobType, number>> = { data: 128 << 20, tree: 512 << 20 };
-/** Read at once, since the next blob wanted is mostly the next in the pack. */
-const WINDOW_BYTES = 4 << 20;
-const WINDOWS_KEPT = 8;
+/** Read at once, since the next blob wanted is mostly near it; many are kept, since restic mixes files that it reads at once. */
+const WINDOW_BYTES = 1 << 20;
+const WINDOWS_KEPT = 32;
+/** Larger blobs are rare, and memory for them is not kept. */
+const ALONE_MAX_BYTES = 16 << 20;
 
 export interface SealedBlob {
   type: BlobType;
@@ -68,6 +70,8 @@ export class BlobReader {
   readonly #options: BlobReaderOptions;
   /** Newest last. */
   readonly #windows: Window[] = [];
+  /** Where what lies in no window is read. */
+  #alone = new Uint8Array(0);
   /** Blobs that are being loaded at the same time. */
   #loading = 0;
 
@@ -151,7 +155,7 @@ export class BlobReader {
     lengthBytes: number,
   ): Promise<Uint8Array> {
     const name = objectName("pack", packId);
-    if (lengthBytes >= WINDOW_BYTES) return store.getRange(name, offset, lengthBytes);
+    if (lengthBytes >= WINDOW_BYTES) return this.#readAlone(store, name, offset, lengthBytes);
     const pack = `${this.#stores.indexOf(store)}/${packId}`;
     const kept = this.#windows.findIndex((window) =>
       window.pack === pack && window.offset <= offset &&
@@ -159,9 +163,13 @@ export class BlobReader {
     );
     let window = kept >= 0 ? this.#windows.splice(kept, 1)[0]! : undefined;
     if (window === undefined) {
-      const info = await store.stat(name);
       // From a fixed place: trees are read in the reverse of the order in which they were written.
       const start = offset - offset % WINDOW_BYTES;
+      // What lies in two of them is read alone, not with all of the first once more.
+      if (offset + lengthBytes > start + WINDOW_BYTES) {
+        return await this.#readAlone(store, name, offset, lengthBytes);
+      }
+      const info = await store.stat(name);
       // The range that is asked for gives the right error when the pack is missing or cut off.
       const end = Math.max(
         offset + lengthBytes,
@@ -175,6 +183,21 @@ export class BlobReader {
     }
     this.#windows.push(window);
     return window.bytes.subarray(offset - window.offset, offset - window.offset + lengthBytes);
+  }
+
+  #readAlone(
+    store: ObjectStore,
+    name: string,
+    offset: number,
+    lengthBytes: number,
+  ): Promise<Uint8Array> {
+    if (this.#loading > 1 || lengthBytes > ALONE_MAX_BYTES) {
+      return store.getRange(name, offset, lengthBytes);
+    }
+    if (this.#alone.length < lengthBytes) {
+      this.#alone = new Uint8Array(Math.ceil(lengthBytes * 1.25));
+    }
+    return store.getRange(name, offset, lengthBytes, this.#alone);
   }
 
   /** That of the oldest window, which goes: memory that is given up each time would wait for a collection. */
