@@ -11,6 +11,7 @@ import {
   nextWorkerCount,
   startWorkerCount,
   throughputScore,
+  withHelp,
   withLimits,
   type WorkerCountState,
 } from "./worker_count.ts";
@@ -110,6 +111,12 @@ export class DestinationQueue<W> {
   /** How many workers it may have from now on; one too many ends after what it has in hand. */
   setWorkers({ workersMin, workersMax }: Pick<QueueLimits, "workersMin" | "workersMax">): void {
     this.#count = withLimits(this.#count, { min: workersMin, max: workersMax });
+    this.#wake();
+  }
+
+  /** Workers of a destination that is done come here (S2-05). */
+  help(helpers: number): void {
+    this.#count = withHelp(this.#count, helpers);
     this.#wake();
   }
 

@@ -109,6 +109,17 @@ export function withLimits(
   return startWorkerCount(decidedAtMs, { min, max, start, intervalMs: limits.intervalMs });
 }
 
+/**
+ * The state with workers that another destination does not need any more, as far as the limits allow; whether they pay here
+ * is measured like any other step.
+ */
+export function withHelp(state: WorkerCountState, helpers: number): WorkerCountState {
+  const { count, limits, decidedAtMs } = state;
+  const start = Math.min(limits.max, count + Math.max(0, helpers));
+  if (start === count) return state;
+  return startWorkerCount(decidedAtMs, { ...limits, start });
+}
+
 /** The state after one more sample. The count moves by at most one. */
 export function nextWorkerCount(
   state: WorkerCountState,

@@ -9,7 +9,13 @@ import {
   writeFirstVersion,
   writeSecondVersion,
 } from "../../tests/support/small_tree.ts";
-import { inTime, TestAgent, TestRun } from "../../tests/support/test_agents.ts";
+import type { LaneProgress } from "../../protocol/mesh/progress.ts";
+import {
+  inTime,
+  TestAgent,
+  type TestAgentOptions,
+  TestRun,
+} from "../../tests/support/test_agents.ts";
 import {
   checksumProblems,
   sameCopy,
@@ -28,7 +34,7 @@ interface Scene {
   destination: string;
   /** Two sources, `one` and `two`. */
   sources: { name: string; path: string }[];
-  agent(name: string, hostId?: string): TestAgent;
+  agent(name: string, hostId?: string, gate?: TestAgentOptions["gate"]): TestAgent;
   run(runId: string): TestRun;
 }
 
@@ -48,13 +54,14 @@ function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
         clock,
         destination,
         sources,
-        agent(name, hostId) {
+        agent(name, hostId, gate) {
           const made = new TestAgent({
             name,
             folder,
             clock,
             posix,
             ...(hostId !== undefined && { hostId }),
+            ...(gate !== undefined && { gate }),
           });
           agents.push(made);
           return made;
@@ -381,4 +388,48 @@ Deno.test("who prepares a run again while it is given back gets in when that is 
     await released;
     assert.equal((await run.mirror(home, scene.sources[0]!)).lanes[0]!.state, "verified");
     await run.release(home);
+  }));
+
+Deno.test("S2-05: when one destination is done its workers help the one that has most to do", () =>
+  inScene(async (scene) => {
+    const source = { name: "many", path: join(scene.folder, "many") };
+    fs.mkdirSync(source.path);
+    for (let n = 0; n < 1_000; n++) fs.writeFileSync(join(source.path, `file ${n}`), `${n}`);
+    const slow = join(scene.folder, "slow");
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => open = resolve);
+    const agent = scene.agent(
+      "a",
+      undefined,
+      (method, path) => path === slow && method === "writeFiles" ? opened : undefined,
+    );
+    const run = new TestRun({
+      runId: "run-1",
+      sources: [source],
+      destinations: [scene.destination, slow],
+      options: { workersMax: 8 },
+    });
+    await run.prepare(agent);
+    await run.scan(agent);
+    let lanes: LaneProgress[] = [];
+    const mirrored = agent.ask(run.mirrorSpec(source), {
+      progress: (progress) => lanes = progress.lanes,
+    });
+    const until = async (is: () => boolean) => {
+      for (let turn = 0; !is(); turn++) {
+        assert.ok(turn < 1_000, JSON.stringify(lanes));
+        await inTime(scene.clock, Promise.resolve());
+      }
+    };
+    await until(() => lanes[0]?.state === "verified");
+    const { queueDepth, workersTarget: before } = lanes[1]!.gauges;
+    assert.ok(queueDepth > 0);
+    await agent.run({ op: "finish", runId: "run-1", destination: scene.destination });
+    await until(() => lanes[1]!.gauges.workersTarget > before);
+    await until(() => lanes[1]!.gauges.workers > before);
+    open();
+    const result = await inTime(scene.clock, mirrored);
+    assert.deepEqual(result.lanes.map(({ state }) => state), ["verified", "verified"]);
+    await agent.run({ op: "finish", runId: "run-1", destination: slow });
+    await run.release(agent);
   }));

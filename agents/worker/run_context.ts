@@ -488,6 +488,7 @@ export class RunContext {
       return { op: "finish", error: toWireError(asBackupError(thrown)) };
     } finally {
       this.#lanes.delete(task.destination);
+      this.#handOn(lane);
       await lane.close();
     }
   }
@@ -521,8 +522,24 @@ export class RunContext {
     if (this.#abort.signal.aborted) return;
     if (this.#repositories?.has(destination)) await this.#repositories.finish(destination);
     const lane = this.#lanes.get(destination);
+    if (lane === undefined) return;
     this.#lanes.delete(destination);
-    await lane?.close();
+    this.#handOn(lane);
+    await lane.close();
+  }
+
+  /** A destination is done: its processors go to all that are left, its workers to the busiest (S2-05). */
+  #handOn(done: DestinationLane): void {
+    const left = [...this.#lanes.values()];
+    const unlimited = Math.max(
+      1,
+      left.filter(({ spec }) => spec.limitBytesPerSecond === undefined).length,
+    );
+    const [busiest] = left.filter((lane) => lane.wantsHelp > 0)
+      .toSorted((a, b) => b.wantsHelp - a.wantsHelp);
+    for (const lane of left) {
+      lane.takeOver({ unlimited, helpers: lane === busiest ? done.workers : 0 });
+    }
   }
 
   /** Files that are in hand are ended, and no further one is begun until it goes on. */

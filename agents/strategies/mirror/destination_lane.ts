@@ -65,6 +65,8 @@ export class DestinationLane {
   readonly #queue: DestinationQueue<ThreadClient>;
   readonly #options: MirrorOptions;
   #limitBytesPerSecond: number | undefined;
+  #unlimited: number;
+  #workersMax: number;
   #control: ThreadClient;
   /** The control thread is one of the queue's workers now. */
   #controlWorks = false;
@@ -79,6 +81,8 @@ export class DestinationLane {
     this.spec = spec;
     this.#options = options;
     this.#limitBytesPerSecond = spec.limitBytesPerSecond;
+    this.#unlimited = deps.share.unlimited;
+    this.#workersMax = options.workersMax;
     this.#control = this.#spawn();
     this.#queue = new DestinationQueue<ThreadClient>(
       deps.clock,
@@ -268,9 +272,8 @@ export class DestinationLane {
     { workersMax, limitBytesPerSecond }: { workersMax: number; limitBytesPerSecond?: number },
   ): void {
     if (this.#limitBytesPerSecond === undefined) {
-      const workersMin = Math.min(this.#options.workersMin, workersMax);
-      const options = { ...this.#options, workersMin, workersMax };
-      this.#queue.setWorkers(laneWorkers(this.spec, options, this.#deps.share));
+      this.#workersMax = workersMax;
+      this.#setWorkers();
       return;
     }
     if (limitBytesPerSecond === undefined || limitBytesPerSecond === this.#limitBytesPerSecond) {
@@ -280,6 +283,34 @@ export class DestinationLane {
     for (const thread of this.#threads) {
       if (!thread.isClosed) thread.call("setLimit", limitBytesPerSecond).catch(() => {});
     }
+  }
+
+  /** Files that wait here for workers; none where more workers would only wait for the limit. */
+  get wantsHelp(): number {
+    const isOpen = this.#limitBytesPerSecond === undefined && this.#fatal === undefined;
+    return isOpen ? this.#queue.depth : 0;
+  }
+
+  /** As many as it would go on with. */
+  get workers(): number {
+    return this.#queue.workersTarget;
+  }
+
+  /** Another destination is done: `unlimited` are left to share the processors, and `helpers` of its workers come here. */
+  takeOver({ unlimited, helpers }: { unlimited: number; helpers: number }): void {
+    this.#unlimited = unlimited;
+    this.#setWorkers();
+    if (helpers > 0) this.#queue.help(helpers);
+  }
+
+  #setWorkers(): void {
+    const workersMax = this.#workersMax;
+    const workersMin = Math.min(this.#options.workersMin, workersMax);
+    const options = { ...this.#options, workersMin, workersMax };
+    const { processors } = this.#deps.share;
+    this.#queue.setWorkers(
+      laneWorkers(this.spec, options, { processors, unlimited: this.#unlimited }),
+    );
   }
 
   pause(isPaused: boolean): void {
