@@ -1,6 +1,6 @@
 /**
  * The executable's entry. Rule: what the program needs is loaded by the command line alone; its threads begin in
- * `agents/threads/main.ts`, which a packed program carries as a text.
+ * `agents/roles/main.ts`, which a packed program carries as a text.
  */
 import { setEntryUrl } from "./agents/threads/spawn.ts";
 import facts from "./deno.json" with { type: "json" };

@@ -26,7 +26,7 @@ Deno.exit(await build());
 async function build(): Promise<number> {
   mkdirSync(dist, { recursive: true });
   try {
-    await bundleWithThreads("mod.ts", "agents/threads/main.ts", bundle, root);
+    await bundleWithThreads("mod.ts", "agents/roles/main.ts", bundle, root);
     const way = await make();
     renameSync(made, product);
     const bytes = readFileSync(product);

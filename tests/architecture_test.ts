@@ -65,16 +65,11 @@ function circles(unitOf: (path: string) => string): string[] {
   return found;
 }
 
-/** The thread's counterpart of mod.ts: it joins rooms that must not know each other, so it counts for itself. */
-const THREAD_ENTRY = "agents/threads/entry.ts";
-
 Deno.test("no two folders import each other, directly or through others", () => {
   // `coordinator/store` with all below it is one folder: a port may lie beside the folders of its kinds.
   // deno.json is facts and imports nothing, though it lies beside mod.ts.
   const folder = (path: string): string =>
-    path === THREAD_ENTRY || path === "deno.json"
-      ? path
-      : posix.dirname(path).split("/").slice(0, 2).join("/");
+    path === "deno.json" ? path : posix.dirname(path).split("/").slice(0, 2).join("/");
   const found = circles(folder);
   assert.deepEqual(found, [], found.join("\n\n"));
 });

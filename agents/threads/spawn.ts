@@ -1,4 +1,4 @@
-/** Starts Web Workers. Rule: each begins in `main.ts`, which a packed program has to name, since it has no file for it. */
+/** Starts Web Workers. Rule: each begins in `roles/main.ts`, which a packed program has to name, since it has no file for it. */
 
 let entryUrl: string | undefined;
 
@@ -7,7 +7,10 @@ export function setEntryUrl(url: string): void {
   entryUrl = url;
 }
 
-/** Starts a thread in the given role; `entry.ts` knows the roles. */
+/** Starts a thread in the given role; `roles/entry.ts` knows them. */
 export function spawnThread(role: string): Worker {
-  return new Worker(entryUrl ?? import.meta.resolve("./main.ts"), { type: "module", name: role });
+  return new Worker(entryUrl ?? import.meta.resolve("../roles/main.ts"), {
+    type: "module",
+    name: role,
+  });
 }

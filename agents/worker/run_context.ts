@@ -87,6 +87,8 @@ export interface RunDeps {
   readKeys: ReadNamedKeys;
   /** As snapshots note who made them. */
   program?: string;
+  /** Gives unused memory back to the system. */
+  trimHeap?: () => void;
   journal?: SnapshotJournal;
 }
 
@@ -109,6 +111,8 @@ const TICK_MS = 250;
 const RELEASE_WAITS_MS = 2000;
 /** How often a busy destination is tried again while `--wait` lasts. */
 const BUSY_RETRY_MS = 500;
+/** A trim takes a millisecond or two. */
+const TRIM_EVERY_MS = 250;
 /** Slots that keep reading and `n` destinations going at the same time. */
 const SLOTS_BASE = 4;
 const SLOTS_PER_DESTINATION = 3;
@@ -120,6 +124,7 @@ export class RunContext {
   readonly #lanes = new Map<string, DestinationLane>();
   readonly #opened = new Map<string, OpenedPlace>();
   #repositories: RunRepositories | undefined;
+  #stopTrimming: () => void = () => {};
   readonly #lists: SourceLists;
   /** Mirror tasks that have not ended. */
   readonly #working = new Set<Promise<unknown>>();
@@ -550,6 +555,7 @@ export class RunContext {
   }
 
   async release(): Promise<void> {
+    this.#stopTrimming();
     this.#abort.abort(new BackupError("cancelled", "The run was released"));
     for (const lane of this.#lanes.values()) lane.cancel();
     this.#lists.close();
@@ -590,6 +596,8 @@ export class RunContext {
     const pool = new SlotPool(this.#buffer.bytes, slotsNeeded);
     this.#cpu = new CpuMonitor(clock);
     this.#watch = new ThreadWatch(clock, options.operationTimeoutMs);
+    const { trimHeap } = this.#deps;
+    if (trimHeap !== undefined) this.#stopTrimming = clock.every(TRIM_EVERY_MS, trimHeap);
     const watch = this.#watch;
     this.#readers = new ReaderThreads(readersFor(this.#deps.processors), () => {
       const thread = new ThreadClient(spawn("reader"), {

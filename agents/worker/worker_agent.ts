@@ -1,5 +1,6 @@
 /** A worker: task specs in, results out, one `RunContext` per run. The network shape of it is made in `mod.ts` beside. */
 import type { Clock } from "../../protocol/base/clock.ts";
+import { openHeapTrimmer } from "../platform/heap_trimmer.ts";
 import { assertNever } from "../../protocol/base/errors.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
@@ -72,11 +73,13 @@ export function createWorker(
     return made;
   };
   const buffers = new BufferBudget(options.bufferBytes ?? Infinity);
+  const trimHeap = openHeapTrimmer();
   const runs = new RunTable(() =>
     new RunContext({
       buffers,
       spawn: spawnThread,
       roots: EVERYWHERE,
+      trimHeap,
       ...options,
       known: openKnownDestinations(options.stateDir),
       processors: navigator.hardwareConcurrency,

@@ -1,11 +1,11 @@
 /** Walks and reads sources. */
-import { ancestry } from "../../destinations/identity.ts";
-import { confine } from "../../platform/confined_posix.ts";
-import { goneInSource } from "../../source/gone_in_source.ts";
-import { movedInSource } from "../../source/moved_in_source.ts";
-import { Reader } from "../../source/reader.ts";
-import { scanSource } from "../../source/scan.ts";
-import type { Role } from "../role.ts";
+import { ancestry } from "../destinations/identity.ts";
+import { confine } from "../platform/confined_posix.ts";
+import { goneInSource } from "../source/gone_in_source.ts";
+import { movedInSource } from "../source/moved_in_source.ts";
+import { Reader } from "../source/reader.ts";
+import { scanSource } from "../source/scan.ts";
+import type { Role } from "./role.ts";
 
 export interface ReaderThreadStart {
   slots: SharedArrayBuffer;

@@ -3,21 +3,21 @@
  * what its role needs and nothing else, which is half of its time to start and of its memory.
  */
 import { openPosix } from "../platform/open_posix.ts";
-import { END_THREAD, type PortMessage } from "./lent_thread.ts";
+import { END_THREAD, type PortMessage } from "../threads/lent_thread.ts";
 import type { Role } from "./role.ts";
-import { type DedicatedScope, serveThread } from "./thread_rpc.ts";
+import { type DedicatedScope, serveThread } from "../threads/thread_rpc.ts";
 
 /** What a thread can be. */
 const ROLES: Readonly<Record<string, () => Promise<{ role: Role }>>> = {
-  reader: () => import("./roles/reader.ts"),
-  lane: () => import("./roles/lane.ts"),
-  encoder: () => import("./roles/encoder.ts"),
-  restore: () => import("./roles/restore.ts"),
-  place: () => import("./roles/place.ts"),
-  repository: () => import("./roles/repository.ts"),
-  store: () => import("./roles/store.ts"),
-  archive: () => import("./roles/archive.ts"),
-  repositoryRestore: () => import("./roles/repository_restore.ts"),
+  reader: () => import("./reader.ts"),
+  lane: () => import("./lane.ts"),
+  encoder: () => import("./encoder.ts"),
+  restore: () => import("./restore.ts"),
+  place: () => import("./place.ts"),
+  repository: () => import("./repository.ts"),
+  store: () => import("./store.ts"),
+  archive: () => import("./archive.ts"),
+  repositoryRestore: () => import("./repository_restore.ts"),
 };
 
 /** Called by the entry module of a worker, with the worker's name. */

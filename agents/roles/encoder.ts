@@ -2,8 +2,8 @@
 import {
   type EncoderThreadStart,
   openEncoderThread,
-} from "../../strategies/snapshot/encoder_thread.ts";
-import type { Role } from "../role.ts";
+} from "../strategies/snapshot/encoder_thread.ts";
+import type { Role } from "./role.ts";
 
 export const role: Role = (posix, argument, cells) =>
   openEncoderThread(posix, argument as EncoderThreadStart, cells);
