@@ -78,7 +78,7 @@ export function streamWriter(
         rest = rest.subarray(stream.writeSync(rest));
         waitedMs = 0;
       } catch (error) {
-        if (!(error instanceof Deno.errors.WouldBlock) || waitedMs >= WRITE_PATIENCE_MS) {
+        if (!isPassing(error) || waitedMs >= WRITE_PATIENCE_MS) {
           gone = true;
           return;
         }
@@ -87,6 +87,12 @@ export function streamWriter(
       }
     }
   };
+}
+
+/** The reader is there: a full pipe, a signal in between, or a writer beside us. Anything else is a reader that has gone. */
+function isPassing(error: unknown): boolean {
+  const { WouldBlock, Interrupted, Busy } = Deno.errors;
+  return [WouldBlock, Interrupted, Busy].some((kind) => error instanceof kind);
 }
 
 function pause(ms: number): void {
