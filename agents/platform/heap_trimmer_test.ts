@@ -14,13 +14,13 @@ const trim = openHeapTrimmer();
 // Many small pieces with one in use above them: free alone gives nothing back.
 const pieces = Array.from({ length: 1024 }, () => c.malloc(65536n));
 for (const piece of pieces) c.memset(piece, 1, 65536n);
-const last = c.malloc(1000n);
-c.memset(last, 7, 1000n);
+const last = c.malloc(65536n);
+c.memset(last, 7, 65536n);
 for (const piece of pieces) c.free(piece);
 const before = Deno.memoryUsage().rss;
 trim();
 const given = before - Deno.memoryUsage().rss;
-const kept = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(last, 1000));
+const kept = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(last, 65536));
 console.log(JSON.stringify({ given, isWhole: kept.every((byte) => byte === 7) }));
 `;
 
