@@ -103,6 +103,8 @@ export {
   type BuilderOptions,
   type FileContent,
   type FileNode,
+  type PromisedFile,
+  type ReadContent,
   SnapshotBuilder,
 } from "./snapshot_builder.ts";
 export {

@@ -49,9 +49,15 @@ export interface BuilderCounts {
   bytesUnmodified: number;
 }
 
-/** A file whose content is being read elsewhere. Exactly one of the two is called. */
+/** Of a file that was read and saved. */
+export interface ReadContent {
+  content: string[];
+  bytes: number;
+}
+
+/** A file whose content is being read elsewhere. Exactly one of the two is called; `node` takes the place of the one promised. */
 export interface PromisedFile {
-  addContent(content: readonly string[], sizeBytes: number): void;
+  addContent(content: readonly string[], sizeBytes: number, node?: FileNode): void;
   /** It could not be read and is left out. */
   leaveOut(): void;
 }
@@ -145,20 +151,25 @@ export class SnapshotBuilder {
       this.addFile(node, known, sizeBytes, "unmodified");
       return;
     }
+    const read = await this.read(open);
+    (await this.promise(node)).addContent(read.content, read.bytes);
+  }
+
+  /** Cuts and saves what one file holds, and adds nothing. */
+  async read(open: () => FileContent | Promise<FileContent>): Promise<ReadContent> {
     const source = await open();
     const content: string[] = [];
-    let readBytes = 0;
+    let bytes = 0;
     try {
       this.#chunker.begin(source.read);
       for (let chunk; (chunk = await this.#chunker.next()) !== undefined;) {
         content.push((await this.#writer.save("data", chunk)).id);
-        readBytes += chunk.length;
+        bytes += chunk.length;
       }
     } finally {
       source.close();
     }
-    const wasThere = (await this.#top()).previous?.has(node.name) === true;
-    this.addFile(node, content, readBytes, wasThere ? "changed" : "new");
+    return { content, bytes };
   }
 
   /** Adds a file whose blobs were saved already, by whoever chunks elsewhere. */
@@ -195,8 +206,8 @@ export class SnapshotBuilder {
     const state = folder.previous?.has(node.name) === true ? "changed" : "new";
     folder.promised++;
     return {
-      addContent: (content, sizeBytes) => {
-        this.#addFile(folder, node, content, sizeBytes, state);
+      addContent: (content, sizeBytes, now = node) => {
+        this.#addFile(folder, now, content, sizeBytes, state);
         this.#kept(folder);
       },
       leaveOut: () => this.#kept(folder),

@@ -7,6 +7,7 @@ import { openLocalObjectStore } from "../../agents/destinations/local_object_sto
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
 import { createKernels } from "../../agents/kernels/mod.ts";
 import { openPosix } from "../../agents/platform/open_posix.ts";
+import type { Posix } from "../../agents/platform/posix.ts";
 import { thisProcess } from "../../agents/platform/process_identity.ts";
 import {
   BlobReader,
@@ -35,6 +36,7 @@ import {
   type EncoderThreads,
   openRestoreTarget,
   readAccountNames,
+  type ReadingAgain,
   type TargetOptions,
   temporariesOf,
 } from "../../agents/strategies/snapshot/mod.ts";
@@ -156,6 +158,9 @@ export interface OurBackup {
   isForced?: boolean;
   /** Threads that read and encode; without them it is done in this one. */
   threads?: EncoderThreads;
+  /** Of the walk, and of the reading without threads. */
+  port?: Posix;
+  again?: ReadingAgain;
 }
 
 export interface OurResult {
@@ -184,10 +189,11 @@ export async function backupOurs(repository: Repository, options: OurBackup): Pr
   );
   const problems: [string, BackupError][] = [];
   await archivePaths(builder, options.base === undefined ? paths : ["/"], {
-    posix,
+    posix: options.port ?? posix,
     accounts: readAccountNames(),
     ...(options.base === undefined ? {} : { base: options.base }),
     ...(options.threads === undefined ? {} : { encoders: new Encoders(options.threads, writer) }),
+    ...(options.again === undefined ? {} : { again: options.again }),
     onProblem: (path, error) => problems.push([path, error]),
   });
   const sealed = await sealSnapshot(builder, writer, {

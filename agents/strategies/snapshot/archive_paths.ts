@@ -21,6 +21,8 @@ import {
   type FileContent,
   localZone,
   type NodeXattr,
+  type PromisedFile,
+  type ReadContent,
   showBytes,
   type SnapshotBuilder,
   type TreeNode,
@@ -28,6 +30,7 @@ import {
 } from "../../repository/mod.ts";
 import type { AccountNames } from "./account_names.ts";
 import type { Encoders, FileToRead } from "./encoders.ts";
+import { PathChain } from "../mirror/restore/path_chain.ts";
 import { nodeOfStat } from "./node_of_stat.ts";
 import { makeTargetTree, type TargetNode } from "./target_tree.ts";
 
@@ -41,9 +44,18 @@ export interface ArchiveOptions {
   isExcluded?(path: string, isDirectory: boolean): boolean;
   /** Read and encode files on other threads; without them it is done here, one after the other. Their base must be this one. */
   encoders?: Encoders;
-  /** What could not be read, or changed while it was. The rest goes on. */
-  onProblem(path: string, error: BackupError): void;
+  /** Files that changed while they were read are read again; absent: not even once. */
+  again?: ReadingAgain;
+  /** What could not be read, or changed while it was, how often it was tried. The rest goes on. */
+  onProblem(path: string, error: BackupError, attempts: number): void;
   signal?: AbortSignal;
+}
+
+export interface ReadingAgain {
+  /** How often a file is read at most. */
+  attempts: number;
+  /** After attempt number `attempt`, counted from 1. */
+  pause(attempt: number): Promise<void>;
 }
 
 /** @throws {BackupError} what the repository says; what the source says goes to `onProblem` */
@@ -56,11 +68,20 @@ export async function archivePaths(
   const root = posix.openRoot(cName(base));
   if (root < 0) throw posixError(root, "open", base);
   try {
-    await new Archive(builder, options).entries(root, "", makeTargetTree(paths));
-    await options.encoders?.settle();
+    const archive = new Archive(builder, options);
+    await archive.entries(root, "", makeTargetTree(paths));
+    if (options.encoders !== undefined) await archive.settle(options.encoders, root);
   } finally {
     posix.closeDirectory(root);
   }
+}
+
+/** A file that changed while it was read, as it was read last. */
+interface Unsettled {
+  path: string;
+  node: TreeNode;
+  promised: PromisedFile;
+  read: ReadContent;
 }
 
 const EVERYTHING: TargetNode = { isSource: true, children: new Map() };
@@ -70,13 +91,16 @@ class Archive {
   readonly #options: ArchiveOptions;
   readonly #posix: Posix;
   readonly #zone: Zone;
+  readonly #attempts: number;
   readonly #stat: Stat = newStat();
+  #unsettled: Unsettled[] = [];
 
   constructor(builder: SnapshotBuilder, options: ArchiveOptions) {
     this.#builder = builder;
     this.#options = options;
     this.#posix = options.posix;
     this.#zone = options.zone ?? localZone;
+    this.#attempts = options.again?.attempts ?? 1;
   }
 
   /** All that is wanted of an open folder. */
@@ -111,16 +135,11 @@ class Archive {
     const isDirectory = this.#stat.kind === KIND_DIRECTORY;
     if (named === undefined && this.#options.isExcluded?.(path, isDirectory) === true) return;
     if (this.#stat.kind === KIND_SOCKET) return;
-    const node = nodeOfStat(name, this.#stat, this.#options.accounts, this.#zone);
-    const { kind, sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh } = this.#stat;
-    const xattrs = this.#xattrs(folder, raw, path);
-    if (xattrs.length > 0) node.xattrs = xattrs;
+    const { kind, sizeBytes } = this.#stat;
+    const node = this.#node(folder, name, path);
     if (kind === KIND_DIRECTORY) return await this.#folder(folder, raw, path, node, wanted);
     if (kind === KIND_FILE && this.#options.encoders !== undefined) {
-      // Without the first slash, and the last one with what follows.
-      const within = path.slice(1, Math.max(1, path.length - name.length - 1));
-      const file = { folder: within, name, sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh };
-      return await this.#fileElsewhere(this.#options.encoders, path, node, file);
+      return await this.#fileElsewhere(this.#options.encoders, path, node, this.#toRead(path));
     }
     if (kind === KIND_FILE) return await this.#file(folder, raw, path, node, sizeBytes);
     if (kind === KIND_SYMLINK) {
@@ -182,15 +201,34 @@ class Archive {
     node: TreeNode,
     sizeBytes: number,
   ): Promise<void> {
-    let failure: BackupError | undefined;
-    const fail = (error: BackupError): BackupError => (failure = error);
-    try {
-      await this.#builder.file(node, sizeBytes, () => this.#open(at, name, path, fail));
-    } catch (error) {
-      // What reading threw is the source's; everything else is the repository's.
-      if (failure === undefined || error !== failure) throw error;
-      this.#problem(path, failure);
+    const known = await this.#builder.unchanged(node, sizeBytes);
+    if (known !== undefined) return this.#builder.addFile(node, known, sizeBytes, "unmodified");
+    let read: ReadContent | undefined;
+    for (let attempt = 1;; attempt++) {
+      let failure: BackupError | undefined;
+      let isChanged = false;
+      try {
+        read = await this.#builder.read(() =>
+          this.#open(at, name, path, {
+            fail: (error) => (failure = error),
+            changed: () => (isChanged = true),
+          })
+        );
+      } catch (error) {
+        // What reading threw is the source's; everything else is the repository's.
+        if (failure === undefined || error !== failure) throw error;
+        if (read === undefined) return this.#problem(path, failure);
+      }
+      const isSettled = failure === undefined && !isChanged;
+      if (isSettled || failure !== undefined || attempt >= this.#attempts) {
+        if (!isSettled) this.#changed(path, attempt);
+        break;
+      }
+      await this.#options.again!.pause(attempt);
+      const looked = this.#posix.statAt(at, name, this.#stat);
+      if (looked >= 0 && this.#stat.kind === KIND_FILE) node = this.#node(at, node.name, path);
     }
+    (await this.#builder.promise(node)).addContent(read.content, read.bytes);
   }
 
   async #fileElsewhere(
@@ -210,16 +248,80 @@ class Archive {
         const { action, result } = outcome.failed;
         return this.#problem(path, posixError(result, action, show(path)));
       }
-      promised.addContent(outcome.content, outcome.bytes);
-      if (outcome.isChanged) this.#changed(path);
+      const { content, bytes, isChanged } = outcome;
+      if (isChanged) this.#unsettled.push({ path, node, promised, read: { content, bytes } });
+      else promised.addContent(content, bytes);
     });
+  }
+
+  /**
+   * Ends what encoders have in hand, and reads what had changed again: now that all else is read it had time to become what it
+   * is to be. What changes at every attempt is stored as it was read last, and told.
+   */
+  async settle(encoders: Encoders, root: DirectoryHandle): Promise<void> {
+    await encoders.settle();
+    let attempt = 1;
+    for (; attempt < this.#attempts && this.#unsettled.length > 0; attempt++) {
+      await this.#options.again!.pause(attempt);
+      const folders = new PathChain(this.#posix, root);
+      try {
+        for (const one of this.#unsettled.splice(0)) {
+          this.#options.signal?.throwIfAborted();
+          await this.#readAgain(encoders, folders, one, attempt + 1);
+        }
+      } finally {
+        folders.close();
+      }
+      await encoders.settle();
+    }
+    for (const one of this.#unsettled.splice(0)) this.#giveUp(one, attempt);
+  }
+
+  async #readAgain(
+    encoders: Encoders,
+    folders: PathChain,
+    one: Unsettled,
+    attempt: number,
+  ): Promise<void> {
+    const { path, promised } = one;
+    const { folder, name } = placeOf(path);
+    const at = folders.folder(folder);
+    const looked = at < 0 ? at : this.#posix.statAt(at, cNameOfLatin1(name), this.#stat);
+    if (looked < 0 || this.#stat.kind !== KIND_FILE) return this.#giveUp(one, attempt - 1);
+    const file = this.#toRead(path);
+    const node = this.#node(at, name, path);
+    await encoders.file(file, (outcome) => {
+      if ("failed" in outcome) return this.#giveUp(one, attempt);
+      const { content, bytes, isChanged } = outcome;
+      if (isChanged) this.#unsettled.push({ path, node, promised, read: { content, bytes } });
+      else promised.addContent(content, bytes, node);
+    });
+  }
+
+  #giveUp({ path, node, promised, read }: Unsettled, attempts: number): void {
+    promised.addContent(read.content, read.bytes, node);
+    this.#changed(path, attempts);
+  }
+
+  /** Of what was looked at last. */
+  #toRead(path: string): FileToRead {
+    const { sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh } = this.#stat;
+    return { ...placeOf(path), sizeBytes, mtimeSec, mtimeNsec, inodeLow, inodeHigh };
+  }
+
+  /** Of what was looked at last. */
+  #node(folder: DirectoryHandle, name: string, path: string): TreeNode {
+    const node = nodeOfStat(name, this.#stat, this.#options.accounts, this.#zone);
+    const xattrs = this.#xattrs(folder, cNameOfLatin1(name), path);
+    if (xattrs.length > 0) node.xattrs = xattrs;
+    return node;
   }
 
   #open(
     at: DirectoryHandle,
     name: Uint8Array,
     path: string,
-    fail: (error: BackupError) => BackupError,
+    { fail, changed }: { fail(error: BackupError): BackupError; changed(): void },
   ): FileContent {
     const posix = this.#posix;
     const fd = posix.openRead(at, name);
@@ -237,14 +339,16 @@ class Archive {
         const result = posix.stat(fd, after);
         posix.close(fd);
         if (result >= 0 && isSameContent(before, after)) return;
-        this.#changed(path);
+        changed();
       },
     };
   }
 
-  #changed(path: string): void {
-    const message = `${show(path)} changed while it was read`;
-    this.#problem(path, new BackupError("changed_while_read", message, { path: show(path) }));
+  #changed(path: string, attempts: number): void {
+    const often = attempts > 1 ? `, ${attempts} times` : "";
+    const message = `${show(path)} changed while it was read${often}`;
+    const error = new BackupError("changed_while_read", message, { path: show(path) });
+    this.#problem(path, error, attempts);
   }
 
   #xattrs(at: DirectoryHandle, name: Uint8Array, path: string): NodeXattr[] {
@@ -262,14 +366,20 @@ class Archive {
     return found;
   }
 
-  #problem(path: string, error: unknown): void {
-    this.#options.onProblem(show(path), asBackupError(error));
+  #problem(path: string, error: unknown, attempts = 1): void {
+    this.#options.onProblem(show(path), asBackupError(error), attempts);
   }
 }
 
 function isSameContent(a: Stat, b: Stat): boolean {
   return a.sizeBytes === b.sizeBytes && a.mtimeSec === b.mtimeSec &&
     a.mtimeNsec === b.mtimeNsec;
+}
+
+/** As encoders name it: without the first slash, and the last one with what follows. */
+function placeOf(path: string): { folder: string; name: string } {
+  const last = path.lastIndexOf("/");
+  return { folder: path.slice(1, Math.max(1, last)), name: path.slice(last + 1) };
 }
 
 function show(path: string): string {

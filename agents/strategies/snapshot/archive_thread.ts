@@ -4,6 +4,7 @@
  */
 import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
+import { backoffMs } from "../../../protocol/base/backoff.ts";
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
@@ -82,6 +83,8 @@ export interface ArchiveRequest {
   host?: string | undefined;
   /** Of the snapshot, instead of now. */
   timeMs?: number | undefined;
+  /** How often a file is read that changes while it is read. */
+  attemptsMax: number;
   program: string;
   /** Nothing is stored. */
   dryRun: boolean;
@@ -318,13 +321,17 @@ class ArchiveThread {
         ...(encoders === undefined ? {} : { encoders }),
         signal: this.#cancel.signal,
         isExcluded: this.#isExcluded(request),
-        onProblem: (path, error) => {
+        again: {
+          attempts: request.attemptsMax,
+          pause: (attempt) => this.#clock.sleep(backoffMs(attempt), this.#cancel.signal),
+        },
+        onProblem: (path, error, attempts) => {
           if (path === request.path) throw error;
           problemCount++;
           if (problems.size >= NAMED_MAX) return;
           const named = pathWithin(request, path);
           const { code, message } = error;
-          problems.set(named, { path: named, code, message, attempts: 1 });
+          problems.set(named, { path: named, code, message, attempts });
         },
       });
       endCheckpoints();

@@ -221,6 +221,97 @@ Deno.test("encoders: a file that grows, shrinks, changes or goes between walk an
   });
 });
 
+/** Attempts that wait for nothing. */
+function inThree(onPause: (attempt: number) => void = () => {}) {
+  const pauses: number[] = [];
+  const pause = (attempt: number) => {
+    pauses.push(attempt);
+    onPause(attempt);
+    return Promise.resolve();
+  };
+  return { pauses, again: { attempts: 3, pause } };
+}
+
+Deno.test("encoders: a file that changes while it is read is read again, and told only when it changes at every attempt", async () => {
+  await inFolder(async (folder) => {
+    const base = join(folder, "base");
+    Deno.mkdirSync(join(base, "sub"), { recursive: true });
+    const path = (name: string) => join(base, "sub", name);
+    for (const name of ["always", "gone", "large", "once", "quiet"]) {
+      Deno.writeFileSync(path(name), noise(name === "large" ? 9 * MIB : 1000, 1));
+    }
+    let version = 1;
+    const write = (name: string) =>
+      Deno.writeFileSync(path(name), noise(1000 * ++version, version));
+    const changing: Posix = {
+      ...posix,
+      openRead: (at, name) => {
+        // The walk is over by then.
+        if (version === 1) ["once", "large", "gone"].forEach(write);
+        if (new TextDecoder().decode(name) === "always\0") write("always");
+        return posix.openRead(at, name);
+      },
+    };
+    const { pauses, again } = inThree((attempt) => attempt === 1 && Deno.removeSync(path("gone")));
+    const repository = await makeRepository(join(folder, "repo"));
+    const { problems, snapshot, builder } = await backupOnThreads(repository, base, 1, {
+      ...{ port: changing, again },
+    });
+    assert.deepEqual(problems.map(([path, { code, message }]) => [path, code, message]).sort(), [
+      ["/sub/always", "changed_while_read", "/sub/always changed while it was read, 3 times"],
+      ["/sub/gone", "changed_while_read", "/sub/gone changed while it was read"],
+    ]);
+    assert.deepEqual(pauses, [1, 2]);
+    assert.equal(builder.counts.files, 5);
+    const out = join(folder, "out");
+    assert.deepEqual(await restoreOurs(repository, snapshot.tree, out), []);
+    for (const name of ["large", "once", "quiet"]) {
+      const restored = Deno.readFileSync(join(out, "sub", name));
+      assert.ok(Buffer.compare(restored, Deno.readFileSync(path(name))) === 0, name);
+      const times = [join(out, "sub", name), path(name)].map((at) => Deno.statSync(at).mtime);
+      assert.deepEqual(times[0], times[1]);
+    }
+    assert.deepEqual(await allProblems(repository), []);
+  });
+});
+
+Deno.test("archive: without other threads too, a file that changes while it is read is read again", async () => {
+  await inFolder(async (folder) => {
+    const base = join(folder, "base");
+    Deno.mkdirSync(base);
+    const path = (name: string) => join(base, name);
+    for (const name of ["always", "once"]) Deno.writeFileSync(path(name), noise(1000, 1));
+    let version = 1;
+    const names = new Map<number, string>();
+    const changing: Posix = {
+      ...posix,
+      openRead: (at, name) => {
+        const fd = posix.openRead(at, name);
+        names.set(fd, new TextDecoder().decode(name).replace("\0", ""));
+        return fd;
+      },
+      read: (fd, into) => {
+        const name = names.get(fd);
+        const isFirst = name === "once" && Deno.statSync(path(name)).size === 1000;
+        if (name === "always" || isFirst) {
+          // Not longer each time: such a file would have no end.
+          Deno.writeFileSync(path(name), noise(1001, ++version));
+        }
+        return posix.read(fd, into);
+      },
+    };
+    const { pauses, again } = inThree();
+    const repository = await makeRepository(join(folder, "repo"));
+    const { problems, snapshot } = await backupOurs(repository, { base, port: changing, again });
+    assert.deepEqual(problems.map(([path]) => path), ["/always"]);
+    assert.deepEqual(pauses, [1, 2, 1]);
+    const out = join(folder, "out");
+    assert.deepEqual(await restoreOurs(repository, snapshot.tree, out), []);
+    const restored = Deno.readFileSync(join(out, "once"));
+    assert.ok(Buffer.compare(restored, Deno.readFileSync(path("once"))) === 0);
+  });
+});
+
 Deno.test("encoders: files of the kernel that say they are empty are read to their end", {
   ignore: Deno.build.os !== "linux",
 }, async () => {

@@ -286,6 +286,7 @@ export class SnapshotGroup {
       excludes: options.excludes.map(({ pattern }) => pattern),
       host: repository?.host,
       timeMs: repository?.timeMs,
+      attemptsMax: options.attemptsMax,
       program: this.#deps.program,
       dryRun: options.dryRun,
       left: this.#deps.memory.journal.left(this.#source(input)),
