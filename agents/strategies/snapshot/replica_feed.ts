@@ -33,7 +33,7 @@ interface Piece {
   isSafe: boolean;
   /** Replicas that have read it back. */
   seenBy: Set<string>;
-  /** Replicas that are storing it at this moment; one that hangs in it may look at the bytes for ever. */
+  /** Replicas that are storing it at this moment, or once more; one that hangs in it may look at the bytes for ever. */
   readers: number;
 }
 
@@ -80,6 +80,12 @@ function drop(piece: Piece): void {
 export interface StoredObject {
   name: string;
   sizeBytes: number;
+}
+
+export interface Borrowed {
+  bytes: Uint8Array;
+  /** Nobody looks at them any more. Not called by who may be stuck in it: the memory is then used for nothing else. */
+  done(): void;
 }
 
 /** Most packs fit in it. */
@@ -187,18 +193,22 @@ export class ReplicaFeed {
   }
 
   /**
-   * The right bytes of an object, from memory or another replica, until the same replica borrows again.
+   * The right bytes of an object, from memory or another replica, until `done` or the same replica borrows again.
    * @throws {BackupError} when nobody has them
    */
-  async borrow(name: string, forKey: string): Promise<Uint8Array> {
-    const held = this.#pieces.get(name)?.bytes;
-    if (held !== undefined) return held;
+  async borrow(name: string, forKey: string): Promise<Borrowed> {
+    const held = this.#pieces.get(name);
+    if (held?.bytes !== undefined) {
+      // Others store meanwhile, and what they are done with is used again.
+      held.readers++;
+      return { bytes: held.bytes, done: () => void held.readers-- };
+    }
     let failure: BackupError | undefined;
     const { room } = this.#find(forKey);
     for (const { lane } of this.#fed) {
       if (lane.key === forKey) continue;
       try {
-        return await lane.lend(name, room);
+        return { bytes: await lane.lend(name, room), done: () => {} };
       } catch (thrown) {
         failure ??= asBackupError(thrown);
       }
@@ -216,9 +226,10 @@ export class ReplicaFeed {
     for (let piece = fed.queue[0]; piece !== undefined; piece = fed.queue[0]) {
       try {
         if (piece.bytes === undefined) {
-          const bytes = await this.borrow(piece.name, fed.lane.key);
+          const { bytes, done } = await this.borrow(piece.name, fed.lane.key);
           piece.sizeBytes = bytes.length;
           await fed.lane.put({ name: piece.name, bytes });
+          done();
         } else {
           piece.readers++;
           await fed.lane.put({ name: piece.name, bytes: piece.bytes });

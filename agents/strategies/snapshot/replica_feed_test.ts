@@ -149,3 +149,23 @@ Deno.test("feed: memory that a stuck thread may still read is not given back", a
   feed.close();
   assert.deepEqual(released, []);
 });
+
+Deno.test("feed: what one replica writes again is not used for anything else meanwhile", async () => {
+  const { lanes: [lane], released, feed, put } = scene(["a"], 0);
+  const first = put(1);
+  const second = put(2);
+  const evicting = put(3);
+  // Found wrong when it is read back, while others are being stored and memory is short.
+  const { bytes, done } = await feed.borrow("data/1", "a");
+  lane!.step();
+  await settle();
+  lane!.step();
+  await settle();
+  assert.deepEqual(released, ["data/2"]);
+  assert.equal(bytes[0], 1);
+  done();
+  lane!.step();
+  await Promise.all([first, second, evicting]);
+  await settle();
+  assert.deepEqual(released, ["data/2", "data/1", "data/3"]);
+});

@@ -38,7 +38,7 @@ import {
   type LostReplica,
 } from "./archive_thread.ts";
 import type { StoreRequest } from "./asked_object_store.ts";
-import { FeedMemory, ReplicaFeed, type StoredObject } from "./replica_feed.ts";
+import { type Borrowed, FeedMemory, ReplicaFeed, type StoredObject } from "./replica_feed.ts";
 import type { RepositoryLane } from "./repository_lane.ts";
 import type { RepositoryConfig } from "../../repository/mod.ts";
 import type { SnapshotJournal, SnapshotSource } from "./snapshot_journal.ts";
@@ -543,14 +543,15 @@ async function verifyObject(
       fail("It does not read back as it was written");
       return;
     }
-    let bytes: Uint8Array;
+    let right: Borrowed;
     try {
-      bytes = await feed.borrow(name, lane.key);
+      right = await feed.borrow(name, lane.key);
     } catch {
       fail("It does not read back as it was written, and no other replica has it");
       return;
     }
-    await lane.put({ name, bytes });
+    await lane.put({ name, bytes: right.bytes });
+    right.done();
   }
 }
 
