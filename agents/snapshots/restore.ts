@@ -96,6 +96,9 @@ async function restoreBy(
     } finally {
       report.stop();
     }
+    if (report.isNothing && !new Selection(request.selection).isWhole) {
+      tell("No file in the snapshot matches what was asked for");
+    }
     return report.end();
   });
 }

@@ -88,6 +88,14 @@ export class RestoreReport {
     } else terminal.out(`${action.padEnd(8)}${visibleText(path)}\n`);
   }
 
+  /** Neither a file nor a link or node was restored, left, or failed. */
+  get isNothing(): boolean {
+    if (this.#failures.size > 0) return false;
+    const { dry, counts } = this.done!;
+    if (dry !== undefined) return dry.files + dry.others + dry.left === 0;
+    return counts!.files + counts!.others + counts!.skipped === 0;
+  }
+
   /** Prints the end; the exit code. */
   end(): number {
     const { settings, terminal } = this.#call;

@@ -124,6 +124,12 @@ Deno.test("restore: paths, --include and --exclude choose, and make no folder th
     assert.deepEqual(await only("--include", "/a"), ["a: some text"]);
     assert.deepEqual(await only("folder", "--exclude", "b"), ["folder/", "folder/c.txt: "]);
     assert.deepEqual(await only("--exclude", "folder/"), ["a: some text"]);
+    for (const words of [["--include", "*.none"], ["--include", "*.none", "--dry-run"]]) {
+      const { code, err } = await restore(...words);
+      assert.equal(code, 0, err);
+      assert.match(err, /No file in the snapshot matches what was asked for/);
+    }
+    assert.doesNotMatch((await restore("--include", "*.txt", "--dry-run")).err, /matches/);
   });
 });
 
