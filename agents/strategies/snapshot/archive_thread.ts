@@ -229,10 +229,12 @@ class ArchiveThread {
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stopTicking();
-    this.#threads?.close();
+    const threads = this.#threads;
     this.#threads = undefined;
+    // The owner ends them when this is over.
+    await threads?.close();
     this.#watch.close();
   }
 
@@ -374,7 +376,7 @@ class ArchiveThread {
       };
     } catch (thrown) {
       // What they have in hand belongs to an archive that is over.
-      this.#threads?.close();
+      void this.#threads?.close();
       this.#threads = undefined;
       throw thrown;
     } finally {

@@ -57,7 +57,8 @@ const FIRST_PART_OFFSET = 64;
 export interface EncoderThreads {
   /** Starts them when they are needed for the first time: where nothing has changed they never are. */
   clients(): readonly ThreadClient[];
-  close(): void;
+  /** Resolves when they have closed what they had open. */
+  close(): Promise<void>;
 }
 
 export interface EncoderThreadsOptions {
@@ -89,14 +90,13 @@ export function startEncoderThreads(
       }
       return clients;
     },
-    close() {
-      for (const client of clients) {
-        watch?.remove(client);
+    async close() {
+      await Promise.all(clients.map(async (client) => {
         // What it has open belongs to the process, so that ending it would not close it.
-        const end = () => client.close();
-        if (client.isClosed) end();
-        else client.call("close", undefined).then(end, end);
-      }
+        if (!client.isClosed) await client.call("close", undefined).catch(() => {});
+        watch?.remove(client);
+        client.close();
+      }));
     },
   };
 }

@@ -48,7 +48,7 @@ async function backupOnThreads(
   try {
     return await backupOurs(repository, { base, threads, ...more });
   } finally {
-    threads.close();
+    await threads.close();
   }
 }
 
@@ -146,7 +146,7 @@ Deno.test("encoders: real threads give the same, restored to the byte, and a sec
       assert.equal(second.builder.counts.filesUnmodified, 702);
       assert.deepEqual(await allProblems(twin), []);
     } finally {
-      threads.close();
+      await threads.close();
     }
   });
 });
@@ -343,3 +343,29 @@ Deno.test("encoders: after a pack could not be stored the backup ends with that 
     }
   });
 });
+
+Deno.test("encoders: when they are closed nothing is open any more, however soon their threads end", () =>
+  inFolder(async (folder) => {
+    const base = join(folder, "base");
+    Deno.mkdirSync(base);
+    Deno.writeFileSync(join(base, "file"), noise(100_000, 1));
+    const roots = new Set<number>();
+    const port: Posix = {
+      ...posix,
+      openRoot(path) {
+        const handle = posix.openRoot(path);
+        roots.add(handle);
+        return handle;
+      },
+      closeDirectory(handle) {
+        roots.delete(handle);
+        posix.closeDirectory(handle);
+      },
+    };
+    const repository = await makeRepository(join(folder, "repo"));
+    const threads = startEncoderThreads(repository, { base, count: 2, ...within(port) });
+    await backupOurs(repository, { base, threads });
+    assert.equal(roots.size, 2);
+    await threads.close();
+    assert.equal(roots.size, 0);
+  }));
