@@ -16,6 +16,8 @@ import {
 import { SEAL_OVERHEAD_BYTES, type SealingKey } from "./sealing_key.ts";
 
 export const PACK_TARGET_BYTES = 16 << 20;
+/** What is known of a pack's blobs takes memory in three threads: with tiny ones far more than the pack has bytes. */
+export const PACK_BLOBS_MAX = 16_384;
 const HEADER_ROOM_BYTES = 1024;
 const ROOM_FIRST_BYTES = 64 << 10;
 const ROOM_STEP_BYTES = 2 << 20;
@@ -74,7 +76,7 @@ export class PackBuilder {
 
   /** No more should be added. */
   get isFull(): boolean {
-    return this.#sizeBytes >= this.#targetBytes ||
+    return this.#sizeBytes >= this.#targetBytes || this.#blobs.length >= PACK_BLOBS_MAX ||
       this.#headerBytes + HEADER_ROOM_BYTES > HEADER_MAX_BYTES;
   }
 
