@@ -25,6 +25,7 @@ export const LanePlan = v.object({
   entriesToDelete: v.exactOptional(count),
   deletionNames: v.exactOptional(v.array(v.string())),
 });
+export type LanePlan = v.InferOutput<typeof LanePlan>;
 
 export const VerificationKind = v.picklist(["disk", "cache", "mixed", "none"]);
 export type VerificationKind = v.InferOutput<typeof VerificationKind>;
@@ -32,7 +33,6 @@ export type VerificationKind = v.InferOutput<typeof VerificationKind>;
 /** Entries that a destination cannot hold: only its manifest has them, and a restore makes them. */
 export const RecordedOnly = v.object({ symlinks: count, fifos: count, devices: count });
 export type RecordedOnly = v.InferOutput<typeof RecordedOnly>;
-export type LanePlan = v.InferOutput<typeof LanePlan>;
 
 /** What a run did to the past of one source at one destination. */
 export const LaneHistory = v.object({

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import { EMPTY_CONSOLE_STATE as STATE } from "../../../tests/support/empty_console_state.ts";
 import { ManualClock } from "../../../tests/support/manual_clock.ts";
-import type { ConsoleState } from "../../../protocol/mesh/console_state.ts";
 import type { SocketMessage } from "../../socket_messages.ts";
 import {
   createFeedClient,
@@ -10,17 +10,6 @@ import {
   type StatusAnswer,
 } from "./feed_client.ts";
 
-const STATE: ConsoleState = {
-  coordinator: {
-    name: "c",
-    version: "1",
-    hostId: "h",
-    startedAtMs: 0,
-    verdict: null,
-    activeRunIds: [],
-  },
-  ...{ runs: {}, live: {}, agents: {}, tasks: {}, places: {}, schedules: {}, restores: {} },
-};
 const STATUS: StatusAnswer = {
   status: "ok",
   version: "1",

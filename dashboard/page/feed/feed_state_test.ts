@@ -6,22 +6,11 @@ import {
   type ConsoleChange,
   type ConsoleState,
 } from "../../../protocol/mesh/console_state.ts";
+import { EMPTY_CONSOLE_STATE } from "../../../tests/support/empty_console_state.ts";
 import type { SocketMessage } from "../../socket_messages.ts";
 import { EMPTY_FEED, type FeedState, polled, receive, reconnected } from "./feed_state.ts";
 
-function emptyState(): ConsoleState {
-  return {
-    coordinator: {
-      name: "c",
-      version: "1",
-      hostId: "h",
-      startedAtMs: 0,
-      verdict: null,
-      activeRunIds: [],
-    },
-    ...{ runs: {}, live: {}, agents: {}, tasks: {}, places: {}, schedules: {}, restores: {} },
-  };
-}
+const emptyState = (): ConsoleState => structuredClone(EMPTY_CONSOLE_STATE);
 
 /** Rows are told apart by a number; what else is in them does not matter to the feed. */
 const changes: fc.Arbitrary<ConsoleChange> = fc.record({
