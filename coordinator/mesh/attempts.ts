@@ -132,7 +132,6 @@ export class Attempts {
           if (isOver()) return this.#over();
           return this.#failed({ task, index, agentId, epoch, hasJoined, thrown });
         }
-        this.#closeSettled();
         queueMicrotask(() => taskChanged(taskId));
         return end;
       },
@@ -231,7 +230,6 @@ export class Attempts {
       unreadableCount: 0,
     });
     queueMicrotask(() => taskChanged(task.stored.taskId));
-    this.#closeSettled();
     return again
       ? { kind: "retry", reason: error.message, avoidsAgent: !isTakenBack }
       : { ...this.#endOf(index), result };

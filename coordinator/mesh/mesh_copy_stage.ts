@@ -46,7 +46,8 @@ export async function meshCopyStage(
   const meshTasks = tasks.open().map(({ task, index }) => attempts.meshTask(task, index));
   dispatcher.putRun(runId, { isPaused: isPaused(scope), excluded: participants.excluded });
   const ends = dispatcher.dispatch(meshTasks, scope.signal);
-  for (const end of ends) end.finally(() => tasks.oneHasEnded()).catch(() => {});
+  // What is announced stands on what is stored: a task's last destinations end after it.
+  for (const end of ends) end.finally(() => tasks.oneHasEnded()).then(closeSettled, () => {});
   closeSettled();
   await Promise.race([Promise.all(ends), broken]);
   signal.throwIfAborted();

@@ -315,6 +315,7 @@ class RunInMesh {
         at !== undefined && at.agents > 1 && this.#shares.canSplit(source)
           ? at.agents * PARTS_PER_AGENT
           : undefined,
+      keepEnd: (end) => this.#destinations.keepEnd(end),
       isHomeLost: (thrown, what) => this.#homes.isLost(thrown, what),
       prepared: (result) => {
         if (at !== undefined) this.#homes.prepared(at.home, result);

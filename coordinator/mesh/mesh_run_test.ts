@@ -1,151 +1,22 @@
 import assert from "node:assert/strict";
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { JobSpec } from "../../protocol/mesh/job.ts";
-import type { RunProgress, RunReport } from "../../protocol/mesh/run.ts";
 import { ZERO_SCAN } from "../../protocol/mesh/progress.ts";
 import type { TaskResult } from "../../protocol/mesh/task.ts";
 import { AgentBusyError } from "../../protocol/mesh/task_port.ts";
 import { UnreachableError } from "../../protocol/rpc/client.ts";
-import { ManualClock } from "../../tests/support/manual_clock.ts";
-import { createAggregator } from "../progress/aggregator.ts";
 import {
   type Answers,
-  createFakeAgent,
   type FakeAgent,
   lane,
   laneReport,
   mirrorResult,
   scanOf,
-  settle,
 } from "../runs/testing/fake_agent_suite.ts";
 import { jobOf } from "../runs/testing/harness_suite.ts";
-import type { AgentView } from "../scheduler/view.ts";
-import type { JobStore } from "../store/job_store.ts";
-import { openMemoryStore } from "../store/open_store.ts";
-import type { AgentPool } from "./agent_pool.ts";
-import { createMeshDispatcher } from "./mesh_dispatcher.ts";
-import { type MeshRun, startMeshRun } from "./mesh_run.ts";
+import { LEASE_MS, Mesh, prepare, RUN } from "./testing/mesh_suite.ts";
 
-const LEASE_MS = 1_000;
-const RUN = "run-1";
 const OWN = "coordinator";
-
-/** Who takes part must have prepared ids to be joined by. */
-const prepare: NonNullable<Answers["prepare"]> = ({ destinations }) => ({
-  op: "prepare",
-  destinations: destinations.map(({ key }) => ({
-    destination: key,
-    destinationId: `id of ${key}`,
-    warnings: [],
-  })),
-});
-
-/** A coordinator's process: a new one over the same store is a start anew. */
-class Mesh {
-  readonly store: JobStore;
-  readonly clock: ManualClock;
-  readonly agents = new Map<string, { view: AgentView; fake: FakeAgent }>();
-  readonly notes: string[] = [];
-  readonly abort = new AbortController();
-  readonly outcome: { report?: RunReport; error?: unknown } = {};
-  readonly dispatcher;
-  readonly #listeners = new Set<(agentId: string, why: string) => void>();
-  run: MeshRun | undefined;
-  /** The last progress. */
-  told: RunProgress | undefined;
-
-  constructor(before?: Mesh) {
-    this.clock = before?.clock ?? new ManualClock();
-    this.store = before?.store ?? openMemoryStore(this.clock);
-    const { store, clock } = this;
-    const limits = { fallbackAfterMs: 0 };
-    this.dispatcher = createMeshDispatcher({
-      store,
-      clock,
-      log: () => {},
-      limits,
-      leaseMs: LEASE_MS,
-    });
-    for (const { view, fake } of before?.agents.values() ?? []) this.#put(view, fake);
-  }
-
-  #put(view: AgentView, fake: FakeAgent): FakeAgent {
-    this.agents.set(view.agentId, { view, fake });
-    this.dispatcher.putAgent(view);
-    return fake;
-  }
-
-  add(agentId: string, answers: Answers = {}, view: Partial<AgentView> = {}): FakeAgent {
-    const whole = { agentId, capabilities: ["mirror"], slots: 1, load: 0, ...view };
-    return this.#put(whole, createFakeAgent({ prepare, ...answers }));
-  }
-
-  kill(agentId: string): void {
-    const { view, fake } = this.agents.get(agentId)!;
-    this.#put({ ...view, readiness: "dead" }, fake);
-    for (const listener of [...this.#listeners]) listener(agentId, `${agentId} is dead`);
-    this.dispatcher.agentLost(agentId, `${agentId} is dead`, false);
-  }
-
-  async start(job?: JobSpec): Promise<void> {
-    const { store, clock, dispatcher } = this;
-    if (job !== undefined) {
-      store.transact((tx) => tx.insertRun({ runId: RUN, hostId: "h", spec: job, owner: "mesh" }));
-    }
-    const pool: AgentPool = {
-      views: () => [...this.agents.values()].map((a) => a.view),
-      client: (agentId) => this.agents.get(agentId)!.fake.client,
-      heldBy: (agentId) => dispatcher.held(agentId).length,
-      onLost: (listener) => {
-        this.#listeners.add(listener);
-        return () => this.#listeners.delete(listener);
-      },
-    };
-    const destinations = store.run(RUN)!.spec.destinations.map((d) => d.key);
-    const progress = createAggregator({
-      clock,
-      runId: RUN,
-      destinations,
-      onProgress: (told) => {
-        this.told = told;
-      },
-    });
-    const deps = { store, clock, log: () => {}, dispatcher, pool, leaseMs: LEASE_MS };
-    this.run = startMeshRun(deps, {
-      runId: RUN,
-      progress,
-      signal: this.abort.signal,
-      note: (text) => this.notes.push(text),
-      onDestination: () => {},
-      taskChanged: () => {},
-    });
-    this.run.done.then((r) => this.outcome.report = r, (e) => this.outcome.error = e);
-    await this.settle();
-  }
-
-  async settle(): Promise<void> {
-    for (let i = 0; i < 6; i++) await settle();
-  }
-
-  async wait(ms: number): Promise<void> {
-    await this.clock.advance(ms);
-    await this.settle();
-  }
-
-  /** Every open mirror task ends as verified, until there is none. */
-  async verifyAll(): Promise<void> {
-    for (let turn = 0; turn < 20; turn++) {
-      const open = [...this.agents.values()].filter(({ view }) => view.readiness !== "dead")
-        .flatMap(({ fake }) => fake.calls("mirror").filter((c) => c.isOpen));
-      for (const call of open) {
-        await call.succeed(
-          mirrorResult(...call.spec.destinations.map((d) => laneReport(d, "verified"))),
-        );
-      }
-      await this.wait(LEASE_MS);
-    }
-  }
-}
 
 Deno.test("D9: completed is said only when every part at every destination is verified, merged by source", async () => {
   const counters = { ...ZERO_SCAN, files: 1, bytes: 10 };

@@ -1,11 +1,12 @@
-/** How the destinations of a run end. Rule: an end is stored when it is told, and stands over every restart and home. */
-import { BackupError } from "../../protocol/base/errors.ts";
+/** How the destinations of a run end. Rule: an end is stored before it is told, and stands over every restart and home. */
+import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { WireError } from "../../protocol/mesh/task.ts";
 import type { LaneLedger } from "../runs/lane_ledger.ts";
 import {
   type DestinationEnd,
   type DestinationState,
   endDestination,
+  noteEnd,
   openDestinations,
   type StageContext,
 } from "../runs/run_context.ts";
@@ -15,7 +16,7 @@ import type { Participants } from "./participants.ts";
 import type { RunScope } from "./run_scope.ts";
 import type { RunTasks } from "./run_tasks.ts";
 
-type DestinationsScope = Pick<RunScope, "runId" | "store" | "destinations">;
+type DestinationsScope = Pick<RunScope, "runId" | "store" | "log" | "destinations">;
 
 export class RunDestinations {
   readonly #scope: DestinationsScope;
@@ -69,6 +70,27 @@ export class RunDestinations {
     }
   }
 
+  /** With all that it stands on: nobody looks at it again, also after a restart. */
+  keepEnd(end: DestinationEnd): void {
+    const { store, log, runId } = this.#scope;
+    store.transact((tx) => {
+      noteEnd(tx, runId, end);
+      tx.changeDestination(runId, end.destination, { end });
+      if (end.state === "verified") this.#tasks.keepVerified(tx);
+    });
+    if (end.state !== "verified") return;
+    try {
+      // Another run may have it a moment later, and then nothing could be looked at again.
+      store.flush();
+    } catch (thrown) {
+      log("warn", "What is verified may have to be looked at again after a power cut", {
+        run: runId,
+        destination: end.destination,
+        error: asBackupError(thrown).message,
+      });
+    }
+  }
+
   async finish(
     context: StageContext,
     destination: DestinationState,
@@ -118,14 +140,6 @@ export class RunDestinations {
     error?: WireError,
   ): void {
     endDestination(context, destination, state, error);
-    const { end } = destination;
-    if (end === undefined) return;
-    const { store, runId } = this.#scope;
-    store.transact((tx) => {
-      tx.changeDestination(runId, destination.key, { end });
-      // Nobody looks at it again, also after a restart: it may be in another run's hands by then.
-      if (end.state === "verified") this.#tasks.keepVerified(tx);
-    });
     if (openDestinations(context).length > 0 || context.home !== NOBODY) return;
     this.#allEnded.abort(new BackupError("cancelled", "No destination is left"));
   }

@@ -65,13 +65,11 @@ export function createRunScope(
     tasks.every(({ taskId }) =>
       results.get(taskId)?.lanes.some((l) => l.destination === key && l.state === "verified")
     );
-  // With nothing left to do no task would get its end: what is known is looked at again.
-  const isAllVerified = job.destinations.every(({ key }) => stands(key));
   const destinations = job.destinations.map(({ key }) => {
     const known = ends.get(key);
     const state: DestinationState = { key, warnings: known?.warnings ?? [] };
     if (known?.destinationId) state.id = known.destinationId;
-    if (known?.end && stands(key) && (known.isCancelled || !isAllVerified)) state.end = known.end;
+    if (known?.end && stands(key)) state.end = known.end;
     else if (known?.isCancelled) state.end = { destination: key, state: "cancelled", elapsedMs: 0 };
     // One that never took part has no accounts to look at again: tasks that have ended owe it nothing.
     else if (known?.end?.state === "failed" && !served.has(key)) state.end = known.end;

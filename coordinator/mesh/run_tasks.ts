@@ -147,10 +147,8 @@ export class RunTasks {
     this.#tasks.forEach(({ stored: task, source }, index) => {
       taskChanged(task.taskId);
       const result = results.get(task.taskId);
-      if (task.state !== "succeeded" && task.state !== "failed") {
-        if (result !== undefined) this.#restore(task, index, result, ledger);
-        return;
-      }
+      if (result !== undefined) this.#restore(task, index, result, ledger);
+      if (task.state !== "succeeded" && task.state !== "failed") return;
       // Nothing is owed any more, whatever other destinations were prepared since.
       ledger.begin(index);
       if (result === undefined) {

@@ -85,12 +85,12 @@ export function createLaneLedger(destinations: readonly string[], tasks: number)
         const lane = account(report.destination, task);
         if (lane.state === "verified") lane.report ??= report;
       }
-      // When all lanes have ended, the task itself is about to, and its failure may call for another attempt: only
-      // what is verified, or failed beside lanes that go on, stands already. A cancelled lane never does: its agent may
-      // be giving up the whole task, one lane after the other.
-      const goesOn = accountsOf(task).some((l) => !isEnded(l));
+      // When all lanes have ended, the task itself is about to: only its report says what could not be read, and its
+      // failure may call for another attempt. A cancelled lane never stands: its agent may be giving up the whole task,
+      // one lane after the other.
+      if (accountsOf(task).every(isEnded)) return;
       for (const lane of accountsOf(task)) {
-        if (lane.state === "verified" || (lane.state === "failed" && goesOn)) lane.settled = true;
+        if (lane.state === "verified" || lane.state === "failed") lane.settled = true;
       }
     },
     reported(task, result) {
@@ -112,7 +112,15 @@ export function createLaneLedger(destinations: readonly string[], tasks: number)
       }
     },
     broke(task, error, mayRetry) {
-      const open = [...served[task]!].filter((key) => account(key, task).state !== "verified");
+      // What has ended with its task is looked at again: its report is missing.
+      const stands = ({ state, settled }: LaneAccount): boolean =>
+        state === "verified" && (settled || !mayRetry);
+      const open: string[] = [];
+      for (const key of served[task]!) {
+        const lane = account(key, task);
+        if (stands(lane)) lane.settled = true;
+        else open.push(key);
+      }
       const again = mayRetry ? open.filter((key) => !closed.has(key)) : [];
       for (const key of open) {
         const lane = account(key, task);

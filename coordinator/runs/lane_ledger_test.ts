@@ -79,18 +79,30 @@ Deno.test("a destination once settled and closed is served by no later attempt a
   }));
 });
 
-Deno.test("when all lanes of a task have ended, a failure waits for the task's own end and a success does not", () => {
+Deno.test("while others go on an end stands; when all lanes of a task have ended, it waits for the task's own word", () => {
   const ledger = createLaneLedger(KEYS, 1);
   ledger.begin(0);
   ledger.heard(0, [lane(KEYS[0], "failed"), lane(KEYS[1], "verified")]);
-  assert.ok(!ledger.isSettled(KEYS[0]));
-  assert.ok(ledger.isSettled(KEYS[1]));
+  assert.ok(!ledger.isSettled(KEYS[0]) && !ledger.isSettled(KEYS[1]));
   ledger.reported(
     0,
     mirrorResult(laneReport(KEYS[0], "verified"), laneReport(KEYS[1], "verified")),
   );
   assert.ok(ledger.isSettled(KEYS[0]));
   assert.equal(ledger.accounts(KEYS[0])[0]!.state, "failed");
+});
+
+Deno.test("a lane that was verified with the end of its task is looked at again when the task's report is lost", () => {
+  const lost = { code: "io", message: "x", retry: "elsewhere" } as const;
+  for (const mayRetry of [true, false]) {
+    const ledger = createLaneLedger(KEYS, 1);
+    ledger.begin(0);
+    ledger.heard(0, [lane(KEYS[0], "verified"), lane(KEYS[1], "copy")]);
+    ledger.heard(0, [lane(KEYS[0], "verified"), lane(KEYS[1], "verified")]);
+    assert.equal(ledger.broke(0, lost, mayRetry), mayRetry);
+    assert.deepEqual(KEYS.map((key) => ledger.isSettled(key)), [true, !mayRetry]);
+    assert.deepEqual(ledger.begin(0), mayRetry ? [KEYS[1]] : []);
+  }
 });
 
 Deno.test("lanes that an agent gives up one after the other are all given to the next attempt", () => {

@@ -1,4 +1,4 @@
-/** What the stages of one run share. Rule: a destination ends once; the first end is told at once and stands. */
+/** What the stages of one run share. Rule: a destination ends once; the first end is stored, then told, and stands. */
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { Log } from "../../protocol/base/log.ts";
 import type { JobSpec, SourceSpec } from "../../protocol/mesh/job.ts";
@@ -13,7 +13,7 @@ import type {
 } from "../../protocol/mesh/task.ts";
 import type { TaskClient } from "../../protocol/mesh/task_port.ts";
 import type { Aggregator } from "../progress/aggregator.ts";
-import type { JobStore } from "../store/job_store.ts";
+import type { JobStore, StoreChanges } from "../store/job_store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { LaneLedger } from "./lane_ledger.ts";
 
@@ -80,6 +80,8 @@ export interface StageContext extends Omit<RunContext, "dispatcher"> {
   readonly scanElsewhere?: (source: SourceSpec) => ScanElsewhere | undefined;
   /** By key, what is known of the paths of destinations at the home; see `PrepareTask.knownIds`. */
   readonly knownIds?: Readonly<Record<string, string | null>>;
+  /** Keeps an end before it is told; absent: noted only. */
+  readonly keepEnd?: (end: DestinationEnd) => void;
   /** What the home says of its destinations, before any of them is out. @throws when another home is to be asked first */
   readonly prepared?: (result: PrepareResult) => void;
 }
@@ -103,6 +105,8 @@ export function endDestination(
     elapsedMs,
     ...(error === undefined ? {} : { error }),
   };
+  if (context.keepEnd !== undefined) context.keepEnd(end);
+  else context.store.transact((tx) => noteEnd(tx, context.runId, end));
   destination.end = end;
   context.progress.apply({
     kind: "destination_ended",
@@ -110,10 +114,11 @@ export function endDestination(
     state,
     elapsedMs,
   });
-  context.store.transact((tx) =>
-    tx.note({ kind: "destination_ended", runId: context.runId, ...end })
-  );
   context.onDestination(end);
+}
+
+export function noteEnd(tx: Pick<StoreChanges, "note">, runId: string, end: DestinationEnd): void {
+  tx.note({ kind: "destination_ended", runId, ...end });
 }
 
 /** Destinations that take part and have not ended. */
