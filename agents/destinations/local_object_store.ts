@@ -101,8 +101,8 @@ class LocalObjectStore implements ObjectStore {
   }
 
   // deno-lint-ignore require-await -- as above
-  async get(name: string, maxBytes: number): Promise<Uint8Array> {
-    return this.#open(name, (fd) => this.#readWhole(fd, name, maxBytes));
+  async get(name: string, maxBytes: number, room?: Uint8Array): Promise<Uint8Array> {
+    return this.#open(name, (fd) => this.#readWhole(fd, name, maxBytes, room));
   }
 
   // deno-lint-ignore require-await -- as above

@@ -28,8 +28,8 @@ export interface ObjectStore {
   readonly folder?: string;
   /** Stores the parts one after the other as one object, flushed. After a failure the name shows the old or the new. */
   put(name: string, parts: readonly Uint8Array[], options?: PutOptions): Promise<void>;
-  /** @throws {BackupError} `damaged` when it is longer than `maxBytes` */
-  get(name: string, maxBytes: number): Promise<Uint8Array>;
+  /** May lie in `room` when that is large enough. @throws {BackupError} `damaged` when it is longer than `maxBytes` */
+  get(name: string, maxBytes: number, room?: Uint8Array): Promise<Uint8Array>;
   /**
    * Exactly `lengthBytes` bytes. They may lie in `room` when that is large enough.
    * @throws {BackupError} `damaged` when the object ends before them

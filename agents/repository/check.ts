@@ -4,13 +4,16 @@
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import { randomFraction } from "../../protocol/base/ids.ts";
+import type { ObjectStore } from "../destinations/object_store.ts";
+import type { TakeRoom } from "../kernels/mod.ts";
 import type { BlobIndex } from "./blob_index.ts";
 import { BlobReader } from "./blob_reader.ts";
 import { objectName } from "./layout.ts";
 import { findLeftovers } from "./leftovers.ts";
 import { loadIndex } from "./load_index.ts";
-import { packSize } from "./pack_header.ts";
+import { type PackedBlob, packSize } from "./pack_header.ts";
 import type { Repository } from "./repository.ts";
+import type { SealingKey } from "./sealing_key.ts";
 import { loadSnapshots } from "./snapshot_file.ts";
 import { markUsed } from "./used_blobs.ts";
 import { PACK_MAX_BYTES, verifyPack } from "./verify_pack.ts";
@@ -32,8 +35,28 @@ export type ReadData =
   | { kind: "fraction"; fraction: number }
   | { kind: "size"; bytes: number };
 
+/** A pack that is to be read, and what the index says of it, in the order of offsets. */
+export interface PackToRead {
+  id: string;
+  /** As it is listed. */
+  sizeBytes: number;
+  blobs: PackedBlob[];
+}
+
+/** Reads packs, several at once. */
+export interface PackReaders {
+  /** How many packs keep all of them busy. */
+  readonly atOnce: number;
+  /** What is wrong with it, a sentence each. @throws {BackupError} when it cannot be read */
+  verify(pack: PackToRead): Promise<string[]>;
+  /** Nothing is read any more when it resolves. */
+  close(): Promise<void>;
+}
+
 export interface CheckOptions {
   readData?: ReadData;
+  /** Asked once it is known what is to be read; undefined: it is read here, a pack after the other. */
+  startReaders?(packSizes: readonly number[]): PackReaders | undefined;
   onProblem(problem: Problem): void;
   onPack?(done: number, total: number): void;
   signal?: AbortSignal;
@@ -88,17 +111,28 @@ export async function checkRepository(
     onProblem: ({ message, isError }) => tell({ isError, message }),
   };
   if (options.signal !== undefined) walk.signal = options.signal;
-  const used = await markUsed(index, reader, snapshots.map(({ tree }) => tree), walk);
-  for (const flag of used) if (flag === 1) counts.usedBlobs++;
-  counts.unusedBlobs = index.rowCount - counts.usedBlobs;
+  const packs = options.readData === undefined
+    ? []
+    : selectPacks(index, sizes, options.readData, options.random ?? randomFraction);
+  const readers = packs.length === 0
+    ? undefined
+    : options.startReaders?.(packs.map(({ sizeBytes }) => sizeBytes));
+  const reading = new PackReading(repository, index, packs, readers ?? readersHere(repository));
+  try {
+    // Others read packs while trees are looked at here.
+    if (readers !== undefined) reading.begin();
+    const used = await markUsed(index, reader, snapshots.map(({ tree }) => tree), walk);
+    for (const flag of used) if (flag === 1) counts.usedBlobs++;
+    counts.unusedBlobs = index.rowCount - counts.usedBlobs;
 
-  if (options.readData !== undefined) {
-    const packs = selectPacks(index, sizes, options.readData, options.random ?? randomFraction);
-    for (const pack of packs) {
+    reading.begin();
+    for (let at = 0; at < packs.length; at++) {
       options.signal?.throwIfAborted();
-      await readPack(repository, index, pack, tell);
+      for (const problem of await reading.problemsOf(at)) tell(problem);
       options.onPack?.(++counts.packsRead, packs.length);
     }
+  } finally {
+    await reading.end();
   }
   return counts;
 }
@@ -152,24 +186,106 @@ async function checkPacks(
   return sizes;
 }
 
-async function readPack(
-  repository: Repository,
-  index: BlobIndex,
-  pack: { number: number; rows: Uint32Array },
-  tell: (problem: Problem) => void,
-): Promise<void> {
-  const packId = index.packId(pack.number);
-  const path = repository.pathOf("pack", packId);
-  try {
-    const bytes = await repository.store.get(objectName("pack", packId), PACK_MAX_BYTES);
-    const blobs = Array.from(pack.rows, (row) => index.blob(row));
-    for (const problem of verifyPack(repository.key, packId, bytes, blobs)) {
-      tell({ isError: true, message: `${path}: ${problem}`, path, packId });
-    }
-  } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    tell({ isError: true, message: error.message, path, packId });
+interface SelectedPack {
+  /** In the index. */
+  number: number;
+  sizeBytes: number;
+  rows: Uint32Array;
+}
+
+/** What says that nothing can be read here any more, and nothing of the pack in hand. */
+const ENDS_IT_ALL: ReadonlySet<string> = new Set(["cancelled", "deadline", "internal"]);
+
+/** Packs being read, ahead of who asks for what was found: problems come in the order of the packs, however many read. */
+class PackReading {
+  readonly #repository: Repository;
+  readonly #index: BlobIndex;
+  readonly #packs: readonly SelectedPack[];
+  readonly #readers: PackReaders;
+  readonly #found: PromiseWithResolvers<Problem[]>[];
+  #next = 0;
+  #underway: Promise<void>[] = [];
+
+  constructor(
+    repository: Repository,
+    index: BlobIndex,
+    packs: readonly SelectedPack[],
+    readers: PackReaders,
+  ) {
+    this.#repository = repository;
+    this.#index = index;
+    this.#packs = packs;
+    this.#readers = readers;
+    this.#found = packs.map(() => Promise.withResolvers<Problem[]>());
+    // It may be that nobody asks any more.
+    for (const { promise } of this.#found) promise.catch(() => {});
   }
+
+  begin(): void {
+    while (this.#underway.length < this.#readers.atOnce) this.#underway.push(this.#run());
+  }
+
+  /** @throws {BackupError} when nothing can be read any more */
+  problemsOf(at: number): Promise<Problem[]> {
+    return this.#found[at]!.promise;
+  }
+
+  /** What is being read is read to its end. */
+  async end(): Promise<void> {
+    this.#next = this.#packs.length;
+    await this.#readers.close();
+    await Promise.all(this.#underway);
+  }
+
+  async #run(): Promise<void> {
+    while (this.#next < this.#packs.length) {
+      const at = this.#next++;
+      await this.#read(this.#packs[at]!).then(this.#found[at]!.resolve, (error) => {
+        this.#next = this.#packs.length;
+        // Whoever waits for a pack after this one has heard of it before.
+        for (const { reject } of this.#found.slice(at)) reject(error);
+      });
+    }
+  }
+
+  async #read({ number, sizeBytes, rows }: SelectedPack): Promise<Problem[]> {
+    const packId = this.#index.packId(number);
+    const path = this.#repository.pathOf("pack", packId);
+    const problem = (message: string): Problem => ({ isError: true, message, path, packId });
+    try {
+      const blobs = Array.from(rows, (row) => this.#index.blob(row));
+      const wrong = await this.#readers.verify({ id: packId, sizeBytes, blobs });
+      return wrong.map((what) => problem(`${path}: ${what}`));
+    } catch (error) {
+      if (!(error instanceof BackupError) || ENDS_IT_ALL.has(error.code)) throw error;
+      return [problem(error.message)];
+    }
+  }
+}
+
+function readersHere({ store, key }: Repository): PackReaders {
+  return {
+    atOnce: 1,
+    verify: (pack) => readPack(store, key, pack),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Rooms that are used again: for the pack, and for a blob of it. */
+export interface PackRooms {
+  pack?: Uint8Array;
+  blob?: TakeRoom;
+}
+
+/** Reads a pack and says what is wrong with it, a sentence each. @throws {BackupError} when it cannot be read */
+export async function readPack(
+  store: ObjectStore,
+  key: SealingKey,
+  { id, blobs }: Pick<PackToRead, "id" | "blobs">,
+  rooms: PackRooms = {},
+): Promise<string[]> {
+  const bytes = await store.get(objectName("pack", id), PACK_MAX_BYTES, rooms.pack);
+  return verifyPack(key, { id, bytes }, blobs, rooms.blob);
 }
 
 function selectPacks(
@@ -177,12 +293,13 @@ function selectPacks(
   sizes: Float64Array,
   wanted: ReadData,
   random: () => number,
-): { number: number; rows: Uint32Array }[] {
+): SelectedPack[] {
   const { rows, starts } = index.rowsByPack();
   let packs = Array.from({ length: index.packCount }, (_, number) => ({
     number,
+    sizeBytes: sizes[number]!,
     rows: rows.subarray(starts[number], starts[number + 1]),
-  })).filter(({ number }) => sizes[number]! >= 0);
+  })).filter(({ sizeBytes }) => sizeBytes >= 0);
   if (wanted.kind === "part") {
     const { part, of } = wanted;
     return packs.filter(({ number }) =>
@@ -194,9 +311,9 @@ function selectPacks(
   const enough = wanted.kind === "size" ? wanted.bytes : total * wanted.fraction;
   packs = shuffled(packs, random);
   let bytes = 0;
-  return packs.filter(({ number }) => {
+  return packs.filter(({ sizeBytes }) => {
     if (bytes >= enough) return false;
-    bytes += sizes[number]!;
+    bytes += sizeBytes;
     return true;
   });
 }

@@ -7,9 +7,12 @@ export {
   type CheckCounts,
   type CheckOptions,
   checkRepository,
+  type PackReaders,
+  type PackToRead,
   parseReadDataSubset,
   type Problem,
   type ReadData,
+  readPack,
 } from "./check.ts";
 export {
   CHUNK_MAX_BYTES,

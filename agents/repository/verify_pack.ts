@@ -1,5 +1,6 @@
 /** One pack against its name, its header, the index, and every blob in it. Rule: each wrong byte is found and named. */
-import { BackupError } from "../../protocol/base/errors.ts";
+import { IntegrityError } from "../../protocol/base/errors.ts";
+import type { TakeRoom } from "../kernels/mod.ts";
 import { openBlob } from "./blob_reader.ts";
 import { idOf } from "./object_id.ts";
 import { decodeHeader, headerLength, type PackedBlob } from "./pack_header.ts";
@@ -17,12 +18,15 @@ export function readHeader(key: SealingKey, pack: Uint8Array): PackedBlob[] | un
   return plain === undefined ? undefined : decodeHeader(plain);
 }
 
-/** What is wrong with a pack, a sentence each; `indexed` is what the index says, in the order of offsets. */
+/**
+ * What is wrong with a pack, a sentence each; `indexed` is what the index says, in the order of offsets. Blobs are opened in
+ * `room`, one after the other.
+ */
 export function verifyPack(
   key: SealingKey,
-  id: string,
-  pack: Uint8Array,
+  { id, bytes: pack }: { id: string; bytes: Uint8Array },
   indexed: readonly PackedBlob[],
+  room?: TakeRoom,
 ): string[] {
   const problems: string[] = [];
   if (idOf(pack) !== id) problems.push("its SHA-256 is not its name");
@@ -40,9 +44,9 @@ export function verifyPack(
       continue;
     }
     try {
-      openBlob(key, pack.subarray(offset, offset + lengthBytes), blob);
+      openBlob(key, pack.subarray(offset, offset + lengthBytes), blob, room);
     } catch (error) {
-      if (!(error instanceof BackupError)) throw error;
+      if (!(error instanceof IntegrityError)) throw error;
       problems.push(error.message);
     }
   }

@@ -17,6 +17,7 @@ const ROLES: Readonly<Record<string, () => Promise<{ role: Role }>>> = {
   repository: () => import("./repository.ts"),
   store: () => import("./store.ts"),
   archive: () => import("./archive.ts"),
+  packs: () => import("./packs.ts"),
   repositoryRestore: () => import("./repository_restore.ts"),
 };
 

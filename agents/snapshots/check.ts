@@ -12,6 +12,7 @@ import {
   type ReadData,
 } from "../repository/mod.ts";
 import { showPackProgress } from "./pack_progress.ts";
+import { startPackThreads } from "./pack_threads.ts";
 import { repairFrom } from "./repair.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { tellExit } from "./telling.ts";
@@ -92,6 +93,13 @@ async function runCheck(
           if (problem.isError || !quiet) tell(call, problem);
         },
         onPack: progress.set,
+        startReaders: (packSizes) =>
+          startPackThreads(repository, packSizes, {
+            clock,
+            timeoutMs: settings.get("timeout").value,
+            spawn: world.spawn,
+            signal: opened.signal,
+          }),
         signal: opened.signal,
       });
     } finally {

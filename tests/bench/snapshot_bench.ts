@@ -97,6 +97,7 @@ class Bench {
       await this.#eachBackup(mixed, source, FIRST);
       await this.#eachBackup("the same, unchanged", source, "second");
       await this.#eachRestore("restore of the mixed files", source);
+      await this.#eachCheck("check of the mixed files, data read");
       changeSomeFiles(source, files, round);
       await this.#eachBackup("the same, 1 % changed", source, "third");
       this.#clear();
@@ -112,6 +113,7 @@ class Bench {
       await make(this.#processes, source, size);
       for (let round = 0; round < rounds; round++) {
         await this.#eachBackup(what, source, FIRST);
+        if (make === makeRandom) await this.#eachCheck("check of the random file, data read");
         this.#clear();
       }
       rmSync(source, { recursive: true });
@@ -138,6 +140,14 @@ class Bench {
       mkdirSync(target);
       // It stays until the end: ext4 avoids what was deleted a moment ago, at the cost of whoever comes next.
       await this.#measure(what, contender, contender.restore(home, source, target), home);
+    }
+  }
+
+  async #eachCheck(what: string): Promise<void> {
+    for (const contender of this.#contenders) {
+      if (contender.destinations > 1) continue;
+      const home = this.#home(contender);
+      await this.#measure(what, contender, contender.check(home), home);
     }
   }
 

@@ -18,6 +18,8 @@ export interface SnapshotContender {
   backup(folder: string, source: string, name: string): Command;
   /** Of the first backup, into an empty folder. */
   restore(folder: string, source: string, target: string): Command;
+  /** Everything that is stored at the first place, read and opened. */
+  check(folder: string): Command;
 }
 
 export const FIRST = "first";
@@ -37,6 +39,7 @@ const restic: SnapshotContender = {
   backup: (folder, source) => runRestic(folder, "backup", "--compression", "auto", source),
   restore: (folder, source, target) =>
     runRestic(folder, "restore", "latest", "--target", target, "--include", source),
+  check: (folder) => runRestic(folder, "check", "--read-data"),
 };
 
 function runRestic(folder: string, ...args: string[]): Command {
@@ -55,6 +58,7 @@ const borg: SnapshotContender = {
   backup: (folder, source, name) =>
     runBorg(folder, undefined, "create", "--compression", "zstd,3", `::${name}`, source),
   restore: (folder, _source, target) => runBorg(folder, target, "extract", `::${FIRST}`),
+  check: (folder) => runBorg(folder, undefined, "check", "--verify-data", "::"),
 };
 
 function runBorg(folder: string, cwd: string | undefined, ...args: string[]): Command {
@@ -87,6 +91,7 @@ function ours(form: Form, destinations: number): SnapshotContender {
       ),
     restore: (folder, _source, target) =>
       run("restore", places(folder)[0]!, "--target", target, "--quiet"),
+    check: (folder) => run("check", places(folder)[0]!, "--read-data", "--quiet"),
   };
 }
 

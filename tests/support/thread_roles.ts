@@ -2,6 +2,7 @@
 import { role as archive } from "../../agents/roles/archive.ts";
 import { role as encoder } from "../../agents/roles/encoder.ts";
 import { role as lane } from "../../agents/roles/lane.ts";
+import { role as packs } from "../../agents/roles/packs.ts";
 import { role as place } from "../../agents/roles/place.ts";
 import { role as reader } from "../../agents/roles/reader.ts";
 import { role as repository } from "../../agents/roles/repository.ts";
@@ -19,5 +20,6 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   repository,
   store,
   archive,
+  packs,
   repositoryRestore,
 };
