@@ -62,6 +62,7 @@ export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.
 export { idOf, shortId } from "./object_id.ts";
 export {
   addReplicas,
+  addReplicaWithKey,
   areReplicas,
   type Credentials,
   finishRepository,

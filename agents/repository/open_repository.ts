@@ -18,7 +18,7 @@ import {
   newConfig,
   type RepositoryVersion,
 } from "./repository_config.ts";
-import { SealingKey } from "./sealing_key.ts";
+import { type KeyMaterial, SealingKey } from "./sealing_key.ts";
 
 const CONFIG_MAX_BYTES = 1 << 20;
 
@@ -128,12 +128,56 @@ export async function addReplicas(
   return await Promise.all(stores.map((store) => openWithKey(store, kernels, { keyId, master })));
 }
 
+/**
+ * Makes a replica that has a password of its own and no other. What a making of it that was cut off has left there is taken up.
+ * @throws {BackupError} `rejected` when it has a configuration, or keys that the password does not open
+ */
+export async function addReplicaWithKey(
+  repository: Repository,
+  store: ObjectStore,
+  clock: Clock,
+  key: KeyOwner & { password: string; kdf: KdfParameters },
+): Promise<Repository> {
+  const { kernels, master } = repository;
+  const keys = await begunKeys(repository, store, key.password);
+  if (keys.size === 0) {
+    const bytes = encodeKeyFile(kernels, clock, { ...key, master });
+    keys.set(idOf(bytes), bytes);
+  }
+  const sealed = await repository.store.get(CONFIG_NAME, CONFIG_MAX_BYTES);
+  await writeRepositories([store], keys, sealed);
+  return await openRepository(store, kernels, { password: key.password });
+}
+
+/** Keys of this very repository, in a place that has no configuration yet. */
+async function begunKeys(
+  { kernels, master }: Repository,
+  store: ObjectStore,
+  password: string,
+): Promise<Map<string, Uint8Array>> {
+  const found = new Map<string, Uint8Array>();
+  for (const { name } of await store.list("keys")) {
+    const id = idOfObject("key", name);
+    if (id !== undefined) found.set(id, await store.get(name, KEY_MAX_BYTES));
+  }
+  if (found.size === 0) return found;
+  try {
+    const opened = await openWithPassword(store, kernels, password);
+    return isSameMaster(opened.master, master) ? found : new Map();
+  } catch (error) {
+    if (error instanceof BackupError) return new Map();
+    throw error;
+  }
+}
+
 /** True when packs of one are packs of the other. */
 export function areReplicas(a: Repository, b: Repository): boolean {
-  const { encrypt, macK, macR } = a.master;
   return a.config.id === b.config.id && a.config.polynomial === b.config.polynomial &&
-    idOf(encrypt) === idOf(b.master.encrypt) && idOf(macK) === idOf(b.master.macK) &&
-    idOf(macR) === idOf(b.master.macR);
+    isSameMaster(a.master, b.master);
+}
+
+function isSameMaster(a: KeyMaterial, b: KeyMaterial): boolean {
+  return (["encrypt", "macK", "macR"] as const).every((part) => idOf(a[part]) === idOf(b[part]));
 }
 
 async function writeRepositories(

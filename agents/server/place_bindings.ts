@@ -116,7 +116,7 @@ export function placeBindings(deps: PlaceBindingsDeps): Binding[] {
   async function browser(address: string, names: KeyNames = {}): Promise<RepositoryBrowser> {
     const { path } = parseRepositoryAddress(address, "/");
     refuseOutside(path, roots.destinations);
-    const { repository: credentials } = await namedKeysOf(secrets)(names);
+    const credentials = (await namedKeysOf(secrets)(names)).repository(path);
     if (credentials === undefined) {
       throw new BackupError("wrong_key", `${address} needs a password`, {
         hint: "Name the secret of this agent that holds it, as repositoryPassword",

@@ -52,6 +52,55 @@ Deno.test("a person is asked for a password, twice for a new one; nobody to ask 
   assert.deepEqual([asked.code, asked.err.includes("Password")], [10, false]);
 });
 
+Deno.test("each repository can have a password of its own, also of replicas", async () => {
+  const shell = new RepositoryShell();
+  const folder = Deno.makeTempDirSync();
+  const words = [A, B].map((place, k) => {
+    Deno.writeTextFileSync(`${folder}/${k}`, `own ${k}\n`);
+    return ["--password-file", `${place}=${folder}/${k}`];
+  });
+  const [ofA, ofB] = words as [string[], string[]];
+  try {
+    assert.equal((await shell.type(["init", A, B, ...ofA])).code, 0);
+    // Of its own, and no other.
+    assert.equal((await shell.type(["snapshots", A])).code, 12);
+    const [a, b] = [await open(shell, "/memory/a", "own 0"), await open(shell, "/memory/b")];
+    assert.ok(areReplicas(a, b));
+    assert.deepEqual((await a.list("key")).length, 1);
+    const { id } = await backup(a, { "folder/x": "text" });
+
+    const restore = ["restore", A, B, "--target", `${folder}/back`, "--dry-run"];
+    const both = await shell.type([...restore, ...ofA]);
+    assert.deepEqual([both.code, both.err.includes("left out")], [0, false], both.err);
+    const wrong = await shell.type([...restore, ...ofA, ...ofB]);
+    assert.equal(wrong.code, 0, wrong.err);
+    assert.match(wrong.err, /restic:\/memory\/b is left out: Wrong password for/);
+    const only = await shell.type(["snapshots", B, ...ofB]);
+    assert.equal(only.code, 12);
+    assert.match(
+      only.err,
+      /It was in the password file \/.*--password-file restic:\/memory\/b=FILE/,
+    );
+    assert.match((await shell.type(["snapshots", B, ...ofA])).err, /no repository of this command/);
+    assert.equal((await shell.type(["ls", A, id, ...ofA, "--key-hint", `${A}=0`])).code, 0);
+
+    // A person is asked again for the one that the first does not open.
+    const asked = { password: undefined, answers: ["own 0", PASSWORD] };
+    assert.equal((await shell.type(restore, asked)).err.includes("left out"), false);
+
+    const third = ["init", "restic:/memory/c", "--from", A];
+    const from = { RESTIC_FROM_PASSWORD: "own 0" };
+    assert.equal((await shell.type(third, { password: undefined, env: from })).code, 0);
+    await open(shell, "/memory/c", "own 0");
+    const fourth = ["init", "restic:/memory/d", "--from", A];
+    assert.equal((await shell.type(fourth, { password: "new", env: from })).code, 0);
+    assert.ok(areReplicas(a, await open(shell, "/memory/d", "new")));
+    await assert.rejects(open(shell, "/memory/d", "own 0"), /Wrong password/);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
 Deno.test("no repository is 10, a lock 11, a wrong password 12, for every command, and as JSON", async () => {
   const { shell, repository } = await withRepository();
   const commands = [

@@ -7,20 +7,18 @@ import {
   parseRepositoryAddresses,
   type RepositoryAddress,
 } from "../../protocol/cli/repository_address.ts";
-import {
-  FROM_PASSWORD_OPTIONS,
-  obtainPassword,
-  PASSWORD_OPTIONS,
-} from "../../protocol/cli/repository_password.ts";
+import { FROM_PASSWORD_OPTIONS, PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import {
   addReplicas,
+  addReplicaWithKey,
   initRepositories,
   isRepository,
   type Repository,
   shortId,
 } from "../repository/mod.ts";
+import { RepositoryPasswords } from "./repository_passwords.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { untilInterrupted, useRepositories } from "./use_repositories.ts";
 
@@ -33,9 +31,10 @@ export function createInitCommand(world: RepositoryWorld): Command {
     synopsis: [SYNOPSIS],
     about: [
       "A repository holds snapshots: deduplicated, compressed and encrypted. Stock restic reads and writes it too. Those made " +
-      "together have the same keys, so that each can put another right. Without the password nothing can ever be restored.",
-      "With --from the new ones become replicas of a repository that is there, and have its passwords; they are empty at " +
-      "first. The last folder of a path is made, those above it must be there.",
+      "together have the same master key, so that each can put another right; with --password-file restic:PATH=FILE one has a " +
+      "password of its own. Without the password nothing can ever be restored.",
+      "With --from the new ones become replicas of a repository that is there, and have its passwords unless others are given; " +
+      "they are empty at first. The last folder of a path is made, those above it must be there.",
     ],
     options: [
       ...PASSWORD_OPTIONS,
@@ -49,8 +48,9 @@ export function createInitCommand(world: RepositoryWorld): Command {
     ],
     optionHelp: {
       from: "Repository, as restic:PATH, that the new ones are to be replicas of",
-      passwordFile: "File with the new password; or set RESTIC_PASSWORD",
-      passwordCommand: "Shell command that prints the new password",
+      passwordFile:
+        "File with the new password, or restic:PATH=FILE for one; or set RESTIC_PASSWORD",
+      passwordCommand: "Shell command that prints the new password, or restic:PATH=COMMAND for one",
       fromPasswordFile: "File with the password of --from, when it is another",
       fromPasswordCommand: "Shell command that prints the password of --from",
     },
@@ -87,14 +87,42 @@ async function runInit(world: RepositoryWorld, call: CommandCall): Promise<numbe
     await untilInterrupted(call, () => makeNew(world, call, addresses));
   } else {
     const source = parseRepositoryAddress(from, surroundings.folder);
-    await useRepositories(world, call, [source], { lock: "none" }, async ({ repositories }) => {
+    const passwords = new RepositoryPasswords(call, [source, ...addresses], [source]);
+    const options = { lock: "none", passwords } as const;
+    await useRepositories(world, call, [source], options, async ({ repositories }) => {
       const [{ repository }] = repositories as [typeof repositories[number]];
       await withNewStores(world, call, addresses, async (stores) => {
-        report(call, addresses, await addReplicas(repository, stores));
+        const made: Repository[] = [];
+        for (const [i, store] of stores.entries()) {
+          const own = await passwords.forReplica(addresses[i]!, source);
+          made.push(await replica(world, call, repository, store, own));
+        }
+        report(call, addresses, made);
       });
     });
   }
   return 0;
+}
+
+/** With the passwords of the other, or with one of its own alone. */
+async function replica(
+  world: RepositoryWorld,
+  call: CommandCall,
+  like: Repository,
+  store: ObjectStore,
+  password: string | undefined,
+): Promise<Repository> {
+  if (password === undefined) return (await addReplicas(like, [store]))[0]!;
+  return await addReplicaWithKey(like, store, call.clock, {
+    ...ownerOf(world, call),
+    password,
+    kdf: world.kdf(call.clock),
+  });
+}
+
+function ownerOf(world: RepositoryWorld, call: CommandCall) {
+  const { username, hostname } = world.lockContext(call).owner;
+  return { username, hostname };
 }
 
 async function makeNew(
@@ -103,16 +131,26 @@ async function makeNew(
   addresses: readonly RepositoryAddress[],
 ): Promise<void> {
   const { settings, clock } = call;
+  const passwords = new RepositoryPasswords(call, addresses);
   await withNewStores(world, call, addresses, async (stores) => {
-    const password = await obtainPassword(call, addresses[0]!.key, { isNew: true });
-    const { owner } = world.lockContext(call);
-    const made = await initRepositories(stores, world.kernels, clock, {
-      username: owner.username,
-      hostname: owner.hostname,
+    const given = await passwords.forNew(addresses);
+    const [password] = given as [string];
+    const alike = stores.filter((_, i) => given[i] === password);
+    const replicas = await initRepositories(alike, world.kernels, clock, {
+      ...ownerOf(world, call),
       password,
       kdf: world.kdf(clock),
       version: settings.get("repositoryVersion").value,
     });
+    const [first] = replicas as [Repository];
+    const made: Repository[] = [];
+    for (const [i, store] of stores.entries()) {
+      made.push(
+        given[i] === password
+          ? replicas.shift()!
+          : await replica(world, call, first, store, given[i]),
+      );
+    }
     report(call, addresses, made);
   });
 }

@@ -10,11 +10,7 @@ import {
   parseRepositoryAddress,
   type RepositoryAddress,
 } from "../../protocol/cli/repository_address.ts";
-import {
-  PASSWORD_OPTIONS,
-  passwordSource,
-  readPassword,
-} from "../../protocol/cli/repository_password.ts";
+import { PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import {
@@ -29,6 +25,7 @@ import {
   restoreIndex,
 } from "../repository/mod.ts";
 import { showPackProgress } from "./pack_progress.ts";
+import { RepositoryPasswords } from "./repository_passwords.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { tellExit, tellProblem, tellWarning } from "./telling.ts";
 import { addressOf, refuseMore, untilInterrupted } from "./use_repositories.ts";
@@ -81,6 +78,7 @@ export async function repairFrom(
   if (sources.some(({ path }) => path === target.path)) {
     throw new BackupError("usage", `${target.key} cannot be repaired from itself`);
   }
+  const passwords = new RepositoryPasswords(call, [target, ...sources], sources);
   const startedAtMs = clock.monotonicMs();
   return await untilInterrupted(call, async (signal) => {
     const stores: ObjectStore[] = [];
@@ -89,12 +87,7 @@ export async function repairFrom(
       const store = await world.openStore(target.path, { timeoutMs });
       stores.push(store);
       const replicas = await openSources(world, call, sources, stores);
-      const source = passwordSource(settings, surroundings);
-      const password = source && await readPassword(source, surroundings.env);
-      const keyHint = settings.get("keyHint").value;
-      const credentials = password === undefined
-        ? undefined
-        : { password, ...(keyHint === undefined ? {} : { keyHint }) };
+      const credentials = await passwords.given(target);
       const counts = await repairOne(world, call, { store, target, replicas, credentials, signal });
       report(call, target.key, counts, clock.monotonicMs() - startedAtMs);
       return counts;

@@ -10,22 +10,17 @@ import {
   parseRepositoryAddress,
   type RepositoryAddress,
 } from "../../protocol/cli/repository_address.ts";
-import {
-  obtainPassword,
-  PASSWORD_OPTIONS,
-  passwordSource,
-  readPassword,
-} from "../../protocol/cli/repository_password.ts";
+import { PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import {
   areReplicas,
   isRepository,
   lockRepository,
-  openRepository,
   type Repository,
   type RepositoryLock,
   writerOf,
 } from "../repository/mod.ts";
+import { RepositoryPasswords } from "./repository_passwords.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 
 /** What every command that opens a repository takes. */
@@ -56,6 +51,8 @@ export interface OpenOptions {
   lock: "none" | "shared" | "exclusive";
   /** One that opens is enough; the others are told as warnings. */
   isTolerant?: boolean;
+  /** Of a command that names more than these. */
+  passwords?: RepositoryPasswords;
 }
 
 /** The words that name repositories, at the place where the command expects them. @throws {BackupError} `usage` */
@@ -96,7 +93,7 @@ export async function useRepositories<T>(
       const warnings: string[] = [];
       const repositories: OpenedRepository[] = [];
       let failure: unknown;
-      const passwords = new Passwords(call);
+      const passwords = options.passwords ?? new RepositoryPasswords(call, addresses);
       const writer = options.lock === "none"
         ? {}
         : { writer: writerOf(world.lockContext(call).owner.process) };
@@ -105,7 +102,7 @@ export async function useRepositories<T>(
           const store = await world.openStore(address.path, { timeoutMs, ...writer });
           stores.push(store);
           await requireRepository(store, address);
-          const repository = await passwords.open(world, store, address, repositories);
+          const repository = await passwords.open(store, world.kernels, address);
           if (options.lock !== "none") {
             locks.push(await takeLock(world, call, repository, options.lock, signal));
           }
@@ -174,37 +171,6 @@ async function requireRepository(store: ObjectStore, { key, path }: RepositoryAd
     path,
     hint: "Check the path, mount its disk, or make one with init",
   });
-}
-
-/** One password for all that a command names, and a second one for those that it does not open. */
-class Passwords {
-  readonly #call: CommandCall;
-  #first: string | undefined;
-
-  constructor(call: CommandCall) {
-    this.#call = call;
-  }
-
-  async open(
-    world: RepositoryWorld,
-    store: ObjectStore,
-    { key }: RepositoryAddress,
-    opened: readonly OpenedRepository[],
-  ): Promise<Repository> {
-    const { settings, surroundings } = this.#call;
-    this.#first ??= await obtainPassword(this.#call, key);
-    const keyHint = opened.length > 0 ? undefined : settings.get("keyHint").value;
-    const hint = keyHint === undefined ? {} : { keyHint };
-    try {
-      return await openRepository(store, world.kernels, { password: this.#first, ...hint });
-    } catch (error) {
-      const isWrong = error instanceof BackupError && error.code === "wrong_key";
-      const second = isWrong ? passwordSource(settings, surroundings, "from") : undefined;
-      if (second === undefined) throw error;
-      const password = await readPassword(second, surroundings.env);
-      return await openRepository(store, world.kernels, { password });
-    }
-  }
 }
 
 /** Those with the same keys and configuration as the first; the others are named in `warnings`. */

@@ -3,6 +3,7 @@
  * configuration, never from whoever sent the job.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
+import { parseRepositoryAddress } from "../../protocol/cli/repository_address.ts";
 import { readPassword } from "../../protocol/cli/repository_password.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
@@ -12,22 +13,37 @@ import { type GivenKeys, type KeySources, readKeys } from "../strategies/mirror/
 /** @throws {BackupError} `config` for a name that is not known here, `usage` for a secret that cannot be read */
 export type ReadNamedKeys = (names: KeyNames) => Promise<{
   keys: GivenKeys;
-  /** Of all repositories of the job. */
-  repository?: Credentials;
+  /** Of the repository at a path; undefined when the job names none for it. */
+  repository: (path: string) => Credentials | undefined;
   warnings: string[];
 }>;
 
 export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNamedKeys {
   return async (names) => {
     const read = await readKeys(keySourcesOf(secrets, names));
-    const { repositoryPassword, repositoryKeyHint } = names;
-    if (repositoryPassword === undefined) return read;
-    const password = await readPassword(sourceIn(secrets, repositoryPassword));
-    const repository: Credentials = repositoryKeyHint === undefined
-      ? { password }
-      : { password, keyHint: repositoryKeyHint };
-    return { ...read, repository };
+    const passwords = new Map<string, string>();
+    const passwordOf = async (name: string): Promise<string> => {
+      const password = passwords.get(name) ?? await readPassword(sourceIn(secrets, name));
+      passwords.set(name, password);
+      return password;
+    };
+    const { repositoryPassword, repositoryKeyHint, repositories = [] } = names;
+    const shared = repositoryPassword && credentials(
+      await passwordOf(repositoryPassword),
+      repositoryKeyHint,
+    );
+    const own = new Map<string, Credentials>();
+    for (const { repository, password = repositoryPassword, keyHint } of repositories) {
+      if (password === undefined) continue;
+      const { path } = parseRepositoryAddress(repository, "/");
+      own.set(path, credentials(await passwordOf(password), keyHint ?? repositoryKeyHint));
+    }
+    return { ...read, repository: (path) => own.get(path) ?? (shared || undefined) };
   };
+}
+
+function credentials(password: string, keyHint: string | undefined): Credentials {
+  return keyHint === undefined ? { password } : { password, keyHint };
 }
 
 /** Where the secrets are that are named. @throws {BackupError} `config` for a name that is not known here */

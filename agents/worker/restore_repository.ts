@@ -135,7 +135,7 @@ async function openAll(
 ): Promise<Opened> {
   const addresses = parseRepositoryAddresses(destinations, "/") ?? [];
   for (const { path } of addresses) refuseOutside(path, roots.destinations);
-  const { repository: credentials } = await namedKeysOf(secrets)(keys);
+  const { repository: credentialsOf } = await namedKeysOf(secrets)(keys);
   const kernels = createKernels();
   const stores: ObjectStore[] = [];
   const locks: RepositoryLock[] = [];
@@ -157,7 +157,7 @@ async function openAll(
           spawn,
         });
         stores.push(store);
-        const given = requirePassword(credentials, address.key);
+        const given = requirePassword(credentialsOf(path), address.key);
         const repository = await openRepository(store, kernels, given);
         try {
           locks.push(await lockRepository(repository, context, { signal }));

@@ -157,7 +157,7 @@ export class RunContext {
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
     this.#refuseTakenNames(task, results);
     const repositories = this.#repositories!.open({
-      credentials: repository,
+      credentials: ({ path }) => repository(path),
       waitMs: task.options.waitMs,
       dryRun: task.options.dryRun,
       ...(task.expectedIds !== undefined && {
@@ -198,7 +198,7 @@ export class RunContext {
     this.#start({ ...task, destinations: specs });
     const { results } = await this.#compareAll(task.sources, specs);
     const repositories = this.#repositories!.open({
-      credentials: repository,
+      credentials: ({ path }) => repository(path),
       waitMs: task.options.waitMs,
       dryRun: false,
       expectedIds: new Map(task.destinations.map((d) => [d.spec.key, d.destinationId])),
@@ -841,7 +841,7 @@ export class RunContext {
     { sources, options }: PrepareTask | JoinTask,
   ): Promise<{
     keys: WantedKeys;
-    repository: Credentials | undefined;
+    repository: (path: string) => Credentials | undefined;
     warnings: string[];
   }> {
     const read = await this.#deps.readKeys(options.keys ?? {});

@@ -1,6 +1,6 @@
 /**
- * The repositories of one run on one agent. Rule: nothing is made before all that exist were opened, and nothing at all when one
- * of them refuses the password; what is made together, or beside one that exists, is a replica.
+ * The repositories of one run on one agent. Rule: nothing is made before all that exist were opened, and nothing with a password
+ * that one of them refuses; what is made together, or beside one that exists, is a replica, also with a password of its own.
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
@@ -11,6 +11,7 @@ import type { Inspection } from "../destinations/local_destination.ts";
 import type { KnownDestinations } from "../destinations/known_destinations.ts";
 import type { Credentials } from "../repository/mod.ts";
 import {
+  type NewFiles,
   type RepositoryInspection,
   RepositoryLane,
   type RepositoryLaneDeps,
@@ -31,7 +32,7 @@ export interface RunRepositoriesDeps {
 }
 
 export interface OpenRepositoriesRequest {
-  credentials: Credentials | undefined;
+  credentials: (spec: DestinationSpec) => Credentials | undefined;
   waitMs: number;
   /** Nothing is made or locked. */
   dryRun: boolean;
@@ -44,6 +45,12 @@ interface Place {
   inspection: RepositoryInspection | undefined;
   error: BackupError | undefined;
   isOpen: boolean;
+}
+
+/** Files of a replica, and what opens them. */
+interface Made {
+  files: NewFiles;
+  credentials: Credentials;
 }
 
 /** Before the id in a repository's configuration, where ids of all kinds of destinations are kept. */
@@ -186,7 +193,7 @@ export class RunRepositories {
       );
     }
     const { config } = await lane.open({
-      credentials: credentialsOf(request),
+      credentials: credentialsOf(spec, request),
       ...(expectedId === undefined ? {} : { expectedId: expectedId.slice(ID_PREFIX.length) }),
     });
     const unknown = unknownPlace(spec, ID_PREFIX + config.id, known);
@@ -200,27 +207,35 @@ export class RunRepositories {
     vacant: readonly Place[],
     request: OpenRepositoriesRequest,
   ): Promise<void> {
-    const refused = places.find(({ error }) => error?.code === "wrong_key");
-    const credentials = credentialsOf(request);
     const like = places.find(({ isOpen }) => isOpen);
-    const made = (async () => {
-      if (refused !== undefined) {
-        throw new BackupError(
-          "wrong_key",
-          `No repository is made, since the password does not open ${refused.lane.key}`,
-        );
+    const made = (async (): Promise<Made> => {
+      if (like !== undefined) {
+        return {
+          files: await like.lane.keyFiles(),
+          credentials: credentialsOf(like.lane.spec, request),
+        };
       }
-      if (like !== undefined) return await like.lane.keyFiles();
       for (const { lane } of vacant) {
-        const begun = await lane.begunFiles(credentials);
-        if (begun.length > 0) return begun;
+        const credentials = request.credentials(lane.spec);
+        const begun = credentials === undefined ? [] : await lane.begunFiles(credentials);
+        if (begun.length > 0) return { files: begun, credentials: credentials! };
       }
-      return await vacant[0]!.lane.newFiles(credentials);
+      // Whose password is refused elsewhere makes nothing, and the others do not wait for it.
+      const [first] = vacant.filter(({ lane }) =>
+        refusal(lane.spec, places, request) === undefined
+      );
+      const { lane } = first ?? vacant[0]!;
+      const credentials = credentialsOf(lane.spec, request);
+      return { files: await lane.newFiles(credentials), credentials };
     })();
     made.catch(() => {});
     await Promise.all(vacant.map((place) =>
       this.#attempt(place, async () => {
-        await place.lane.create({ files: await made, credentials });
+        const { spec } = place.lane;
+        const refused = refusal(spec, places, request);
+        if (refused !== undefined) throw refused;
+        const own = credentialsOf(spec, request);
+        await place.lane.create({ ...await made, own });
         place.isOpen = true;
       })
     ));
@@ -270,9 +285,28 @@ export class RunRepositories {
   }
 }
 
-function credentialsOf({ credentials }: OpenRepositoriesRequest): Credentials {
+/** A slip of the finger in a password must not make a repository that nobody opens again. */
+function refusal(
+  spec: DestinationSpec,
+  places: readonly Place[],
+  request: OpenRepositoriesRequest,
+): BackupError | undefined {
+  const password = request.credentials(spec)?.password;
+  const refused = places.find(({ lane, error }) =>
+    error?.code === "wrong_key" && request.credentials(lane.spec)?.password === password
+  );
+  if (refused === undefined) return undefined;
+  return new BackupError(
+    "wrong_key",
+    `No repository is made at ${spec.key}, since its password does not open ${refused.lane.key}`,
+    { path: spec.path, hint: `--password-file ${spec.key}=FILE is for it alone` },
+  );
+}
+
+function credentialsOf(spec: DestinationSpec, request: OpenRepositoriesRequest): Credentials {
+  const credentials = request.credentials(spec);
   if (credentials !== undefined) return credentials;
-  throw new BackupError("wrong_key", "No password is given for the repositories", {
+  throw new BackupError("wrong_key", `No password is given for ${spec.key}`, {
     hint: "Give --password-file or --password-command, or set RESTIC_PASSWORD",
   });
 }

@@ -4,14 +4,15 @@
  */
 import { passphraseSource, type SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { CommandCall } from "../../protocol/cli/command.ts";
+import { valuesForRepositories } from "../../protocol/cli/for_repository.ts";
 import {
-  isRepositoryAddress,
-  parseRepositoryAddress,
+  REPOSITORY_PREFIX,
+  type RepositoryAddress,
 } from "../../protocol/cli/repository_address.ts";
-import { askPassword, passwordSource } from "../../protocol/cli/repository_password.ts";
+import { askPassword, passwordPlaces } from "../../protocol/cli/repository_password.ts";
 import { settingPath } from "../../protocol/cli/settings.ts";
 import type { KeyNames } from "../../protocol/mesh/job.ts";
-import { namesRepository } from "./read_repositories.ts";
+import { repositoriesOf } from "./read_repositories.ts";
 
 /** Asks for a repository's password when none is given. @throws {BackupError} `usage`, `wrong_key` without any */
 export async function readKeySources(
@@ -32,29 +33,54 @@ export async function readKeySources(
     ...(passphrase === undefined ? {} : { passphrase: "passphrase" }),
     ...(identities.length === 0 ? {} : { identities }),
   };
-  if (!namesRepository(settings)) return { names, secrets };
-  secrets.set(REPOSITORY_PASSWORD, await repositoryPassword(call));
-  names.repositoryPassword = REPOSITORY_PASSWORD;
-  const hint = settings.get("keyHint").value;
-  if (hint !== undefined) names.repositoryKeyHint = hint;
+  const repositories = repositoriesOf(settings, at);
+  if (repositories.length === 0) return { names, secrets };
+  Object.assign(names, await repositoryNames(call, repositories, secrets));
   return { names, secrets };
 }
 
 const REPOSITORY_PASSWORD = "repository-password";
 
-async function repositoryPassword(
-  { settings, surroundings, terminal }: Parameters<typeof readKeySources>[0],
-): Promise<SecretSource> {
-  const given = passwordSource(settings, surroundings);
-  if (given !== undefined) return given;
-  const to = settings.get("to");
-  const base = settingPath(".", to, surroundings);
-  const places = to.value.filter(isRepositoryAddress)
-    .map((text) => parseRepositoryAddress(text, base));
-  // A slip of the finger in the password of a new one would lock everybody out.
-  const isNew = places.some(({ path }) => !isThere(`${path}/config`));
-  const names = places.map(({ key }) => key).join(", ");
-  return { typed: await askPassword(terminal, names, isNew) };
+/** Names for what opens the repositories; where it is goes into `secrets`. */
+async function repositoryNames(
+  { settings, surroundings: at, terminal }: Parameters<typeof readKeySources>[0],
+  repositories: readonly RepositoryAddress[],
+  secrets: Map<string, SecretSource>,
+): Promise<KeyNames> {
+  const places = passwordPlaces(settings, at, repositories);
+  const hints = valuesForRepositories(settings, "keyHint", at, repositories);
+  const own = repositories.flatMap((address, k): NonNullable<KeyNames["repositories"]> => {
+    const source = places.own(address);
+    const keyHint = hints.find(({ path }) => path === address.path)?.value;
+    if (source === undefined && keyHint === undefined) return [];
+    const password = `${REPOSITORY_PASSWORD}-${k + 1}`;
+    if (source !== undefined) secrets.set(password, source);
+    return [{
+      repository: REPOSITORY_PREFIX + address.path,
+      ...(source === undefined ? {} : { password }),
+      ...(keyHint === undefined ? {} : { keyHint }),
+    }];
+  });
+  const names: KeyNames = own.length === 0 ? {} : { repositories: own };
+  const keyHint = hints.find(({ path }) => path === undefined)?.value;
+  if (keyHint !== undefined) names.repositoryKeyHint = keyHint;
+  const without = repositories.filter((address) => places.own(address) === undefined);
+  if (without.length === 0) return names;
+  secrets.set(
+    REPOSITORY_PASSWORD,
+    places.shared ?? { typed: await askForAll(terminal, without) },
+  );
+  return { ...names, repositoryPassword: REPOSITORY_PASSWORD };
+}
+
+/** A slip of the finger in the password of a new one would lock everybody out, so that is asked for twice. */
+async function askForAll(
+  terminal: CommandCall["terminal"],
+  repositories: readonly RepositoryAddress[],
+): Promise<string> {
+  const isNew = repositories.some(({ path }) => !isThere(`${path}/config`));
+  const names = repositories.map(({ key }) => key).join(", ");
+  return await askPassword(terminal, names, isNew);
 }
 
 function isThere(path: string): boolean {

@@ -5,8 +5,12 @@
 import { BackupError } from "../../protocol/base/errors.ts";
 import { localTimeMs } from "../../protocol/cli/local_time.ts";
 import type { OptionKey } from "../../protocol/cli/options.ts";
-import { isRepositoryAddress } from "../../protocol/cli/repository_address.ts";
-import type { Settings } from "../../protocol/cli/settings.ts";
+import {
+  isRepositoryAddress,
+  parseRepositoryAddress,
+  type RepositoryAddress,
+} from "../../protocol/cli/repository_address.ts";
+import { settingPath, type Settings } from "../../protocol/cli/settings.ts";
 import type { Surroundings } from "../../protocol/cli/surroundings.ts";
 import type { Capability } from "../../protocol/mesh/capability.ts";
 import type { SnapshotOptions } from "../../protocol/mesh/job.ts";
@@ -31,9 +35,11 @@ const FOR_SNAPSHOTS: readonly (readonly [OptionKey, string])[] = [
   ["compression", "--compression"],
 ];
 
-/** Whether any destination of the call is a repository. */
-export function namesRepository(settings: Settings): boolean {
-  return settings.get("to").value.some(isRepositoryAddress);
+/** The destinations of the call that are repositories. @throws {BackupError} `usage` */
+export function repositoriesOf(settings: Settings, at: Surroundings): RepositoryAddress[] {
+  const to = settings.get("to");
+  const base = settingPath(".", to, at);
+  return to.value.filter(isRepositoryAddress).map((text) => parseRepositoryAddress(text, base));
 }
 
 /** @throws {BackupError} `usage` for options that would do nothing */

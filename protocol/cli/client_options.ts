@@ -97,13 +97,14 @@ export const CLIENT_OPTIONS = {
     defaultValue: undefined,
     help: "With --encrypt: the passphrase that the agents know as NAME, from their --secret",
   }),
-  passwordName: option<string | undefined>({
+  passwordName: option<string[]>({
     flag: "password-name",
     placeholder: "NAME",
-    schema: optionalText,
-    defaultValue: undefined,
+    repeatable: true,
+    schema: listOf(textValue),
+    defaultValue: [],
     help:
-      "Password of the repositories, by the NAME that the agents know it by, from their --secret",
+      "Password of the repositories, by the NAME that the agents know it by, from their --secret; or restic:PATH=NAME for one",
   }),
   identityName: option<string[]>({
     flag: "identity-name",

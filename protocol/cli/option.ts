@@ -17,6 +17,8 @@ export interface Option<T = unknown> {
   readonly shownNegated: boolean;
   /** A further variable, older or foreign, that is read when our own is not set. */
   readonly envAlias?: string;
+  /** Of a list: that variable is one value, whatever it holds; our own has a value a line. */
+  readonly aliasHoldsOne?: boolean;
   readonly schema: v.GenericSchema<unknown, T>;
   readonly defaultValue: T;
   /** The default as a person would type it; absent when there is none to show. */

@@ -55,29 +55,36 @@ function keepWithin(suffix: string, help: string) {
 }
 
 export const REPOSITORY_OPTIONS = {
-  passwordFile: option<string | undefined>({
+  passwordFile: option<string[]>({
     flag: "password-file",
     placeholder: "FILE",
+    repeatable: true,
     envAlias: "RESTIC_PASSWORD_FILE",
-    schema: optionalText,
-    defaultValue: undefined,
-    help: "File with the repository's password; or set RESTIC_PASSWORD",
+    aliasHoldsOne: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help:
+      "File with the password of the repositories, or restic:PATH=FILE for one; or set RESTIC_PASSWORD",
   }),
-  passwordCommand: option<string | undefined>({
+  passwordCommand: option<string[]>({
     flag: "password-command",
     placeholder: "COMMAND",
+    repeatable: true,
     envAlias: "RESTIC_PASSWORD_COMMAND",
-    schema: optionalText,
-    defaultValue: undefined,
-    help: "Shell command that prints the repository's password",
+    aliasHoldsOne: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Shell command that prints the password, or restic:PATH=COMMAND for one repository",
   }),
-  keyHint: option<string | undefined>({
+  keyHint: option<string[]>({
     flag: "key-hint",
     placeholder: "ID",
+    repeatable: true,
     envAlias: "RESTIC_KEY_HINT",
-    schema: optionalText,
-    defaultValue: undefined,
-    help: "Key to try the password on first",
+    aliasHoldsOne: true,
+    schema: listOf(textValue),
+    defaultValue: [],
+    help: "Key to try the password on first, or restic:PATH=ID for one repository",
   }),
   fromPasswordFile: option<string | undefined>({
     flag: "from-password-file",

@@ -4,9 +4,11 @@
  */
 import { BackupError } from "../base/errors.ts";
 import type { CommandCall } from "./command.ts";
-import type { OptionKey } from "./options.ts";
 import { outputOfCommand } from "./command_output.ts";
+import { valuesForRepositories } from "./for_repository.ts";
+import type { OptionKey } from "./options.ts";
 import { readFailure } from "./read_failure.ts";
+import type { RepositoryAddress } from "./repository_address.ts";
 import type { SecretSource } from "./secret_source.ts";
 import { type Setting, settingPath, type Settings } from "./settings.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -24,54 +26,89 @@ export const FROM_PASSWORD_OPTIONS = [
   "fromPasswordCommand",
 ] as const satisfies readonly OptionKey[];
 
-type FileKey = "passwordFile" | "fromPasswordFile";
-type CommandKey = "passwordCommand" | "fromPasswordCommand";
-
 /** Whose password. `from` is the second repository, `RESTIC_FROM_…`. */
 export type PasswordOf = "repository" | "from";
-
-const PLACES = {
-  repository: {
-    file: "passwordFile",
-    command: "passwordCommand",
-    variable: "RESTIC_PASSWORD",
-  },
-  from: {
-    file: "fromPasswordFile",
-    command: "fromPasswordCommand",
-    variable: "RESTIC_FROM_PASSWORD",
-  },
-} as const satisfies Record<PasswordOf, { file: FileKey; command: CommandKey; variable: string }>;
 
 /** A generated one is long, a novel is not a password. */
 const PASSWORD_MAX_BYTES = 64 << 10;
 
+/** Where passwords are, for the repositories of one command. */
+export interface PasswordPlaces {
+  /** Of this one alone. */
+  own(address: RepositoryAddress): SecretSource | undefined;
+  /** Of all that have none of their own. */
+  readonly shared: SecretSource | undefined;
+  /** Of a second repository. */
+  readonly from: SecretSource | undefined;
+}
+
 /**
- * From the options, then their variables, then the configuration file; RESTIC_PASSWORD last, as in restic. Undefined when
- * none is given. @throws {BackupError} `usage` when a file and a command are given in the same place
+ * From the options, then their variables, then the configuration file; RESTIC_PASSWORD last, as in restic. `named` are all
+ * repositories of the command. @throws {BackupError} `usage` when a file and a command are given in the same place, or for
+ * one that is not named
  */
-export function passwordSource(
+export function passwordPlaces(
   settings: Settings,
   at: Surroundings,
-  of: PasswordOf = "repository",
+  named: readonly RepositoryAddress[],
+): PasswordPlaces {
+  const files = valuesForRepositories(settings, "passwordFile", at, named);
+  const commands = valuesForRepositories(settings, "passwordCommand", at, named);
+  const of = (path: string | undefined) =>
+    strongest(
+      files.filter((one) => one.path === path).map(({ value, setting }) => ({ ...setting, value })),
+      commands.filter((one) => one.path === path).map((one) => ({
+        ...one.setting,
+        value: one.value,
+      })),
+      at,
+    );
+  const own = new Map(named.map(({ path }) => [path, of(path)]));
+  return {
+    own: ({ path }) => own.get(path),
+    shared: of(undefined) ?? variable(at, "RESTIC_PASSWORD"),
+    from: strongest(
+      [settings.get("fromPasswordFile")].filter(isGiven),
+      [settings.get("fromPasswordCommand")].filter(isGiven),
+      at,
+    ) ?? variable(at, "RESTIC_FROM_PASSWORD"),
+  };
+}
+
+function strongest(
+  files: readonly Setting<string>[],
+  commands: readonly Setting<string>[],
+  at: Surroundings,
 ): SecretSource | undefined {
-  const { file: fileKey, command: commandKey, variable } = PLACES[of];
-  const file = settings.get(fileKey);
-  const command = settings.get(commandKey);
   for (const source of ["flag", "environment", "file"] as const) {
-    const given = (setting: Setting<unknown>) =>
-      setting.source === source && setting.value !== undefined;
-    if (given(file) && given(command)) {
+    const file = files.find((one) => one.source === source);
+    const command = commands.find((one) => one.source === source);
+    if (file !== undefined && command !== undefined) {
       throw new BackupError(
         "usage",
         `A password file and a password command are both given (${file.origin}, ${command.origin})`,
         { hint: "Give the password in one way" },
       );
     }
-    if (given(file)) return { file: settingPath(file.value!, file, at) };
-    if (given(command)) return { command: command.value! };
+    if (file !== undefined) return { file: settingPath(file.value, file, at) };
+    if (command !== undefined) return { command: command.value };
   }
-  return at.env(variable) === undefined ? undefined : { env: variable };
+  return undefined;
+}
+
+function isGiven(setting: Setting<string | undefined>): setting is Setting<string> {
+  return setting.value !== undefined;
+}
+
+function variable(at: Surroundings, name: string): SecretSource | undefined {
+  return at.env(name) === undefined ? undefined : { env: name };
+}
+
+/** For a person who has to find a wrong one. */
+export function describePassword(source: SecretSource): string {
+  if ("typed" in source) return "what was typed";
+  if ("env" in source) return `the variable ${source.env}`;
+  return "command" in source ? "the password command" : `the password file ${source.file}`;
 }
 
 /** @throws {BackupError} `usage` for what cannot be read, `wrong_key` when there is none in it */
@@ -91,20 +128,6 @@ export async function readPassword(
   }
   const what = `the password file ${source.file}`;
   return required(trimmed(textOf(await bytesOf(source.file, what), what)), what);
-}
-
-/**
- * The password from where it is given, or asked for on the terminal; twice when `isNew`.
- * @throws {BackupError} `wrong_key` when nobody can be asked
- */
-export async function obtainPassword(
-  { settings, surroundings, terminal }: Pick<CommandCall, "settings" | "surroundings" | "terminal">,
-  name: string,
-  { isNew = false, of = "repository" }: { isNew?: boolean; of?: PasswordOf } = {},
-): Promise<string> {
-  const source = passwordSource(settings, surroundings, of);
-  if (source !== undefined) return await readPassword(source, surroundings.env);
-  return await askPassword(terminal, name, isNew);
 }
 
 /** Asks a person. @throws {BackupError} `wrong_key` when nobody can be asked */

@@ -4,13 +4,13 @@ import { parseArguments } from "./arguments.ts";
 import { askOnTerminal } from "./ask_on_terminal.ts";
 import { fakeSurroundings, fakeTerminal } from "./fake_world.ts";
 import {
+  askPassword,
   FROM_PASSWORD_OPTIONS,
-  obtainPassword,
   PASSWORD_OPTIONS,
-  type PasswordOf,
-  passwordSource,
+  passwordPlaces,
   readPassword,
 } from "./repository_password.ts";
+import { parseRepositoryAddress } from "./repository_address.ts";
 import { resolveSettings } from "./settings.ts";
 
 const KEYS = [...PASSWORD_OPTIONS, ...FROM_PASSWORD_OPTIONS];
@@ -18,12 +18,12 @@ const KEYS = [...PASSWORD_OPTIONS, ...FROM_PASSWORD_OPTIONS];
 function sourceOf(
   words: string[],
   env: Record<string, string> = {},
-  of: PasswordOf = "repository",
+  of: "shared" | "from" = "shared",
   config = "{}",
 ) {
   const at = fakeSurroundings({ env, files: { "/c.json": config } });
   const parsed = { ...parseArguments(words, KEYS), configPath: "/c.json" };
-  return passwordSource(resolveSettings(KEYS, parsed, at), at, of);
+  return passwordPlaces(resolveSettings(KEYS, parsed, at), at, [])[of];
 }
 
 Deno.test("a password is where the options say, then restic's variables, then the configuration", () => {
@@ -40,12 +40,41 @@ Deno.test("a password is where the options say, then restic's variables, then th
   });
   assert.deepEqual(sourceOf([], { RESTIC_PASSWORD: "x" }), { env: "RESTIC_PASSWORD" });
   const config = '{ "passwordFile": "~/p" }';
-  assert.deepEqual(sourceOf([], {}, "repository", config), { file: "/home/me/p" });
+  assert.deepEqual(sourceOf([], {}, "shared", config), { file: "/home/me/p" });
   assert.deepEqual(sourceOf([], { RESTIC_FROM_PASSWORD: "x" }, "from"), {
     env: "RESTIC_FROM_PASSWORD",
   });
   assert.deepEqual(sourceOf(["--from-password-file=/p"], {}, "from"), { file: "/p" });
   assert.throws(() => sourceOf(["--password-file=p", "--password-command=c"]), /both given/);
+});
+
+Deno.test("one repository's own password wins over what is for all, wherever each is given", () => {
+  const a = parseRepositoryAddress("restic:/a", "/here");
+  const b = parseRepositoryAddress("restic:rel/b=c", "/here");
+  const at = fakeSurroundings({
+    env: {
+      RESTIC_PASSWORD_COMMAND: "one\ntwo",
+      BACKUP_AGENT_KEY_HINT: "restic:/a=12\nrestic:/x=1",
+    },
+    files: { "/etc/c.json": '{ "passwordFile": ["restic:~/a=~/own", "restic:/elsewhere=x"] }' },
+  });
+  const placesOf = (words: string[], named = [a, b]) => {
+    const parsed = { ...parseArguments(words, KEYS), configPath: "/etc/c.json" };
+    return passwordPlaces(resolveSettings(KEYS, parsed, at), at, named);
+  };
+  const home = parseRepositoryAddress("restic:/home/me/a", "/here");
+  const kept = placesOf([], [a, home]);
+  assert.deepEqual([kept.own(a), kept.own(home)], [undefined, { file: "/home/me/own" }]);
+  assert.deepEqual(kept.shared, { command: "one\ntwo" });
+  const typed = placesOf(["--password-file=all", "--password-file", "restic:rel/b=c=p=q"]);
+  assert.deepEqual([typed.own(a), typed.own(b)], [undefined, { file: "/here/p=q" }]);
+  assert.deepEqual(typed.shared, { file: "/here/all" });
+  assert.deepEqual(
+    placesOf(["--password-file=1", "--password-file=2"]).shared,
+    { file: "/here/2" },
+  );
+  const both = ["--password-file=restic:/a=f", "--password-command=restic:/a=c"];
+  assert.throws(() => placesOf(both), /both given/);
 });
 
 Deno.test("a password is read as restic reads it, and never shown when it cannot be", async () => {
@@ -74,13 +103,9 @@ Deno.test("a password is read as restic reads it, and never shown when it cannot
   }
 });
 
-Deno.test("without a place a person is asked, twice for a new one; nobody to ask is exit code 12", async () => {
-  const surroundings = fakeSurroundings();
-  const settings = resolveSettings(KEYS, parseArguments([], KEYS), surroundings);
+Deno.test("a person is asked, twice for a new one; nobody to ask is exit code 12", async () => {
   const ask = (answers: string[], isNew: boolean) =>
-    obtainPassword({ surroundings, settings, terminal: fakeTerminal({ answers }) }, "restic:/a", {
-      isNew,
-    });
+    askPassword(fakeTerminal({ answers }), "restic:/a", isNew);
   assert.equal(await ask(["once"], false), "once");
   assert.equal(await ask(["twice", "twice"], true), "twice");
   await assert.rejects(ask(["one", "other"], true), /not the same/);

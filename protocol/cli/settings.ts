@@ -25,6 +25,8 @@ export interface Setting<T> {
 export interface Settings {
   /** The setting of one option. A key the command does not take has its default. */
   get<K extends OptionKey>(key: K): Setting<OptionValue<K>>;
+  /** Every place in which the option is given, the strongest first; `get` is the first of them. */
+  layers<K extends OptionKey>(key: K): Setting<OptionValue<K>>[];
   /** The file that was read; undefined when there is none. */
   configPath: string | undefined;
 }
@@ -49,9 +51,19 @@ export function resolveSettings(
       : fromEnvironment(row, at) ?? fromFile(file, key);
     settings.set(key, typed ?? set ?? fromDefault(row, at));
   }
+  function layersOf(key: OptionKey): Setting<unknown>[] {
+    const row = optionOf(key);
+    if (!settings.has(key)) return [];
+    const lasting = typedOnly.includes(key)
+      ? []
+      : [...variablesOf(row).map((name) => fromVariable(row, name, at)), fromFile(file, key)];
+    return [fromFlag(row, parsed.flags.get(key), at), ...lasting]
+      .filter((setting) => setting !== undefined);
+  }
   return {
     get: <K extends OptionKey>(key: K) =>
       (settings.get(key) ?? fromDefault(optionOf(key), at)) as Setting<OptionValue<K>>,
+    layers: <K extends OptionKey>(key: K) => layersOf(key) as Setting<OptionValue<K>>[],
     configPath: file?.path,
   };
 }
@@ -88,15 +100,25 @@ function fromFlag(
 }
 
 function fromEnvironment(row: Option, at: Surroundings): Setting<unknown> | undefined {
-  if (!row.lasting) return undefined;
-  for (const origin of row.envAlias === undefined ? [envName(row)] : [envName(row), row.envAlias]) {
-    const text = at.env(origin);
-    if (text === undefined) continue;
-    const raw = row.repeatable ? text.split("\n").filter((line) => line !== "") : text;
-    const value = check(row, raw, origin, "config");
-    return { value, source: "environment", origin, raw, folder: at.folder };
+  for (const name of variablesOf(row)) {
+    const set = fromVariable(row, name, at);
+    if (set !== undefined) return set;
   }
   return undefined;
+}
+
+function variablesOf(row: Option): string[] {
+  if (!row.lasting) return [];
+  return row.envAlias === undefined ? [envName(row)] : [envName(row), row.envAlias];
+}
+
+function fromVariable(row: Option, origin: string, at: Surroundings): Setting<unknown> | undefined {
+  const text = at.env(origin);
+  if (text === undefined) return undefined;
+  const isList = row.repeatable && !(row.aliasHoldsOne === true && origin === row.envAlias);
+  const raw = isList ? text.split("\n").filter((line) => line !== "") : text;
+  const value = check(row, raw, origin, "config");
+  return { value, source: "environment", origin, raw, folder: at.folder };
 }
 
 function fromFile(

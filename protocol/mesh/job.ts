@@ -24,10 +24,17 @@ export const KeyNames = v.object({
   passphrase: v.exactOptional(secretName),
   /** Files of secret keys. */
   identities: v.exactOptional(v.array(secretName)),
-  /** Opens all repositories of the job. */
+  /** Opens all repositories of the job that have none of their own. */
   repositoryPassword: v.exactOptional(secretName),
   /** The beginning of the id of the key to try it on first; no secret. */
   repositoryKeyHint: v.exactOptional(nonEmpty),
+  /** Of single repositories, and wins over what is for all. */
+  repositories: v.exactOptional(v.array(v.object({
+    /** `restic:PATH`, absolute. */
+    repository: v.pipe(v.string(), v.startsWith("restic:/")),
+    password: v.exactOptional(secretName),
+    keyHint: v.exactOptional(nonEmpty),
+  }))),
 });
 export type KeyNames = v.InferOutput<typeof KeyNames>;
 

@@ -178,6 +178,39 @@ Deno.test({
 
 Deno.test({
   ...needs(
+    "backup: into repositories of stock restic with a password each, and only the wrong one fails",
+    "linux",
+    "restic",
+  ),
+  async fn() {
+    await using place = createPlace();
+    const { source, a, b } = place;
+    fillFiles(source, 3, 1_000);
+    await restic(a, ["init"]);
+    await restic(b, ["init"], { password: "other" });
+    // A name as awkward as they come.
+    const awkward = `${b}=a: b`;
+    Deno.renameSync(b, awkward);
+    const file = join(a, "../password");
+    Deno.writeTextFileSync(file, "other\n");
+    const to = ["--to", `restic:${a}`, "--to", `restic:${awkward}`];
+    const own = ["--password-file", `restic:${awkward}=${file}`];
+
+    const wrong = await place.backup(to, 12);
+    assert.equal(destinationOf(wrong, `restic:${a}`)["state"], "verified");
+    assert.equal(destinationOf(wrong, `restic:${awkward}`)["state"], "failed");
+    const both = await place.backup([...to, ...own]);
+    assert.equal(both["state"], "completed");
+    await restic(awkward, ["check", "--read-data"], { password: "other" });
+    const command = ["--password-command", `restic:${a}=printf ${PASSWORD}`];
+    await place.backup([...to, ...command], 0, { RESTIC_PASSWORD_FILE: file });
+    const list = await restic(awkward, ["snapshots", "--json"], { password: "other" });
+    assert.deepEqual([JSON.parse(list).length, (await snapshotsOf(a)).length], [2, 3]);
+  },
+});
+
+Deno.test({
+  ...needs(
     "backup: killed at any moment, restic unlocks and checks, and the next run goes on",
     "linux",
     "restic",

@@ -7,6 +7,9 @@ import { createMesh } from "../support/mesh_processes.ts";
 import { PASSWORD, restic } from "../support/restic.ts";
 import { needs } from "../support/tools.ts";
 
+/** Of one repository alone. */
+const OTHER = "quite another";
+
 Deno.test({
   ...needs(
     "submit: snapshots by agents that have the password, one of which dies in the middle",
@@ -16,13 +19,15 @@ Deno.test({
   ),
   async fn() {
     await using mesh = createMesh();
-    const [source, a, b, mirror, key] = ["source", "a", "b", "mirror", "password"]
-      .map((name) => `${mesh.folder}/${name}`) as [string, string, string, string, string];
+    const [source, a, b, mirror, key, other] = [
+      ...["source", "a", "b", "mirror", "password", "other"],
+    ].map((name) => `${mesh.folder}/${name}`) as [string, string, string, string, string, string];
     writeFileSync(key, `${PASSWORD}\n`, { mode: 0o600 });
+    writeFileSync(other, `${OTHER}\n`, { mode: 0o600 });
     mkdirSync(source, { recursive: true });
     fillFiles(source, 60, 500_000);
     await mesh.startCoordinator();
-    const secret = ["--secret", `repositories=file:${key}`];
+    const secret = ["--secret", `repositories=file:${key}`, "--secret", `nas=file:${other}`];
     const workers = [
       await mesh.startWorker("w1", ...secret),
       await mesh.startWorker("w2", ...secret),
@@ -31,7 +36,8 @@ Deno.test({
     const runId = await mesh.submit([
       source,
       ...["--to", `restic:${a}`, "--to", `restic:${b}`, "--to", mirror],
-      ...["--password-name", "repositories", "--limit", `restic:${b}=10MB`],
+      ...["--password-name", "repositories", "--password-name", `restic:${b}=nas`],
+      ...["--limit", `restic:${b}=10MB`],
     ]);
     const { tasks: [task] } = await mesh.untilRun(
       runId,
@@ -42,13 +48,15 @@ Deno.test({
     assert.equal(exitCode, 0, JSON.stringify(report));
     assert.notEqual(tasks[0]!.agentName, task!.agentName);
     await assertCopies(source, [mirror]);
-    for (const repository of [a, b]) {
+    for (const [repository, password] of [[a, PASSWORD], [b, OTHER]] as const) {
       // The lock of the agent that died is restic's to remove, or our next run's there.
-      await restic(repository, ["unlock"]);
-      await restic(repository, ["check", "--read-data"]);
-      const [snapshot] = JSON.parse(await restic(repository, ["snapshots", "--json"]));
+      await restic(repository, ["unlock"], { password });
+      await restic(repository, ["check", "--read-data"], { password });
+      const [snapshot] = JSON.parse(
+        await restic(repository, ["snapshots", "--json"], { password }),
+      );
       assert.deepEqual(snapshot.paths, [source]);
     }
-    assert.ok(!mesh.logs().includes(PASSWORD));
+    assert.ok(![PASSWORD, OTHER].some((password) => mesh.logs().includes(password)));
   },
 });

@@ -101,7 +101,12 @@ async function execute(run: EngineRun, clock: ManualClock): Promise<EngineOutcom
     known: run.known ?? NOTHING_KNOWN,
     hostId: "host-of-tests",
     roots: EVERYWHERE,
-    readKeys: () => Promise.resolve({ keys: { identities: run.identities ?? [] }, warnings: [] }),
+    readKeys: () =>
+      Promise.resolve({
+        keys: { identities: run.identities ?? [] },
+        repository: () => undefined,
+        warnings: [],
+      }),
     processors: 1,
   });
   const signal = run.signal ?? new AbortController().signal;

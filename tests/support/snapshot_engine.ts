@@ -29,6 +29,8 @@ import { FAST_KDF, HOST, kernels, PASSWORD, posix } from "./restic.ts";
 
 export interface EngineRepository {
   path: string;
+  /** `PASSWORD` unless it has one of its own. */
+  password?: string;
   /** The port of its thread. */
   posix?: Posix;
   /** Methods of its thread that never return. */
@@ -101,7 +103,7 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
         const hurried = hurriedClock(clock, run.hurry ?? 1);
         return openArchiveThread(reading, start, cells, ask, hurried, spawn);
       }
-      const start = argument as RepositoryThreadStart;
+      const start = { ...argument as RepositoryThreadStart, kdf: FAST_KDF };
       repository = run.repositories.find(({ path }) => path === start.path);
       return openRepositoryThread(repository?.posix ?? posix, start, cells, {
         ...clockOf(clock),
@@ -142,7 +144,9 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
     }
     const prepared = [
       ...(await repositories.open({
-        credentials: { password: PASSWORD },
+        credentials: ({ path }) => ({
+          password: run.repositories.find((one) => one.path === path)?.password ?? PASSWORD,
+        }),
         waitMs: 0,
         dryRun: false,
       })).values(),

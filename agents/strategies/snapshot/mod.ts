@@ -22,6 +22,7 @@ export { splitDevice } from "./node_of_stat.ts";
 export { type ArchiveThreadStart, openArchiveThread } from "./archive_thread.ts";
 export { RepositoryLane, type RepositoryLaneDeps } from "./repository_lane.ts";
 export {
+  type NewFiles,
   openRepositoryThread,
   type RepositoryInspection,
   type RepositoryThreadStart,

@@ -18,6 +18,7 @@ import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { isProcessAlive, thisProcess } from "../../platform/process_identity.ts";
 import {
   addReplicas,
+  addReplicaWithKey,
   calibrate,
   type Credentials,
   decodeIndex,
@@ -47,6 +48,8 @@ export interface RepositoryThreadStart {
   /** 0: none. */
   limitBytesPerSecond: number;
   hostId: string;
+  /** How hard new keys are to guess; absent: as hard as this machine bears. */
+  kdf?: KdfParameters;
 }
 
 export interface RepositoryInspection {
@@ -83,7 +86,10 @@ export type NewFiles = [name: string, bytes: Uint8Array][];
 
 export interface CreateRequest {
   files: NewFiles;
+  /** What opens these files. */
   credentials: Credentials;
+  /** What is to open this one; with another password than that, the files' keys are left out. */
+  own: Credentials;
 }
 
 export interface PutRequest {
@@ -155,6 +161,12 @@ export function openRepositoryThread(
     if (repository === undefined) throw new BackupError("internal", `${path} is not open`);
     return repository;
   };
+  const keyOf = ({ password }: Credentials) => ({
+    username: userName(),
+    hostname: hostname(),
+    password,
+    kdf: start.kdf ?? calibrate(clock),
+  });
   const storeHere = (): ObjectStore =>
     store ??= openLocalObjectStore(posix, path, writerOf(thisProcess(start.hostId)));
   const mayWrite = (): Repository => {
@@ -170,14 +182,11 @@ export function openRepositoryThread(
 
     /** Files of a new repository, made in memory. */
     async newFiles(
-      { credentials, kdf }: { credentials: Credentials; kdf?: KdfParameters },
+      { credentials }: { credentials: Credentials },
     ): Promise<NewFiles> {
       const memory = new MemoryObjectStore();
       await initRepositories([memory], kernels, clock, {
-        username: userName(),
-        hostname: hostname(),
-        password: credentials.password,
-        kdf: kdf ?? calibrate(clock),
+        ...keyOf(credentials),
       });
       return await filesOf(memory);
     },
@@ -192,12 +201,14 @@ export function openRepositoryThread(
     keyFiles: (): Promise<NewFiles> => filesOf(opened().store),
 
     /** Makes the folder, when it is missing, and the repository in it. */
-    async create({ files, credentials }: CreateRequest): Promise<RepositoryFacts> {
+    async create({ files, credentials, own }: CreateRequest): Promise<RepositoryFacts> {
       const memory = new MemoryObjectStore();
       for (const [name, bytes] of files) await memory.put(name, [bytes]);
       const like = await openRepository(memory, kernels, credentials);
       makeLeaf(posix, path);
-      [repository] = await addReplicas(like, [storeHere()]);
+      [repository] = own.password === credentials.password
+        ? await addReplicas(like, [storeHere()])
+        : [await addReplicaWithKey(like, storeHere(), clock, keyOf(own))];
       return factsOf(opened());
     },
 

@@ -7,15 +7,22 @@ import { BackupError, ERROR_CODES, type ErrorCode } from "../../../protocol/base
 import { newId } from "../../../protocol/base/ids.ts";
 import type { Command, CommandCall } from "../../../protocol/cli/command.ts";
 import { jsonLine } from "../../../protocol/cli/error_line.ts";
+import {
+  type ForRepository,
+  valueForRepository,
+  valuesForRepositories,
+} from "../../../protocol/cli/for_repository.ts";
+import { REPOSITORY_PREFIX } from "../../../protocol/cli/repository_address.ts";
 import { watchInterrupts } from "../../../protocol/cli/interrupt.ts";
 import type { Settings } from "../../../protocol/cli/settings.ts";
+import type { Surroundings } from "../../../protocol/cli/surroundings.ts";
 import { KeyNames } from "../../../protocol/mesh/job.ts";
 import { CancelRun, SubmitJob } from "../../../protocol/mesh/methods.ts";
 import { JOB_OPTION_HELP, JOB_OPTIONS } from "../backup.ts";
 import { createDisplay } from "../create_display.ts";
 import { firstProgress } from "../first_progress.ts";
 import { jobFromSettings } from "../job_from_settings.ts";
-import { namesRepository } from "../read_repositories.ts";
+import { repositoriesOf } from "../read_repositories.ts";
 import { COORDINATOR_OPTIONS, type CoordinatorLink, linkOf } from "./coordinator_call.ts";
 import { followRun, type RunEnd } from "./follow_run.ts";
 import type { MeshDoor } from "./mesh_door.ts";
@@ -68,7 +75,13 @@ async function submit(call: CommandCall, door: MeshDoor): Promise<number> {
   const { settings, surroundings, terminal } = call;
   const link = linkOf(call, door);
   const hostId = door.hostId(link.stateDir);
-  const job = jobFromSettings(call.positionals, settings, surroundings, keyNames(settings), hostId);
+  const job = jobFromSettings(
+    call.positionals,
+    settings,
+    surroundings,
+    keyNames(settings, surroundings),
+    hostId,
+  );
   // Sent again after a lost answer, the key makes sure that it is one run.
   const { runId } = await link.ask(SubmitJob, { job, idempotencyKey: newId("msg") });
   if (settings.get("detach").value) {
@@ -125,29 +138,56 @@ export async function showRun(
 }
 
 /** @throws {BackupError} `usage` */
-function keyNames(settings: Settings): KeyNames {
+function keyNames(settings: Settings, at: Surroundings): KeyNames {
   const passphrase = settings.get("passphraseName").value;
   const identities = settings.get("identityName").value;
-  const isForRepository = namesRepository(settings);
-  const password = settings.get("passwordName").value;
-  const hint = settings.get("keyHint").value;
   const names = v.safeParse(KeyNames, {
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(identities.length === 0 ? {} : { identities }),
-    ...(password === undefined || !isForRepository ? {} : { repositoryPassword: password }),
-    ...(hint === undefined || !isForRepository ? {} : { repositoryKeyHint: hint }),
+    ...repositoryNames(settings, at),
   });
-  if (isForRepository && password === undefined) {
-    throw new BackupError(
-      "usage",
-      "The agents are not told which password opens the repositories",
-      {
-        hint: "Give --password-name NAME, and each agent --secret NAME=file:PATH",
-      },
-    );
-  }
   if (names.success) return names.output;
   throw new BackupError("usage", "That is no name of a secret", {
     hint: "Names are small letters, digits and dashes, as the agents' --secret has them",
   });
+}
+
+/** @throws {BackupError} `usage` for a repository without a password */
+function repositoryNames(settings: Settings, at: Surroundings): KeyNames {
+  const repositories = repositoriesOf(settings, at);
+  if (repositories.length === 0) return {};
+  const passwords = valuesForRepositories(settings, "passwordName", at, repositories);
+  const hints = valuesForRepositories(settings, "keyHint", at, repositories);
+  const without = repositories.find(({ path }) => !valueForRepository(passwords, path));
+  if (without !== undefined) {
+    throw new BackupError(
+      "usage",
+      `The agents are not told which password opens ${without.key}`,
+      {
+        hint: "Give --password-name NAME, and each agent --secret NAME=file:PATH; for one " +
+          "repository alone --password-name restic:PATH=NAME",
+      },
+    );
+  }
+  const valueOf = (values: readonly ForRepository[], wanted: string | undefined) =>
+    values.find(({ path }) => path === wanted)?.value;
+  const entry = (path: string | undefined) => {
+    const password = valueOf(passwords, path);
+    const keyHint = valueOf(hints, path);
+    return {
+      ...(password === undefined ? {} : { password }),
+      ...(keyHint === undefined ? {} : { keyHint }),
+    };
+  };
+  const all = entry(undefined);
+  const own = repositories.flatMap(({ path }) => {
+    const one = entry(path);
+    const repository = REPOSITORY_PREFIX + path;
+    return Object.keys(one).length === 0 ? [] : [{ repository, ...one }];
+  });
+  return {
+    ...(all.password === undefined ? {} : { repositoryPassword: all.password }),
+    ...(all.keyHint === undefined ? {} : { repositoryKeyHint: all.keyHint }),
+    ...(own.length === 0 ? {} : { repositories: own }),
+  };
 }
