@@ -2,7 +2,7 @@
  * `deno task bench snapshot`: repositories against restic and borg. Rule: the same files, out of the page cache for everybody, one
  * contender after the other; what is stored twice or read back is the contender's own affair and counted.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { program, requirePrograms } from "./bench_fs.ts";
 import type { MachineFacts } from "./machine_facts.ts";
@@ -33,6 +33,8 @@ export interface Measured {
   seconds: number;
   cpuSeconds: number;
   peakRssBytes: number;
+  /** What a backup has added to all its repositories; undefined where nothing is stored. */
+  storedBytes?: number;
 }
 
 /** What one contender took for one thing, a value a round. */
@@ -127,7 +129,14 @@ class Bench {
         mkdirSync(home);
         for (const command of contender.init(home)) await this.#processes.must(command);
       }
-      await this.#measure(what, contender, contender.backup(home, source, name), source);
+      const before = this.#stored(contender);
+      const measured = await this.#measure(
+        what,
+        contender,
+        contender.backup(home, source, name),
+        source,
+      );
+      measured.storedBytes = this.#stored(contender) - before;
     }
   }
 
@@ -157,18 +166,28 @@ class Bench {
     { name, destinations }: SnapshotContender,
     command: Command,
     read: string,
-  ): Promise<void> {
+  ): Promise<Measured> {
     const warm = 'find "$1" -type f -exec cat {} + > /dev/null; sync';
     await this.#processes.must({ program: program("sh"), args: ["-c", warm, "sh", read] });
     const cpuBefore = childrenCpuSeconds();
     const { seconds, peakRssBytes } = await this.#processes.must(command, { watchMemory: true });
-    const measured = { seconds, cpuSeconds: childrenCpuSeconds() - cpuBefore, peakRssBytes };
+    const measured: Measured = {
+      seconds,
+      cpuSeconds: childrenCpuSeconds() - cpuBefore,
+      peakRssBytes,
+    };
     this.#options.say(
       `  ${what}: ${name}: ${seconds.toFixed(2)} s, cpu ${measured.cpuSeconds.toFixed(2)} s`,
     );
     const row = this.rows.find((row) => row.what === what && row.contender === name);
     if (row !== undefined) row.measured.push(measured);
     else this.rows.push({ what, contender: name, destinations, measured: [measured] });
+    return measured;
+  }
+
+  #stored(contender: SnapshotContender): number {
+    const home = this.#home(contender);
+    return contender.repositories.reduce((sum, name) => sum + sizeOf(join(home, name)), 0);
   }
 
   #home({ name }: SnapshotContender): string {
@@ -184,7 +203,16 @@ class Bench {
 
 /** All that was measured, as one table. Ratios are to restic, which is run once for every destination. */
 export function renderSnapshotTable(rows: readonly SnapshotRow[]): string {
-  const lines = [["what", "who", "wall s", "× restic", "CPU s", "× restic", "peak MB"]];
+  const lines = [[
+    "what",
+    "who",
+    "wall s",
+    "× restic",
+    "CPU s",
+    "× restic",
+    "peak MB",
+    "stored MB",
+  ]];
   for (const row of rows) {
     const stock = rows.find(({ what, contender }) => what === row.what && contender === "restic");
     const of = (pick: (measured: Measured) => number, from: SnapshotRow) =>
@@ -200,7 +228,10 @@ export function renderSnapshotTable(rows: readonly SnapshotRow[]): string {
       ratio(wall),
       of(cpu, row).toFixed(2),
       ratio(cpu),
-      (of((measured) => measured.peakRssBytes, row) / 1e6).toFixed(0),
+      megabytes(of((measured) => measured.peakRssBytes, row)),
+      row.measured.some(({ storedBytes }) => storedBytes === undefined)
+        ? ""
+        : megabytes(of(({ storedBytes }) => storedBytes!, row)),
     ]);
   }
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
@@ -227,6 +258,17 @@ async function snapshotFacts(
       ? { borg: await version("borg", "--version") }
       : {}),
   };
+}
+
+/** Of all files below a folder. */
+function sizeOf(folder: string): number {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + lstatSync(join(parentPath, name)).size, 0);
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(0);
 }
 
 function mib(bytes: number): string {

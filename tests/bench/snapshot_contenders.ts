@@ -12,6 +12,8 @@ export interface SnapshotContender {
   name: string;
   /** How many places one backup of it fills. */
   destinations: number;
+  /** Of its repositories, below its folder. */
+  repositories: string[];
   /** Makes empty repositories in a new folder; not counted. */
   init(folder: string): Command[];
   /** `name` is new each time; the first one is restored. */
@@ -35,6 +37,7 @@ export function snapshotContenders(): SnapshotContender[] {
 const restic: SnapshotContender = {
   name: "restic",
   destinations: 1,
+  repositories: ["repository"],
   init: (folder) => [runRestic(folder, "init")],
   backup: (folder, source) => runRestic(folder, "backup", "--compression", "auto", source),
   restore: (folder, source, target) =>
@@ -54,6 +57,7 @@ function runRestic(folder: string, ...args: string[]): Command {
 const borg: SnapshotContender = {
   name: "borg",
   destinations: 1,
+  repositories: ["repository"],
   init: (folder) => [runBorg(folder, undefined, "init", "--encryption", "repokey", "::")],
   backup: (folder, source, name) =>
     runBorg(folder, undefined, "create", "--compression", "zstd,3", `::${name}`, source),
@@ -72,8 +76,8 @@ function runBorg(folder: string, cwd: string | undefined, ...args: string[]): Co
 }
 
 function ours(form: Form, destinations: number): SnapshotContender {
-  const places = (folder: string) =>
-    Array.from({ length: destinations }, (_, i) => `restic:${join(folder, `repository-${i + 1}`)}`);
+  const repositories = Array.from({ length: destinations }, (_, i) => `repository-${i + 1}`);
+  const places = (folder: string) => repositories.map((name) => `restic:${join(folder, name)}`);
   const run = (...args: string[]): Command => {
     const command = form.command(...args);
     return withSettings({ RESTIC_PASSWORD: PASSWORD }, command.program, command.args);
@@ -81,6 +85,7 @@ function ours(form: Form, destinations: number): SnapshotContender {
   return {
     name: destinations === 1 ? "ours" : `ours, ${destinations} destinations`,
     destinations,
+    repositories,
     init: (folder) => [run("init", ...places(folder))],
     backup: (folder, source) =>
       run(

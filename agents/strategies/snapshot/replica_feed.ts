@@ -4,6 +4,7 @@
  * one whose disk returns other bytes, is held in memory only as far as the budget goes, and then borrowed from one that has it.
  */
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import { pagedMemory } from "../../platform/paged_memory.ts";
 import type { ArchiveCounters, CatchUpRequest, FeedRequest } from "./archive_thread.ts";
 
 /** One replica, as far as feeding it goes. */
@@ -109,7 +110,7 @@ class Fed {
   }
 
   get room(): SharedArrayBuffer {
-    return this.#room ??= new SharedArrayBuffer(ROOM_BYTES);
+    return this.#room ??= pagedMemory(ROOM_BYTES);
   }
 }
 

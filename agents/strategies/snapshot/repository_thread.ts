@@ -14,6 +14,7 @@ import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { createKernels } from "../../kernels/mod.ts";
 import { confine } from "../../platform/confined_posix.ts";
 import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
+import { pagedMemory } from "../../platform/paged_memory.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { isProcessAlive, thisProcess } from "../../platform/process_identity.ts";
 import {
@@ -240,7 +241,8 @@ export function openRepositoryThread(
       const { bytes, fromDisk } = await opened().store.readBack(name, PACK_MAX_BYTES, room);
       // One pack's memory for all of them, which is a gigabyte of garbage less.
       if (bytes.length > room.length && bytes.length <= ROOM_MAX_BYTES) {
-        room = pagedRoom(Math.max(bytes.length, ROOM_LEAST_BYTES) + ROOM_MORE_BYTES);
+        const roomBytes = Math.max(bytes.length, ROOM_LEAST_BYTES) + ROOM_MORE_BYTES;
+        room = new Uint8Array(pagedMemory(roomBytes), 0, roomBytes);
       }
       await pay(bytes.length);
       cells.bytes[0]! += bytes.length;
@@ -264,12 +266,13 @@ export function openRepositoryThread(
 
     /** For another replica, in shared memory. @throws {BackupError} also when its bytes are not what its name says */
     async lend({ name, room }: LendRequest): Promise<Uint8Array> {
-      const { bytes } = await opened().store.readBack(name, PACK_MAX_BYTES, new Uint8Array(room));
+      const into = new Uint8Array(room, 0, room.byteLength);
+      const { bytes } = await opened().store.readBack(name, PACK_MAX_BYTES, into);
       if (!name.endsWith(`/${idOf(bytes)}`)) {
         throw new BackupError("damaged", `${path}/${name} is damaged: its SHA-256 is not its name`);
       }
       if (bytes.buffer === room) return bytes;
-      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      const shared = new Uint8Array(pagedMemory(bytes.length), 0, bytes.length);
       shared.set(bytes);
       return shared;
     },
@@ -376,10 +379,4 @@ export function userName(): string {
 
 function cancelled(): BackupError {
   return new BackupError("cancelled", "Cancelled");
-}
-
-/** Memory that begins at a page, as reading past the page cache needs it: that is so for memory that could grow. */
-function pagedRoom(bytes: number): Uint8Array {
-  const memory = new SharedArrayBuffer(bytes, { maxByteLength: bytes + 1 });
-  return new Uint8Array(memory, 0, bytes);
 }
