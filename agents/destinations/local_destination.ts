@@ -17,6 +17,7 @@ import { type RunMembership, takeRunLock } from "./run_lock.ts";
 import { bindNames, isOccupied, keepBindings, type WantedBinding } from "./bindings.ts";
 import { type Binding, type Marker, readMarker } from "./marker.ts";
 import { foldsCase } from "./name_folding.ts";
+import { holdsRepository, noDestination, type OtherKind } from "./other_kind.ts";
 import { waysOfWriting } from "./ways_of_writing.ts";
 
 export { bindingConflict, type WantedBinding } from "./bindings.ts";
@@ -31,6 +32,8 @@ export interface Inspection {
   occupied: string[];
   bindings: Binding[];
   destinationId: string | undefined;
+  /** What stands there instead of what was named. */
+  otherKind?: OtherKind;
   freeBytes: number | undefined;
   fileSystem: string | undefined;
   device: string | undefined;
@@ -114,6 +117,7 @@ export function inspect(posix: Posix, path: string, names: string[]): Inspection
       occupied: names.filter((name) => isOccupied(posix, root, name)),
       bindings: marker?.bindings ?? [],
       destinationId: marker?.destinationId,
+      ...(marker === undefined && holdsRepository(posix, root) ? { otherKind: "repository" } : {}),
       freeBytes: typeof info === "number" ? undefined : info.freeBytes,
       fileSystem: typeof info === "number" ? undefined : info.type,
       device: String(stat.device),
@@ -174,12 +178,12 @@ export function openDestination(
   const warnings: string[] = [];
   try {
     const root = mayMake ? openOrMake(posix, path) : posix.openRoot(cName(path));
-    if (root < 0) throw openError(root, path, path, expectedId);
+    if (root < 0) throw openError(posix, root, path, path, expectedId);
     opened.push(root);
     const directory = (at: DirectoryHandle, name: string, display: string): DirectoryHandle => {
       if (mayMake) return ensureDirectory(posix, at, name, display, opened);
       const handle = posix.openDirectory(at, cName(name));
-      if (handle < 0) throw openError(handle, path, `${display}/${name}`, expectedId);
+      if (handle < 0) throw openError(posix, handle, path, `${display}/${name}`, expectedId);
       opened.push(handle);
       return handle;
     };
@@ -246,7 +250,7 @@ function existingMarker(
   expectedId: string | undefined,
 ): Marker {
   const marker = readMarker(posix, own, `${path}/${OWN_DIRECTORY}`);
-  if (marker === undefined) throw openError(-ENOENT, path, path, expectedId);
+  if (marker === undefined) throw openError(posix, -ENOENT, path, path, expectedId);
   if (expectedId !== undefined && marker.destinationId !== expectedId) {
     throw lost(path, `Another destination is at ${path} now`);
   }
@@ -254,18 +258,18 @@ function existingMarker(
 }
 
 function openError(
+  posix: Posix,
   result: number,
   path: string,
   what: string,
   expectedId: string | undefined,
 ): BackupError {
   if (result !== -ENOENT) return posixError(result, "open destination", what);
-  return expectedId === undefined
-    ? new BackupError("destination_missing", `${path} is no backup-agent destination`, {
-      path,
-      hint: "Mount the disk, or name the folder that holds .backup-agent",
-    })
-    : lost(path, `${path} is not there any more`);
+  if (expectedId !== undefined) return lost(path, `${path} is not there any more`);
+  const root = posix.openRoot(cName(path));
+  const isRepository = root >= 0 && holdsRepository(posix, root);
+  if (root >= 0) posix.closeDirectory(root);
+  return noDestination(path, isRepository);
 }
 
 function lost(path: string, message: string): BackupError {

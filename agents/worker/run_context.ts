@@ -41,6 +41,7 @@ import {
   type Inspection,
   type WantedBinding,
 } from "../destinations/local_destination.ts";
+import { refuseOtherKind } from "../destinations/other_kind.ts";
 import { CpuMonitor } from "../platform/cpu_monitor.ts";
 import type { Credentials } from "../repository/mod.ts";
 import { EntryTable, latin1OfUtf8 } from "../source/entry_table.ts";
@@ -155,6 +156,7 @@ export class RunContext {
     const { keys, repository, warnings } = await this.#readKeys(task);
     this.#start(task);
     const { results, sources } = await this.#compareAll(task.sources, task.destinations);
+    refuseOtherKinds(results);
     this.#refuseTakenNames(task, results);
     const repositories = this.#repositories!.open({
       credentials: ({ path }) => repository(path),
@@ -1012,6 +1014,14 @@ interface Inspected {
 }
 
 /** Two destinations on one disk are one disk: said, not refused. */
+/** A folder named as what it is not is a mistake in the command: nothing is written anywhere. */
+function refuseOtherKinds(results: readonly Inspected[]): void {
+  for (const { spec, inspection, error } of results) {
+    if (error !== undefined || inspection?.otherKind === undefined) continue;
+    throw refuseOtherKind(spec.key, spec.path, inspection.otherKind);
+  }
+}
+
 function warnSharedDisks(inspected: Inspected[], prepared: PreparedDestination[]): void {
   const firstOn = new Map<string, string>();
   inspected.forEach(({ spec, inspection }, at) => {

@@ -199,6 +199,21 @@ Deno.test("a destination that was known and lost its marker is refused, and noth
     assert.deepEqual(fs.readdirSync(path), []);
   }));
 
+Deno.test("a repository that is named without restic: is refused before anything is written anywhere", () =>
+  inScene(async ({ folder, run }) => {
+    const [repository, other] = [join(folder, "repository"), join(folder, "other")];
+    for (const name of ["data", "index", "keys", "snapshots"]) {
+      fs.mkdirSync(join(repository!, name), { recursive: true });
+    }
+    fs.writeFileSync(join(repository!, "config"), "sealed");
+    await assert.rejects(
+      run([{ path: other! }, { path: repository! }]),
+      (error) => error instanceof BackupError && /restic:\/.*repository\?/.test(error.hint ?? ""),
+    );
+    assert.ok(!fs.existsSync(other!));
+    assert.ok(!fs.existsSync(join(repository!, ".backup-agent")));
+  }));
+
 Deno.test("places that clash are refused before anything is written anywhere", () =>
   inScene(async ({ folder, source, run }) => {
     const before = treeState(folder);

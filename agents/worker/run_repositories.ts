@@ -105,8 +105,9 @@ export class RunRepositories {
       place.error = asBackupError(thrown);
       throw place.error;
     }
-    const { exists, ancestors, freeBytes, device } = place.inspection;
+    const { exists, ancestors, freeBytes, device, isRepository, holdsCopies } = place.inspection;
     return {
+      ...(holdsCopies && !isRepository ? { otherKind: "copies" } : {}),
       exists,
       ancestors,
       copies: [],

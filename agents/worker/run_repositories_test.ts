@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openOurs } from "../../tests/support/restic.ts";
+import { openOurs, posix } from "../../tests/support/restic.ts";
 import { makeReplicas, snapshot } from "../../tests/support/snapshot_engine.ts";
+import { openDestination } from "../destinations/local_destination.ts";
 import { areReplicas } from "../repository/mod.ts";
 
 async function inFolder(work: (source: string, at: (name: string) => string) => Promise<void>) {
@@ -38,6 +39,16 @@ Deno.test("repositories made together are replicas, also where each has a passwo
     const b = await openOurs(at("b"), "two");
     assert.equal(b.keyId, opened[1]!.keyId);
     assert.ok(areReplicas(opened[0]!, b));
+  }));
+
+Deno.test("among plain copies no repository is made", () =>
+  inFolder(async (source, at) => {
+    openDestination(posix, at("copies"), [], "maker", "2026-01-01T00:00:00Z").close();
+    const { prepared } = await snapshot({ source, repositories: [{ path: at("copies") }] });
+    assert.equal(prepared[0]!.error?.code, "destination_missing");
+    assert.deepEqual([...Deno.readDirSync(at("copies"))].map(({ name }) => name), [
+      ".backup-agent",
+    ]);
   }));
 
 Deno.test("a wrong password is that repository's alone, and nothing is made with it", () =>

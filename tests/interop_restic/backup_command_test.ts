@@ -184,9 +184,14 @@ Deno.test({
   ),
   async fn() {
     await using place = createPlace();
-    const { source, a, b } = place;
+    const { source, a, b, mirror } = place;
     fillFiles(source, 3, 1_000);
     await restic(a, ["init"]);
+    // Named as what they are not, neither is touched.
+    await place.backup(["--to", mirror]);
+    const refused = /no summary in \{"code":2,.*Did you mean/;
+    await assert.rejects(place.backup(["--to", `restic:${mirror}`], 2), refused);
+    await assert.rejects(place.backup(["--to", a], 2), refused);
     await restic(b, ["init"], { password: "other" });
     // A name as awkward as they come.
     const awkward = `${b}=a: b`;

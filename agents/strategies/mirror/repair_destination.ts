@@ -7,6 +7,7 @@ import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
+import { noDestination } from "../../destinations/other_kind.ts";
 import type { OpenedKeys } from "./destination_keys.ts";
 import type { KeysRequest, OpenRequest } from "./lane_thread.ts";
 import type { GivenKeys } from "./read_keys.ts";
@@ -74,10 +75,7 @@ export async function openOthers(
   for (const { path, thread } of others) {
     const inspection = await thread.call<Inspection>("inspect", []);
     if (inspection.destinationId === undefined) {
-      throw new BackupError("destination_missing", `${path} is no backup-agent destination`, {
-        path,
-        hint: "Name another folder that holds .backup-agent, and mount its disk",
-      });
+      throw noDestination(path, inspection.otherKind === "repository");
     }
     if (inspection.destinationId === destinationId) {
       throw new BackupError("usage", `${path} is the destination that is to be repaired`, {

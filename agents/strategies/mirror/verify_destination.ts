@@ -6,6 +6,7 @@ import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
 import type { Log } from "../../../protocol/base/log.ts";
 import type { FileFailure } from "../../../protocol/mesh/job.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
+import { noDestination } from "../../destinations/other_kind.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { KeysRequest, LaneThreadStart, OpenRequest } from "./lane_thread.ts";
@@ -126,10 +127,7 @@ async function verifyOpened(
   const [control, ...others] = threads as [ThreadClient, ...ThreadClient[]];
   const inspection = await control.call<Inspection>("inspect", []);
   if (inspection.destinationId === undefined) {
-    throw new BackupError("destination_missing", `${path} is no backup-agent destination`, {
-      path,
-      hint: "Mount the disk, or name the folder that holds .backup-agent",
-    });
+    throw noDestination(path, inspection.otherKind === "repository");
   }
   // Before the lock: whoever names the wrong folder is told at once.
   await openOthers(repairOthers, inspection.destinationId, openRequest(clock), given);

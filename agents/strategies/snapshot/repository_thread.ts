@@ -59,6 +59,8 @@ export interface RepositoryInspection {
   isRepository: boolean;
   /** Nothing is there that could be anybody's. */
   isVacant: boolean;
+  /** It is a destination of plain copies. */
+  holdsCopies: boolean;
   ancestors: Identity[];
   freeBytes: number | undefined;
   device: string;
@@ -299,8 +301,9 @@ export function openRepositoryThread(
 }
 
 function inspectRepository(posix: Posix, path: string): RepositoryInspection {
-  const { exists, ancestors, freeBytes, device } = inspect(posix, path, []);
-  const found = { exists, ancestors, freeBytes, device: device ?? "" };
+  const { exists, ancestors, freeBytes, device, destinationId } = inspect(posix, path, []);
+  const holdsCopies = destinationId !== undefined;
+  const found = { exists, ancestors, freeBytes, device: device ?? "", holdsCopies };
   if (!exists) return { ...found, isRepository: false, isVacant: true };
   const root = posix.openRoot(cName(path));
   if (root < 0) throw posixError(root, "open destination", path);

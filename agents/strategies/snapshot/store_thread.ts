@@ -6,7 +6,8 @@ import { openLocalObjectStore } from "../../destinations/local_object_store.ts";
 import type { ObjectStore } from "../../destinations/object_store.ts";
 import { EEXIST, posixError } from "../../platform/errno.ts";
 import { Garbage } from "../../platform/garbage.ts";
-import { cName, type Posix } from "../../platform/posix.ts";
+import { copiesInstead, holdsCopies, refuseOtherKind } from "../../destinations/other_kind.ts";
+import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
 import { type Methods, Moved, type ThreadCells, ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
@@ -36,6 +37,7 @@ export function openStoreThread(
   return {
     open({ make }: { make: boolean }): void {
       if (make) makeFolder(posix, path);
+      checkKind(posix, path, make);
       store = openLocalObjectStore(posix, path, writer);
     },
     async store(call: StoreCall): Promise<unknown> {
@@ -48,6 +50,15 @@ export function openStoreThread(
       store?.close();
     },
   };
+}
+
+/** @throws {BackupError} where plain copies are and no repository */
+function checkKind(posix: Posix, path: string, make: boolean): void {
+  const root = posix.openRoot(cName(path));
+  if (root < 0) return;
+  const isOther = holdsCopies(posix, root) && posix.statAt(root, cName("config"), newStat()) < 0;
+  posix.closeDirectory(root);
+  if (isOther) throw make ? refuseOtherKind(`restic:${path}`, path, "copies") : copiesInstead(path);
 }
 
 /** What a result takes outside the heap, where nobody but a collection frees it. */

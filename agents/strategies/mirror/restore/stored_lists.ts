@@ -5,6 +5,7 @@
 import { BackupError, IntegrityError } from "../../../../protocol/base/errors.ts";
 import { LOCK_FILE, MANIFESTS_DIRECTORY, OWN_DIRECTORY } from "../../../destinations/layout.ts";
 import { type Binding, type Marker, readMarker } from "../../../destinations/marker.ts";
+import { holdsRepository, noDestination } from "../../../destinations/other_kind.ts";
 import { hasMembers } from "../../../destinations/run_lock.ts";
 import { EAGAIN, ENOENT, posixError } from "../../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../../platform/posix.ts";
@@ -55,9 +56,13 @@ export function openStoredLists(
     for (const fd of files.splice(0)) posix.close(fd);
     for (const handle of handles.splice(0)) posix.closeDirectory(handle);
   };
+  const missing = () => {
+    const [root] = handles;
+    return noDestination(path, root !== undefined && holdsRepository(posix, root));
+  };
   try {
     const opened = (handle: DirectoryHandle, what: string): DirectoryHandle => {
-      if (handle === -ENOENT) throw missing(path);
+      if (handle === -ENOENT) throw missing();
       if (handle < 0) throw posixError(handle, "open destination", what);
       handles.push(handle);
       return handle;
@@ -66,7 +71,7 @@ export function openStoredLists(
     const ownDisplay = `${path}/${OWN_DIRECTORY}`;
     const own = opened(posix.openDirectory(root, cName(OWN_DIRECTORY)), ownDisplay);
     const marker = readMarker(posix, own, ownDisplay);
-    if (marker === undefined) throw missing(path);
+    if (marker === undefined) throw missing();
     for (const { name } of marker.bindings) {
       if (!isTopName(name)) {
         throw hostile(`${ownDisplay}/marker.json`, name, "is no name of a copy");
@@ -83,13 +88,6 @@ export function openStoredLists(
     close();
     throw thrown;
   }
-}
-
-function missing(path: string): BackupError {
-  return new BackupError("destination_missing", `${path} is no backup-agent destination`, {
-    path,
-    hint: "Mount the disk, or name the folder that holds .backup-agent",
-  });
 }
 
 /** Files whose locks last until they are closed. Who cannot lock reads all the same: every file is checked by its hash. */
