@@ -112,6 +112,8 @@ export interface PackMessage {
 export interface ChunkStart {
   start: number;
   searchedTo: number;
+  /** What the file had when its search began, so that one that grows has an end; 0: not known, or it says that it is empty. */
+  fileBytes: number;
 }
 
 export interface CutsRequest extends ChunkStart {
@@ -140,6 +142,8 @@ export interface FitReply {
   places: Float64Array;
   /** Fewer than were asked for at the end of the file. */
   bytes: number;
+  /** As the file says. */
+  fileBytes: number;
   problem?: ReadFailure;
 }
 
@@ -275,13 +279,16 @@ class EncoderThread {
     }
   }
 
-  #findCuts(fd: number, { start, searchedTo }: ChunkStart): CutsReply {
+  #findCuts(fd: number, { start, searchedTo, fileBytes }: ChunkStart): CutsReply {
     const cuts: number[] = [];
     const giveUpAt = start + SEARCH_BYTES;
+    const end = fileBytes || this.#bytesOf(fd);
     while (start < giveUpAt) {
       const limit = start + CHUNK_MAX_BYTES;
+      const to = end > 0 ? Math.min(limit, end) : limit;
       const at = Math.max(searchedTo, start + CHUNK_MIN_BYTES - 1);
-      const into = this.#room(WINDOW_BYTES + Math.min(SEARCH_PIECE_BYTES, limit - at));
+      if (at >= to) return { cuts: start < to ? [...cuts, to] : cuts, next: undefined };
+      const into = this.#room(WINDOW_BYTES + Math.min(SEARCH_PIECE_BYTES, to - at));
       const got = this.#fill(fd, into, at - WINDOW_BYTES);
       if (got < 0) return { cuts, next: undefined, problem: { action: "read", result: got } };
       const found = got > WINDOW_BYTES ? this.#scanner.findFirst(into, WINDOW_BYTES, got) : -1;
@@ -290,21 +297,22 @@ class EncoderThread {
       // What is left is a chunk, whatever its length.
       else if (got < into.length) return { cuts: [...cuts, limit], next: undefined };
     }
-    return { cuts, next: { start, searchedTo } };
+    return { cuts, next: { start, searchedTo, fileBytes: end } };
   }
 
   /** Where a part of a large file may be cut. */
   findFit({ folder, name, offset, lengthBytes }: FitRequest): FitReply {
-    const nothing = { places: new Float64Array(0), bytes: 0 };
+    const nothing = { places: new Float64Array(0), bytes: 0, fileBytes: 0 };
     const fd = this.#openFile(folder, name);
     if (fd < 0) return { ...nothing, problem: { action: "open", result: fd } };
     try {
+      const fileBytes = this.#bytesOf(fd);
       const into = this.#room(WINDOW_BYTES + lengthBytes);
       const got = this.#fill(fd, into, offset - WINDOW_BYTES);
       if (got < 0) return { ...nothing, problem: { action: "read", result: got } };
       const runs = findFitRuns(this.#scanner, into.subarray(0, got), offset);
       const places = Float64Array.from(runs.flatMap(({ first, last }) => [first, last]));
-      return { places, bytes: Math.max(0, got - WINDOW_BYTES) };
+      return { places, bytes: Math.max(0, got - WINDOW_BYTES), fileBytes };
     } finally {
       this.#posix.close(fd);
     }
@@ -319,6 +327,10 @@ class EncoderThread {
   close(): void {
     this.#folders.close();
     this.#posix.closeDirectory(this.#root);
+  }
+
+  #bytesOf(fd: number): number {
+    return this.#posix.stat(fd, this.#stat) < 0 ? 0 : this.#stat.sizeBytes;
   }
 
   #room(bytes: number): Uint8Array {

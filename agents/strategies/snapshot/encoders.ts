@@ -355,7 +355,7 @@ export class Encoders {
 
   /** One search after the other from where a chunk begins, so that a third need not be searched at all. */
   async *#cutsInTurn({ folder, name }: FileToRead): AsyncGenerator<number | ReadFailure, void> {
-    let next: ChunkStart | undefined = { start: 0, searchedTo: 0 };
+    let next: ChunkStart | undefined = { start: 0, searchedTo: 0, fileBytes: 0 };
     let reply = this.#ask<CutsReply>("findCuts", { folder, name, ...next } satisfies CutsRequest);
     do {
       const { cuts, problem, next: after }: CutsReply = await reply;
@@ -373,6 +373,7 @@ export class Encoders {
     const selector = new CutSelector();
     const ahead: { at: number; reply: Promise<FitReply> }[] = [];
     let next = FIRST_PART_OFFSET;
+    let end = 0;
     for (;;) {
       // The end is where nothing more is read, whatever the size is said to be.
       while (
@@ -388,10 +389,13 @@ export class Encoders {
         next = partEnd(next);
       }
       const { at, reply } = ahead.shift()!;
-      const { places, bytes: known, problem } = await reply;
+      const { places, bytes: known, fileBytes, problem } = await reply;
       if (problem !== undefined) return yield problem;
-      yield* selector.push(runsOf(places), at + known);
-      if (at + known < partEnd(at)) return yield* selector.end(at + known);
+      // As long as it was when the search began, so that one that grows has an end.
+      end ||= fileBytes;
+      const to = Math.min(at + known, end || Infinity);
+      yield* selector.push(runsOf(places, to), to);
+      if (to < partEnd(at)) return yield* selector.end(to);
     }
   }
 
@@ -424,11 +428,11 @@ function partEnd(offset: number): number {
   return (Math.floor(offset / PART_BYTES) + 1) * PART_BYTES;
 }
 
-function runsOf(places: Float64Array): FitRun[] {
+function runsOf(places: Float64Array, to: number): FitRun[] {
   return Array.from(
     { length: places.length / 2 },
-    (_, i) => ({ first: places[2 * i]!, last: places[2 * i + 1]! }),
-  );
+    (_, i) => ({ first: places[2 * i]!, last: Math.min(places[2 * i + 1]!, to) }),
+  ).filter(({ first }) => first <= to);
 }
 
 function requestOf(buffer: number, batch: readonly Wanted[]): ReadRequest {

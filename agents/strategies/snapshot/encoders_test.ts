@@ -369,3 +369,35 @@ Deno.test("encoders: when they are closed nothing is open any more, however soon
     await threads.close();
     assert.equal(roots.size, 0);
   }));
+
+Deno.test("archive: a file that grows as fast as it is read ends where it ended when it was opened, with other threads and without", async () => {
+  for (const count of [0, 1, 5]) {
+    await inFolder(async (folder) => {
+      const base = join(folder, "base");
+      Deno.mkdirSync(base);
+      const path = join(base, "log");
+      const first = noise(11 * MIB + 5, 1);
+      Deno.writeFileSync(path, first);
+      let reads = 0;
+      const grow = () => {
+        assert.ok(++reads < 200, "it is read for ever");
+        Deno.truncateSync(path, Deno.statSync(path).size + 16 * MIB);
+      };
+      const growing: Posix = {
+        ...posix,
+        read: (fd, into) => (grow(), posix.read(fd, into)),
+        readAt: (fd, into, offset) => (grow(), posix.readAt(fd, into, offset)),
+      };
+      const repository = await makeRepository(join(folder, "repo"));
+      const { problems, snapshot } = count === 0
+        ? await backupOurs(repository, { base, port: growing })
+        : await backupOnThreads(repository, base, count, { port: growing });
+      assert.deepEqual(problems.map(([path, { code }]) => [path, code]), [
+        ["/log", "changed_while_read"],
+      ]);
+      const out = join(folder, "out");
+      assert.deepEqual(await restoreOurs(repository, snapshot.tree, out), []);
+      assert.ok(Buffer.compare(Deno.readFileSync(join(out, "log")), first) === 0, `${count}`);
+    });
+  }
+});
