@@ -32,6 +32,8 @@ interface Piece {
   /** Resolves when the first replica has it. */
   safe: PromiseWithResolvers<void>;
   isSafe: boolean;
+  /** Replicas that it was made for, or that lack it. */
+  goesTo: Set<string>;
   /** Replicas that have read it back. */
   seenBy: Set<string>;
   /** Replicas that are storing it at this moment, or once more; one that hangs in it may look at the bytes for ever. */
@@ -141,16 +143,24 @@ export class ReplicaFeed {
     const fed = this.#find(destination);
     if (fed.error !== undefined) return;
     for (const { name, sizeBytes, bytes } of objects) {
-      this.#push(fed, this.#newPiece({ name, sizeBytes, bytes, counters: undefined }));
+      // Another replica may lack it too; the same name is the same bytes.
+      const known = this.#pieces.get(name);
+      const piece = known?.bytes === undefined
+        ? this.#newPiece({ name, sizeBytes, bytes, counters: undefined })
+        : known;
+      this.#push(fed, piece);
     }
   }
 
-  /** This replica has read it back and it is right: once all have, its memory serves for what comes next. */
+  /** This replica has read it back and it is right: once all that get it have, its memory serves for what comes next. */
   seen(name: string, key: string): void {
     const piece = this.#pieces.get(name);
     if (piece === undefined) return;
     piece.seenBy.add(key);
-    if (!this.#open().every(({ lane }) => piece.seenBy.has(lane.key))) return;
+    const isWanted = this.#open().some(({ lane }) =>
+      piece.goesTo.has(lane.key) && !piece.seenBy.has(lane.key)
+    );
+    if (isWanted) return;
     this.#pieces.delete(name);
     this.#memory.release(new Set([piece]));
   }
@@ -218,6 +228,7 @@ export class ReplicaFeed {
   }
 
   #push(fed: Fed, piece: Piece): void {
+    piece.goesTo.add(fed.lane.key);
     fed.queue.push(piece);
     if (!fed.isWorking) void this.#work(fed);
   }
@@ -287,6 +298,7 @@ export class ReplicaFeed {
       released,
       safe,
       isSafe: false,
+      goesTo: new Set(),
       seenBy: new Set(),
       readers: 0,
     };

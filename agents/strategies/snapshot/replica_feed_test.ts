@@ -169,3 +169,20 @@ Deno.test("feed: what one replica writes again is not used for anything else mea
   await settle();
   assert.deepEqual(released, ["data/2", "data/1", "data/3"]);
 });
+
+Deno.test("feed: what two replicas lack is held once, and until both have read it back", async () => {
+  const { lanes: [a, b], released, feed } = scene(["a", "b", "c"], 1000);
+  const lacked = { name: "index/1", sizeBytes: 100, bytes: new Uint8Array(100).fill(7) };
+  for (const destination of ["a", "b"]) {
+    feed.catchUp({ destination, objects: [{ ...lacked, bytes: lacked.bytes.slice() }] });
+  }
+  await settle();
+  a!.step();
+  b!.step();
+  await settle();
+  assert.deepEqual([a!.stored.get("index/1"), b!.stored.get("index/1")], [7, 7]);
+  feed.seen("index/1", "a");
+  assert.deepEqual(released, []);
+  feed.seen("index/1", "b");
+  assert.deepEqual(released, ["index/1"]);
+});
