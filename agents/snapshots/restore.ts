@@ -9,6 +9,7 @@ import {
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import type { StoredSnapshot } from "../repository/mod.ts";
 import type { Overwrite } from "../strategies/snapshot/mod.ts";
+import { ReadyThread } from "../threads/ready_thread.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { restoreInThread } from "./restore_in_thread.ts";
 import type { RestoreDone } from "./restore_thread.ts";
@@ -46,26 +47,6 @@ export async function runRestore(world: RepositoryWorld, call: CommandCall): Pro
     return await restoreBy(thread, world, call, request);
   } finally {
     thread.endUnlessTaken();
-  }
-}
-
-/** A thread that may turn out not to be needed. */
-class ReadyThread {
-  #worker: Worker | undefined;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-  }
-
-  /** Once; from then on it is the caller's. */
-  take(): Worker {
-    const worker = this.#worker!;
-    this.#worker = undefined;
-    return worker;
-  }
-
-  endUnlessTaken(): void {
-    this.#worker?.terminate();
   }
 }
 

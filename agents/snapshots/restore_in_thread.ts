@@ -3,7 +3,7 @@ import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { ProcessFacts } from "../platform/process_identity.ts";
 import { carryOut, type StoreRequest } from "../strategies/snapshot/mod.ts";
-import { Moved, ThreadClient } from "../threads/thread_rpc.ts";
+import { Moved, ThreadClient, type ThreadEnd } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type {
   RestoreDone,
@@ -29,7 +29,7 @@ export interface RestoreInThreadOptions {
   /** How long one operation at the target may take. */
   timeoutMs: number;
   clock: Clock;
-  spawn(role: string): Worker;
+  spawn(role: string): ThreadEnd;
   listen(event: RestoreEvent): void;
   signal: AbortSignal;
 }

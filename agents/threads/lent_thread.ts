@@ -43,9 +43,9 @@ export function borrowThread(ask: Ask, role: string): ThreadEnd {
 /** In the main thread: starts it. It ends itself when it is told to; one that is stuck is the owner's to end. */
 export function lendThread(
   { role, port }: LendThreadRequest,
-  spawn: (role: string) => Worker,
+  spawn: (role: string) => ThreadEnd,
   onError: (message: string) => void,
-): Worker {
+): ThreadEnd {
   const worker = spawn(role);
   worker.onerror = (event) => {
     event.preventDefault();

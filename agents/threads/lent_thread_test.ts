@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { borrowThread, LEND_THREAD, lendThread, type LendThreadRequest } from "./lent_thread.ts";
 import { spawnThread } from "./spawn.ts";
-import { type Ask, ThreadClient } from "./thread_rpc.ts";
+import { type Ask, ThreadClient, type ThreadEnd } from "./thread_rpc.ts";
 
 const ROOM = { path: "/", withinMs: 0 };
 
 /** The owner's side in this thread. */
-function owner(spawn = spawnThread): { ask: Ask; workers: Worker[]; errors: string[] } {
-  const workers: Worker[] = [];
+function owner(spawn = spawnThread): { ask: Ask; workers: ThreadEnd[]; errors: string[] } {
+  const workers: ThreadEnd[] = [];
   const errors: string[] = [];
   const ask = ((method: string, argument: unknown) => {
     assert.equal(method, LEND_THREAD);

@@ -19,6 +19,8 @@ import {
   type SnapshotGroupDeps,
   type SnapshotJournal,
 } from "../strategies/snapshot/mod.ts";
+import { ReadyThread } from "../threads/ready_thread.ts";
+import type { ThreadEnd } from "../threads/thread_rpc.ts";
 import { type KnownPlace, unknownPlace } from "./unknown_place.ts";
 
 export interface RunRepositoriesDeps {
@@ -63,7 +65,7 @@ export class RunRepositories {
   #groups: SnapshotGroup[] = [];
   readonly #finished = new Set<string>();
   /** Started before it is known for which group, while passwords are tried. */
-  #archive: Worker | undefined;
+  #archive: ReadyThread | undefined;
 
   constructor(deps: RunRepositoriesDeps, specs: readonly DestinationSpec[]) {
     this.#deps = deps;
@@ -75,7 +77,7 @@ export class RunRepositories {
         isOpen: false,
       });
     }
-    if (specs.length > 0) this.#archive = deps.group.spawn(ARCHIVE);
+    if (specs.length > 0) this.#archive = new ReadyThread(deps.group.spawn(ARCHIVE));
   }
 
   get isEmpty(): boolean {
@@ -160,7 +162,7 @@ export class RunRepositories {
   async close(): Promise<void> {
     await Promise.all(this.#groups.map((group) => group.close()));
     await Promise.all([...this.#places.values()].map(({ lane }) => lane.close()));
-    this.#archive?.terminate();
+    this.#archive?.endUnlessTaken();
     this.#archive = undefined;
     this.#places.clear();
   }
@@ -255,11 +257,11 @@ export class RunRepositories {
     );
   }
 
-  #spawn(role: string): Worker {
+  #spawn(role: string): ThreadEnd {
     const begun = role === ARCHIVE ? this.#archive : undefined;
     if (begun === undefined) return this.#deps.group.spawn(role);
     this.#archive = undefined;
-    return begun;
+    return begun.take();
   }
 
   /** Paths of replicas that could not be opened this time. */

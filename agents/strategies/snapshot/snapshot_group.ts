@@ -22,7 +22,7 @@ import type { LaneReport, SnapshotReport, WireError } from "../../../protocol/me
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { EntryTableShare } from "../../source/entry_table.ts";
 import { LEND_THREAD, lendThread, type LendThreadRequest } from "../../threads/lent_thread.ts";
-import { ThreadClient } from "../../threads/thread_rpc.ts";
+import { ThreadClient, type ThreadEnd } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
 import {
   ARCHIVE_COUNTERS_BYTES,
@@ -46,7 +46,7 @@ import type { CheckedObject } from "./repository_thread.ts";
 
 export interface SnapshotGroupDeps {
   clock: Clock;
-  spawn: (role: string) => Worker;
+  spawn: (role: string) => ThreadEnd;
   watch: ThreadWatch;
   /** Where sources may lie; empty: anywhere. */
   roots: readonly string[];
@@ -112,7 +112,7 @@ export class SnapshotGroup {
   readonly #lanes: readonly RepositoryLane[];
   #thread: ThreadClient | undefined;
   /** Threads that it has borrowed. */
-  readonly #lent: Worker[] = [];
+  readonly #lent: ThreadEnd[] = [];
   #loaded: Promise<LostReplica[]> | undefined;
   /** Sources go one after the other: what the first has stored, the next finds. */
   #last: Promise<unknown> = Promise.resolve();
@@ -337,7 +337,7 @@ export class SnapshotGroup {
     return thread;
   }
 
-  #lend(request: LendThreadRequest): Worker {
+  #lend(request: LendThreadRequest): ThreadEnd {
     return lendThread(request, this.#deps.spawn, (message) =>
       this.#thread?.abandon(
         new BackupError("internal", `A thread that reads and encodes failed: ${message}`),
