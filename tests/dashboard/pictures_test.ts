@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page, Request } from "playwright-core";
 import {
   GetSettings,
   ListProfiles,
@@ -110,28 +110,44 @@ Deno.test({
   },
 });
 
-async function logIn(context: BrowserContext, shown: ShownConsole): Promise<Page> {
-  context.setDefaultTimeout(WITHIN_MS);
-  const page = await context.newPage();
-  await page.goto(shown.loginUrl());
-  await page.getByText("Live", { exact: true }).waitFor();
-  return page;
+/** A page, and what it has asked for and not got yet. */
+interface OpenPage {
+  page: Page;
+  asked: Set<Request>;
 }
 
-async function take(page: Page, shown: ShownConsole, shot: Shot): Promise<Uint8Array> {
+async function logIn(context: BrowserContext, shown: ShownConsole): Promise<OpenPage> {
+  context.setDefaultTimeout(WITHIN_MS);
+  const page = await context.newPage();
+  const asked = new Set<Request>();
+  page.on("request", (request) => asked.add(request));
+  page.on("requestfinished", (request) => asked.delete(request));
+  page.on("requestfailed", (request) => asked.delete(request));
+  await page.goto(shown.loginUrl());
+  await isLive(page);
+  return { page, asked };
+}
+
+async function isLive(page: Page): Promise<void> {
+  await page.getByText("Live", { exact: true }).waitFor();
+}
+
+async function take(open: OpenPage, shown: ShownConsole, shot: Shot): Promise<Uint8Array> {
+  const { page } = open;
   const { scene, view, at } = shot;
   shown.show(scene);
   await page.goto(`${shown.origin}/#${view}`);
   await page.reload();
+  await isLive(page);
   await page.locator(`.view.is-${view}`).waitFor();
   await pinPage(page);
   if (at !== undefined) await scrollTo(page, at);
   await page.getByText("Loading…").first().waitFor({ state: "hidden" });
-  await settled(page);
+  await settled(open);
   if (at !== undefined) {
     // What has come since may have moved it.
     await scrollTo(page, at);
-    await settled(page);
+    await settled(open);
   }
   return await page.screenshot({ animations: "disabled" });
 }
@@ -143,13 +159,13 @@ async function scrollTo(page: Page, selector: string): Promise<void> {
   );
 }
 
-/** What is asked for and drawn by and by has come: two looks in a row are the same. */
-async function settled(page: Page): Promise<void> {
+/** What is asked for and drawn by and by has come: nothing is asked any more, and two looks in a row are the same. */
+async function settled({ page, asked }: OpenPage): Promise<void> {
   let before = "";
   for (let look = 0; look < 50; look++) {
     await twoFrames(page);
     const now = (await page.screenshot({ animations: "disabled" })).toString("base64");
-    if (now === before) return;
+    if (now === before && asked.size === 0) return;
     before = now;
   }
   throw new Error("The page does not come to rest");

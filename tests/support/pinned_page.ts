@@ -39,7 +39,9 @@ export async function openPinnedContext(
     // The page itself lets no font in but those of the system.
     bypassCSP: true,
   });
-  await context.addInitScript("performance.now = () => 1000");
+  // A page that is loaded anew begins at its top; the browser would go to where the last one was, or as near as the page
+  // is long by then.
+  await context.addInitScript("performance.now = () => 1000; history.scrollRestoration = 'manual'");
   return context;
 }
 
