@@ -12,9 +12,9 @@ import {
 } from "../../protocol/cli/format.ts";
 import type { Terminal } from "../../protocol/cli/terminal.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { waitingText } from "../../protocol/cli/waiting_text.ts";
 import { isActive, laneNumbers, stallMs } from "./lane_numbers.ts";
 import { renderResult } from "./render_result.ts";
-import { waitingText } from "./waiting_text.ts";
 import type { RunDisplay } from "./run_display.ts";
 
 const PROGRESS_LINE_MS = 10_000;

@@ -19,8 +19,8 @@ import {
   type Segment,
 } from "../../protocol/cli/segments.ts";
 import { fitEnd, fitStart, textWidth, visibleText } from "../../protocol/cli/visible_text.ts";
+import { waitingText } from "../../protocol/cli/waiting_text.ts";
 import { isActive, laneNumbers, stallMs } from "./lane_numbers.ts";
-import { waitingText } from "./waiting_text.ts";
 
 const INDENT = 2;
 const BAR_COLUMNS_MAX = 40;

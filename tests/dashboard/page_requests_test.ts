@@ -73,6 +73,29 @@ Deno.test({
   },
 });
 
+Deno.test({
+  ...needs("a lane says which agent it waits for until that is heard", "linux", "chromium"),
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    await using shown = showConsole(SCENES.silent, SCENE_MS, {});
+    await using browser = await openBrowser();
+    const context = await browser.newContext({ viewport: { width: 400, height: 900 } });
+    context.setDefaultTimeout(WITHIN_MS);
+    const page = await context.newPage();
+    await page.goto(shown.loginUrl());
+    const silent = page.getByText("Waiting for agent cellar, silent for 12 s");
+    await page.locator('.lane[data-destination="NAS"]').filter({ has: silent }).waitFor();
+    assert.equal(await silent.count(), 1, "nobody waits at the others");
+    assert.deepEqual(await seriousProblems(page), []);
+    const spills = "document.documentElement.scrollWidth - innerWidth";
+    assert.ok(await page.evaluate<number>(spills) <= 0, "it is no wider than a phone");
+    shown.show(SCENES.race);
+    await silent.waitFor({ state: "detached" });
+    await page.getByText("Photos/2026/IMG_4021.jpg").first().waitFor();
+  },
+});
+
 async function startToRepository(page: Page): Promise<void> {
   const start = page.getByRole("button", { name: "Start", exact: true });
   await page.getByText("/home/ada/Photos").waitFor();

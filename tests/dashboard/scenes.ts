@@ -249,6 +249,17 @@ export const SCENES = {
     {},
     {},
   ),
+  /** The same, but an agent is not heard. */
+  silent: withLanes(
+    RACE,
+    LANES.map((lane) =>
+      lane.destination === "NAS"
+        ? { ...lane, waitsFor: [{ agent: "cellar", silentForMs: 12_000 }] }
+        : lane
+    ),
+    {},
+    {},
+  ),
   /** All of it is verified. */
   end: withLanes(
     scene([attic, cellar], []),

@@ -120,7 +120,14 @@ export const Lane = memo(({ runId, lane, path, samples, isPaused, isOver }: Lane
       </div>
       <div class="lane-foot">
         <Pills pills={lane.pills} />
-        {isOpen && current.length > 0 && (
+        {/* What was in hand when the agent was heard last says less than that it is silent. */}
+        {facts.waits !== "" && isOpen && (
+          <p class="lane-wait">
+            <Icon name="warn" />
+            <bdi>{facts.waits}</bdi>
+          </p>
+        )}
+        {facts.waits === "" && isOpen && current.length > 0 && (
           <p class="lane-file" title={current.join("\n")}>
             <bdi>{current[0]}</bdi>
             {current.length > 1 && ` and ${current.length - 1} more`}

@@ -1,5 +1,6 @@
 /** What a lane shows, from what is told of it. Rule: pure; 0 ≤ shown ≤ total, and a lane that does not move says so. */
 import { clampFraction } from "../../../protocol/cli/format.ts";
+import { waitingText } from "../../../protocol/cli/waiting_text.ts";
 import type { Phase } from "../../../protocol/mesh/progress.ts";
 import type { DestinationProgress, PillState } from "../../../protocol/mesh/run.ts";
 import { formatLeft } from "../words.ts";
@@ -21,6 +22,8 @@ export interface LaneFacts {
   bytes: { done: number; total: number };
   /** `2–3 min to copy`, `stalled 20 s`, or empty. */
   left: string;
+  /** `Waiting for agent attic, silent for 12 s`, or empty. */
+  waits: string;
 }
 
 const PHASE_WORDS: Record<Phase, string> = {
@@ -70,7 +73,12 @@ export function laneFacts(lane: DestinationProgress, isPaused: boolean): LaneFac
       : isStalled
       ? `stalled ${Math.round(stalledMs / 1000)} s`
       : leftOf(lane),
+    waits: sentence(waitingText(lane) ?? ""),
   };
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 /** In order. */

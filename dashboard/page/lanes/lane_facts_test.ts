@@ -90,6 +90,21 @@ Deno.test("a lane that does not move says so instead of a time that is left", ()
   assert.equal(laneFacts(lane({ gauges }), true).left, "");
 });
 
+Deno.test("a lane whose agent is silent names it, unless the lane is at its end", () => {
+  const waitsFor = [{ agent: "attic", silentForMs: 12_400 }];
+  assert.equal(laneFacts(lane(), false).waits, "");
+  assert.equal(
+    laneFacts(lane({ waitsFor }), false).waits,
+    "Waiting for agent attic, silent for 12 s",
+  );
+  assert.equal(laneFacts(lane({ waitsFor, state: "verified" }), false).waits, "");
+  const two = [...waitsFor, { agent: "cellar", silentForMs: 30_000 }];
+  assert.equal(
+    laneFacts(lane({ waitsFor: two }), false).waits,
+    "Waiting for agent cellar and 1 other, silent for 30 s",
+  );
+});
+
 Deno.test("five pills in order, and one to eight dots", () => {
   assert.deepEqual(
     pillsOf(lane().pills).map(({ name, state }) => `${name} ${state}`),
