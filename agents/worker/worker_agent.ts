@@ -29,6 +29,7 @@ export const WORKER_CAPABILITIES: readonly Capability[] = [
   "backup.parallel",
   "backup.sequential",
   "backup.verify",
+  "backup.restore",
 ];
 
 export interface Worker {

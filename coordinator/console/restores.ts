@@ -1,5 +1,5 @@
 /**
- * Restores that were asked for here. Rule: each is one task at an agent that can reach the place; it goes on whoever looks,
+ * Restores that were asked for here. Rule: each is one task at an agent that offers it and can reach the place; it goes on whoever looks,
  * its end says what was not restored, and it is stored, so that a restart neither forgets it nor takes it for done.
  */
 import type { Clock } from "../../protocol/base/clock.ts";
@@ -19,6 +19,8 @@ const AT_ONCE_MAX = 8;
 const FAILURES_SHOWN = 100;
 /** Of one that goes on: how far it has come is stored so often. */
 const STORE_EVERY_MS = 5_000;
+/** What brings back writes where people have their files: not every agent may. */
+const REQUIRES = ["backup.restore"];
 const INTERRUPTED = "The coordinator ended in the middle of it. What is restored stays; start it " +
   "again for the rest";
 
@@ -81,7 +83,7 @@ export function createRestores(deps: {
     const { card: { restoreId }, abort: { signal } } = entry;
     const { path, hostId } = places.find(wanted.place);
     const reach = deps.reach();
-    const agent = chooseAgent(reach.views(), { hostId });
+    const agent = chooseAgent(reach.views(), { hostId, requires: REQUIRES });
     const result = await reach.tasks(agent.agentId).run({
       op: "restore",
       runId: restoreId,
@@ -139,7 +141,7 @@ export function createRestores(deps: {
         });
       }
       const { label, hostId } = places.find(wanted.place);
-      chooseAgent(deps.reach().views(), { hostId });
+      chooseAgent(deps.reach().views(), { hostId, requires: REQUIRES });
       const entry: Entry = {
         abort: new AbortController(),
         storedAtMs: -Infinity,

@@ -9,7 +9,10 @@ import type { JobStore } from "../store/job_store.ts";
 import { openMemoryStore } from "../store/open_store.ts";
 import { createRestores, type Restores } from "./restores.ts";
 
-const AGENT = { agentId: "a", hostId: "h", load: 0, readiness: "ready" } as AgentView;
+const AGENT: AgentView = {
+  ...{ agentId: "a", hostId: "h", load: 0, readiness: "ready", slots: 1 },
+  capabilities: ["mirror", "backup.restore"],
+};
 const WANTED = { place: "p", target: "/back", paths: ["Photos"] };
 
 /** A coordinator's restores, over one store; `again` is the next process. */
@@ -17,6 +20,9 @@ class Desk {
   readonly clock: ManualClock;
   readonly store: JobStore;
   readonly restores: Restores;
+  agents: readonly AgentView[] = [AGENT];
+  /** Which agents were asked to restore. */
+  readonly asked: string[] = [];
   end!: (result: unknown) => void;
   fail!: (error: Error) => void;
   tell!: (progress: unknown) => void;
@@ -32,9 +38,12 @@ class Desk {
         signal?.addEventListener("abort", () => reject(new BackupError("cancelled", "over")));
       }) as never;
     const reach = {
-      views: () => [AGENT],
+      views: () => this.agents,
       nameOf: (id: string) => id,
-      tasks: () => ({ run }),
+      tasks: (agentId: string) => {
+        this.asked.push(agentId);
+        return { run };
+      },
     } as unknown as AgentReach;
     this.restores = createRestores({
       store: this.store,
@@ -116,4 +125,18 @@ Deno.test("a restore that was cancelled stays that, and of ended ones the last 5
   const kept = desk.again().restores.cards();
   assert.equal(kept.length, 50);
   assert.ok(kept.every(({ state }) => state === "completed"));
+});
+
+Deno.test("only an agent that offers it is given a restore, however idle another is", async () => {
+  const desk = new Desk();
+  const idle = { ...AGENT, agentId: "idle", capabilities: ["mirror", "backup.verify"] };
+  desk.agents = [idle, { ...AGENT, load: 0.9 }];
+  desk.restores.start(WANTED);
+  await settle();
+  assert.deepEqual(desk.asked, ["a"]);
+  desk.agents = [idle];
+  assert.throws(() => desk.restores.start(WANTED), /No agent of that machine offers restore/);
+  desk.agents = [];
+  assert.throws(() => desk.restores.start(WANTED), /No agent of that machine is there/);
+  assert.deepEqual(desk.asked, ["a"]);
 });

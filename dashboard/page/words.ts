@@ -81,11 +81,8 @@ export function byName(a: string, b: string): number {
   return COLLATOR.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** Whatever a job may ask for; restoring is never asked for by a capability. */
-const ASKED_FOR = CAPABILITIES.filter((id) => id !== "backup.restore");
-
 export function canEverything(capabilities: readonly string[]): boolean {
-  return missingCapabilities(ASKED_FOR, capabilities).length === 0;
+  return missingCapabilities(CAPABILITIES, capabilities).length === 0;
 }
 
 /** What an agent can, as short as it can be said. */

@@ -21,9 +21,12 @@ const ALIASES: ReadonlyMap<string, Capability> = new Map([
 ]);
 
 /** As people write them: the short word where there is one. */
-export const CAPABILITY_WORDS: readonly string[] = CAPABILITIES.map((id) =>
-  [...ALIASES].find(([, of]) => of === id)?.[0] ?? id
-);
+export const CAPABILITY_WORDS: readonly string[] = CAPABILITIES.map(capabilityWord);
+
+/** As people write it. */
+export function capabilityWord(id: string): string {
+  return [...ALIASES].find(([, of]) => of === id)?.[0] ?? id;
+}
 
 /** The wire id for an id or its alias; undefined when there is no such capability. */
 export function capabilityId(text: string): Capability | undefined {

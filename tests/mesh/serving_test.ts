@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { WELL_KNOWN_CARD_PATH } from "../../protocol/a2a/client.ts";
+import { CAPABILITIES } from "../../protocol/mesh/capability.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { createMesh, type Mesh, type RoleProcess } from "../support/mesh_processes.ts";
 import { needs } from "../support/tools.ts";
@@ -21,6 +22,10 @@ Deno.test("a worker starts without a coordinator; its card is public, the rest i
   assert.equal(card.name, "alone");
   assert.equal(card.supportedInterfaces[0].url, `${worker.url}/rpc`);
   assert.equal(card.capabilities.extensions[0].params.agentId, worker.agentId);
+  assert.deepEqual(
+    card.skills.map((skill: { id: string }) => skill.id).sort(),
+    [...CAPABILITIES].sort(),
+  );
   assert.equal((await text(await fetch(`${worker.url}/health`))).status, 200);
 
   assert.equal(statSync(`${mesh.stateDir}/mesh-token`).mode & 0o777, 0o600);
