@@ -111,8 +111,8 @@ async function main(words: readonly string[]): Promise<void> {
       agents.createRestoreCommand(agents.restoreFrom, ofRepository.restore),
       agents.createLsCommand(agents.listStored, ofRepository.ls),
       agents.createFindCommand(agents.listStored, ofRepository.find),
-      agents.createDrillCommand(agents.drill),
-      agents.createVersionsCommand(agents.keptVersions),
+      agents.createDrillCommand(agents.drill, ofRepository.drill),
+      agents.createVersionsCommand(agents.keptVersions, ofRepository.versions),
       ...agents.createRepositoryCommands(repositories),
       ...mesh.createMeshCommands({
         ...doors.createCommandDoor(systemClock),

@@ -14,7 +14,7 @@ import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { FileFailure } from "../../protocol/mesh/job.ts";
 import { KEY_OPTIONS, type KeySources, keySources } from "./key_sources.ts";
-import { refuseRepository } from "./repository_verbs.ts";
+import { isForRepository, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
 
 /** What the command needs of the engine; see `DrillOptions` there. */
 export type Drill = (options: {
@@ -28,6 +28,12 @@ export type Drill = (options: {
   signal: AbortSignal;
   clock: CommandCall["clock"];
 }) => Promise<DrillDone>;
+
+/** The same of a repository, which the call names; it opens and locks it as all commands do. */
+export type DrillFromRepository = (
+  call: CommandCall,
+  options: Pick<Parameters<Drill>[0], "samplePercent" | "scratch" | "onProgress">,
+) => Promise<DrillDone>;
 
 export interface DrillDone {
   report: {
@@ -47,29 +53,52 @@ export interface DrillDone {
 const DEFAULT_SCRATCH = "/tmp";
 const LINE_MS = 10_000;
 
-export function createDrillCommand(drill: Drill): Command {
+export function createDrillCommand(drill: Drill, ofRepository: DrillFromRepository): Command {
   return {
     name: "drill",
     summary: "Restore a sample of a destination to a scratch folder, and compare it",
-    synopsis: ["drill DEST [OPTIONS]"],
+    synopsis: ["drill DEST [OPTIONS]", "drill restic:PATH [OPTIONS]"],
     about: [
       "Chooses files at DEST by chance, restores them as `restore` does, reads them again, and compares them with what was " +
       "recorded, and with the source where that is on this machine and unchanged. What was restored is removed; a dated " +
       "report stays in DEST/.backup-agent/drills.",
+      "Of a repository the sample is of the newest snapshot of each host and paths, or of --snapshot ID; every file that was " +
+      "restored is compared with the SHA-256 of its blobs. Nothing is written there but a lock.",
     ],
-    options: ["sample", "scratch", ...KEY_OPTIONS, "timeout", "wait", "json", "quiet"],
-    examples: [{ says: "one file in twenty", words: "drill /mnt/ssd --sample 5%" }],
+    options: [
+      "sample",
+      "scratch",
+      ...KEY_OPTIONS,
+      ...SNAPSHOT_OPTIONS,
+      "timeout",
+      "wait",
+      "json",
+      "quiet",
+    ],
+    optionHelp: {
+      snapshot: "Snapshot by the beginning of its id, or latest, instead of the newest of each",
+    },
+    typedOnly: ["tag"],
+    examples: [
+      { says: "one file in twenty", words: "drill /mnt/ssd --sample 5%" },
+      { says: "of a repository", words: "drill restic:/mnt/usb/repo --sample 1%" },
+    ],
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
     exitMeanings: {
       0: "the whole sample was restored and is right",
       1: "failed: something of the sample is wrong (named in the report), or could not be tried",
-      12: "the whole sample is encrypted and no key or passphrase given opens it",
+      12:
+        "the whole sample is encrypted and no key or passphrase given opens it, or the password is wrong",
     },
-    run: (call) => runDrill(call, drill),
+    run: (call) => runDrill(call, drill, ofRepository),
   };
 }
 
-async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
+async function runDrill(
+  call: CommandCall,
+  drill: Drill,
+  ofRepository: DrillFromRepository,
+): Promise<number> {
   const { terminal, clock, settings, surroundings } = call;
   const [typed, unexpected] = call.positionals;
   if (typed === undefined || typed === "" || unexpected !== undefined) {
@@ -77,13 +106,13 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
       hint: "Name the folder that holds the copies: drill DEST",
     });
   }
-  refuseRepository(typed, "A part of a repository is read by check --read-data-subset 5%");
+  const uses = { places: [typed], copies: [], repositories: SNAPSHOT_OPTIONS };
+  const isOfRepository = isForRepository(call, uses);
   const destination = typed.replace(/(?<=.)\/+$/, "");
   const scratch = settings.get("scratch");
   const json = settings.get("json").value;
   const quiet = settings.get("quiet").value;
   const startedAtMs = clock.monotonicMs();
-  const interrupts = watchInterrupts(call.signals, () => {});
   let progress = { filesDone: 0, filesTotal: 0 };
   const say = () => {
     const { filesDone, filesTotal } = progress;
@@ -93,27 +122,20 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
     if (!json && !quiet) terminal.err(`${visibleText(text)}\n`);
   };
   const stop = clock.every(LINE_MS, say);
+  const wishes = {
+    samplePercent: settings.get("sample").value,
+    scratch: scratch.value === undefined
+      ? surroundings.env("TMPDIR") ?? DEFAULT_SCRATCH
+      : settingPath(scratch.value, scratch, surroundings),
+    onProgress: (next: typeof progress) => void (progress = next),
+  };
   let done: DrillDone;
   try {
-    done = await drill({
-      path: typedPath(typed, surroundings.folder),
-      samplePercent: settings.get("sample").value,
-      scratch: scratch.value === undefined
-        ? surroundings.env("TMPDIR") ?? DEFAULT_SCRATCH
-        : settingPath(scratch.value, scratch, surroundings),
-      keys: keySources(call),
-      timeoutMs: settings.get("timeout").value,
-      waitMs: settings.get("wait").value,
-      onProgress: (next) => void (progress = next),
-      signal: interrupts.signal,
-      clock,
-    });
-  } catch (thrown) {
-    if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
-    throw thrown;
+    done = isOfRepository
+      ? await ofRepository(call, wishes)
+      : await drillCopies(call, drill, typedPath(typed, surroundings.folder), wishes);
   } finally {
     stop();
-    interrupts.close();
   }
   const { report, reportPath, warnings } = done;
   const code = drillExitCode(report);
@@ -148,6 +170,32 @@ async function runDrill(call: CommandCall, drill: Drill): Promise<number> {
     );
   }
   return code;
+}
+
+async function drillCopies(
+  call: CommandCall,
+  drill: Drill,
+  path: string,
+  wishes: Parameters<DrillFromRepository>[1],
+): Promise<DrillDone> {
+  const { settings, clock } = call;
+  const interrupts = watchInterrupts(call.signals, () => {});
+  try {
+    return await drill({
+      ...wishes,
+      path,
+      keys: keySources(call),
+      timeoutMs: settings.get("timeout").value,
+      waitMs: settings.get("wait").value,
+      signal: interrupts.signal,
+      clock,
+    });
+  } catch (thrown) {
+    if (interrupts.signal.aborted) throw asBackupError(interrupts.signal.reason);
+    throw thrown;
+  } finally {
+    interrupts.close();
+  }
 }
 
 function drillExitCode({ passed, filesRestored, failures }: DrillDone["report"]): 0 | 1 | 12 {

@@ -6,28 +6,54 @@ import { formatBytes, formatCount, formatDate, formatPlural } from "../../protoc
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
-import { refuseRepository } from "./repository_verbs.ts";
+import { isForRepository, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
 import { KEY_OPTIONS, keySources } from "./key_sources.ts";
-import type { FoundVersions, KeptVersion, RestoredVersion, VersionsPort } from "./versions_port.ts";
+import type {
+  FindInSnapshots,
+  FoundVersions,
+  KeptVersion,
+  RestoredVersion,
+  VersionsPort,
+} from "./versions_port.ts";
 
 const SHA256_SHOWN = 12;
 const LATEST = "latest";
+const REPOSITORY_USE = [
+  ...SNAPSHOT_OPTIONS.filter((key) => key !== "snapshot"),
+  "wait",
+] as const;
 
 /** The command over the engine's own look at a destination. */
-export function createVersionsCommand(port: VersionsPort): Command {
+export function createVersionsCommand(
+  port: VersionsPort,
+  findInSnapshots: FindInSnapshots,
+): Command {
   return {
     name: "versions",
     summary: "List the earlier versions of a file that a destination keeps, or restore one",
     synopsis: [
       "versions PATH --at DEST [OPTIONS]",
       "versions PATH --at DEST --restore TIME --target PATH",
+      "versions PATH --at restic:REPOSITORY [OPTIONS]",
     ],
     about: [
       "PATH is NAME/path as reports write it, or the path of the file in the source or in its copy. Versions are kept by " +
       "backups with --keep-versions; of a folder, the files below it that have some are listed. TIME is as listed, or " +
       "latest. What is restored is decoded and compared with its recorded SHA-256 first, and nothing is written over.",
+      "Of a repository all versions that its snapshots have are listed, each with the newest snapshot that has it, and the " +
+      "command that restores one.",
     ],
-    options: ["at", "restore", "target", ...KEY_OPTIONS, "timeout", "json", "quiet"],
+    options: [
+      "at",
+      "restore",
+      "target",
+      ...KEY_OPTIONS,
+      ...REPOSITORY_USE,
+      "timeout",
+      "json",
+      "quiet",
+    ],
+    typedOnly: ["tag"],
     examples: [
       { says: "which there are", words: "versions Documents/letter.odt --at /mnt/ssd" },
       {
@@ -40,12 +66,16 @@ export function createVersionsCommand(port: VersionsPort): Command {
           "versions Documents/a --at /mnt/ssd --restore latest --target a --identity ~/backup.key",
       },
     ],
-    exitCodes: [0, 1, 2, 10, 12, 130],
-    run: (call) => runVersions(call, port),
+    exitCodes: [0, 1, 2, 10, 11, 12, 130],
+    run: (call) => runVersions(call, port, findInSnapshots),
   };
 }
 
-async function runVersions(call: CommandCall, port: VersionsPort): Promise<number> {
+async function runVersions(
+  call: CommandCall,
+  port: VersionsPort,
+  findInSnapshots: FindInSnapshots,
+): Promise<number> {
   const { settings, surroundings, clock, signals, terminal } = call;
   const [asked, ...more] = call.positionals;
   if (asked === undefined || asked === "" || more.length > 0) {
@@ -63,18 +93,29 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
       "--restore TIME --target PATH, TIME as listed or latest",
     );
   }
-  refuseRepository(at, "find restic:PATH PATTERN looks through all snapshots");
+  const json = settings.get("json").value;
+  const places = {
+    asked,
+    absolute: typedPath(asked, surroundings.folder),
+  };
+  if (isForRepository(call, { places: [at], copies: [], repositories: REPOSITORY_USE })) {
+    const repository = at.replace(/(?<=^restic:.+?)\/+$/s, "");
+    const { found, isWhole } = await findInSnapshots(call, { repository, ...places });
+    if (restore !== undefined) throw restoresIt(repository, found, chosenTime(restore, found));
+    terminal.out(
+      json ? jsonLine(versionsMessage(found)) : renderSnapshotVersions(repository, found),
+    );
+    return isWhole ? 0 : 1;
+  }
   const interrupts = watchInterrupts(signals, () => {});
   const where = {
     destination: typedPath(at, surroundings.folder),
-    asked,
-    absolute: typedPath(asked, surroundings.folder),
+    ...places,
     keys: keySources(call),
     timeoutMs: settings.get("timeout").value,
     signal: interrupts.signal,
     clock,
   };
-  const json = settings.get("json").value;
   try {
     const found = await port.find(where);
     if (restore === undefined || target === undefined) {
@@ -112,7 +153,11 @@ async function runVersions(call: CommandCall, port: VersionsPort): Promise<numbe
 /** A time as listed, with colons or without; `latest` is the newest. @throws {BackupError} `not_found` */
 function chosenTime(typed: string, { path, versions }: FoundVersions): string {
   const wanted = typed.replaceAll(":", "-");
-  const version = typed === LATEST ? versions[0] : versions.find(({ time }) => time === wanted);
+  const version = typed === LATEST
+    ? versions[0]
+    : versions.find(({ time, storedAt, snapshots }) =>
+      time === wanted || (snapshots !== undefined && storedAt.startsWith(`${typed}:`))
+    );
   if (version !== undefined) return version.time;
   throw new BackupError(
     "not_found",
@@ -128,8 +173,56 @@ function chosenTime(typed: string, { path, versions }: FoundVersions): string {
   );
 }
 
+/** Restoring from a snapshot is what `restore` does, with all that it knows. */
+function restoresIt(repository: string, { path, versions }: FoundVersions, time: string) {
+  const version = versions.find((one) => one.time === time)!;
+  return usage(
+    `${path} is restored from its snapshot by the command restore`,
+    restoreCommand(repository, version),
+  );
+}
+
+function restoreCommand(repository: string, { storedAt }: KeptVersion): string {
+  const at = storedAt.lastIndexOf("/");
+  const folder = storedAt.slice(0, at).replace(/:$/, "");
+  return [
+    "backup-agent",
+    "restore",
+    repository,
+    "--snapshot",
+    folder,
+    "--target",
+    "DIR",
+    storedAt.slice(at + 1),
+  ]
+    .map(shellWord).join(" ");
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** All versions, of which the newest may be today's. */
+export function renderSnapshotVersions(repository: string, found: FoundVersions): string {
+  const { versions } = found;
+  const lines = versions.length === 0 && found.belowCount === 0
+    ? [`${visibleText(found.path)} was the same in every snapshot that has it.`]
+    : renderVersions(found, "version");
+  const [newest, ...earlier] = versions;
+  const example = earlier[0] ?? newest;
+  return [
+    ...lines,
+    ...(example === undefined
+      ? []
+      : [`Restore one with its snapshot: ${visibleText(restoreCommand(repository, example))}`]),
+  ].join("\n") + "\n";
+}
+
 /** The list for people. */
-export function renderVersions({ path, versions, below, belowCount }: FoundVersions): string[] {
+export function renderVersions(
+  { path, versions, below, belowCount }: FoundVersions,
+  what = "earlier version",
+): string[] {
   if (versions.length === 0 && belowCount === 0) {
     return [`${visibleText(path)} has no earlier version there.`];
   }
@@ -139,7 +232,7 @@ export function renderVersions({ path, versions, below, belowCount }: FoundVersi
   return [
     ...(versions.length === 0
       ? []
-      : [`${formatPlural(versions.length, "earlier version")} of ${visibleText(path)}:`]),
+      : [`${formatPlural(versions.length, what)} of ${visibleText(path)}:`]),
     ...versions.map((version, k) => `  ${versionLine(version, sizes[k]!.padStart(width))}`),
     ...(belowCount === 0
       ? []
@@ -162,7 +255,16 @@ function versionLine(version: KeptVersion, size: string): string {
     ...(mtimeMs === undefined ? [] : [`modified ${formatDate(mtimeMs)}`]),
     ...(version.verifiedAtMs === undefined ? [] : [`verified ${formatDate(version.verifiedAtMs)}`]),
     ...(version.sha256 === undefined ? [] : [`sha256 ${version.sha256.slice(0, SHA256_SHOWN)}`]),
+    ...(version.snapshots === undefined ? [] : [snapshotsText(version, version.snapshots)]),
   ].join("  ");
+}
+
+function snapshotsText(
+  { storedAt }: KeptVersion,
+  { count, firstTime }: NonNullable<KeptVersion["snapshots"]>,
+): string {
+  const newest = `snapshot ${storedAt.slice(0, storedAt.indexOf(":"))}`;
+  return count === 1 ? newest : `${newest}, the newest of ${count} since ${firstTime}`;
 }
 
 function versionsMessage(found: FoundVersions): Record<string, unknown> {
@@ -179,6 +281,9 @@ function versionsMessage(found: FoundVersions): Record<string, unknown> {
         : { last_verification: new Date(version.verifiedAtMs).toISOString() }),
       ...(version.sha256 === undefined ? {} : { sha256: version.sha256 }),
       stored_at: version.storedAt,
+      ...(version.snapshots === undefined
+        ? {}
+        : { snapshots: version.snapshots.count, first_time: version.snapshots.firstTime }),
     })),
     below: found.below,
     below_count: found.belowCount,

@@ -1,9 +1,10 @@
 /** What `versions` needs of the engine. Rule: the command prints; looking at a destination is the strategy's work. */
 import type { Clock } from "../../protocol/base/clock.ts";
+import type { CommandCall } from "../../protocol/cli/command.ts";
 import type { KeySources } from "./key_sources.ts";
 
 export interface KeptVersion {
-  /** When it was replaced or deleted: the name of its dated folder. */
+  /** When it was replaced or deleted: the name of its dated folder. In a repository: of the newest snapshot that has it. */
   time: string;
   type: string;
   sizeBytes: number;
@@ -11,8 +12,10 @@ export interface KeptVersion {
   mtimeNs?: string;
   sha256?: string;
   verifiedAtMs?: number;
-  /** Where it lies, below the destination. */
+  /** Where it lies, below the destination; in a repository `SNAPSHOT:/path`. */
   storedAt: string;
+  /** Of a repository: snapshots that have it, and the first of them. */
+  snapshots?: { count: number; firstTime: string };
 }
 
 export interface FoundVersions {
@@ -24,6 +27,15 @@ export interface FoundVersions {
   below: { path: string; versions: number; newest: string }[];
   belowCount: number;
 }
+
+/**
+ * The versions that snapshots have: all of them, also today's. Told what cannot be read, and answers whether all could be.
+ * @throws {BackupError} `usage` when no snapshot has the path
+ */
+export type FindInSnapshots = (
+  call: CommandCall,
+  asked: { repository: string; asked: string; absolute: string },
+) => Promise<{ found: FoundVersions; isWhole: boolean }>;
 
 export interface RestoredVersion {
   path: string;

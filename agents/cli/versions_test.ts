@@ -51,7 +51,11 @@ async function versions(words: string[], act: Partial<VersionsPort> = {}) {
     clock: new ManualClock(),
     surroundings: fakeSurroundings(),
   };
-  const program = { version: "1", commands: [createVersionsCommand(port)], roles: {} };
+  const program = {
+    version: "1",
+    commands: [createVersionsCommand(port, () => Promise.reject(new Error("no repository here")))],
+    roles: {},
+  };
   const code = await runProgram(["versions", ...words], program, world);
   return { code, asked, out: terminal.written.out, err: terminal.written.err };
 }

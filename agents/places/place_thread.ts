@@ -2,6 +2,7 @@
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { Posix } from "../platform/posix.ts";
 import type { Methods, ThreadCells } from "../threads/thread_rpc.ts";
+import { compareFile, type Comparison, type RecordedFile } from "./compare_file.ts";
 import { inspectPlace, type PlaceFound } from "./inspect_place.ts";
 import { listDirectories, type ListedFolder } from "./list_directories.ts";
 
@@ -26,5 +27,6 @@ export function openPlaceThread(
       tick();
       return inspectPlace(posix, path, how);
     },
+    compareFile: (file: RecordedFile): Comparison => compareFile(posix, file, tick),
   };
 }

@@ -1,6 +1,8 @@
 /** The door to the commands on repositories. Rule: others import this file only. */
 import type { Command } from "../../protocol/cli/command.ts";
 import { createCheckCommand, runVerify } from "./check.ts";
+import type { FindInSnapshots } from "../cli/versions_port.ts";
+import { runDrill } from "./drill.ts";
 import { createForgetCommand } from "./forget.ts";
 import { createInitCommand } from "./init.ts";
 import { createKeyCommand } from "./key.ts";
@@ -11,6 +13,7 @@ import type { RepositoryWorld } from "./repository_world.ts";
 import { runRestore } from "./restore.ts";
 import { createSnapshotsCommand } from "./snapshots.ts";
 import { createUnlockCommand } from "./unlock.ts";
+import { findSnapshotVersions } from "./versions.ts";
 
 export { createRepositoryWorld, type RepositoryWorld } from "./repository_world.ts";
 
@@ -35,5 +38,8 @@ export function repositoryVerbs(world: RepositoryWorld) {
     find: (call: Parameters<typeof runLs>[1]) => runFind(world, call),
     restore: (call: Parameters<typeof runLs>[1]) => runRestore(world, call),
     verify: (call: Parameters<typeof runLs>[1]) => runVerify(world, call),
+    drill: (call: Parameters<typeof runDrill>[1], wishes: Parameters<typeof runDrill>[2]) =>
+      runDrill(world, call, wishes),
+    versions: (...asked: Parameters<FindInSnapshots>) => findSnapshotVersions(world, ...asked),
   };
 }

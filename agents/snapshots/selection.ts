@@ -9,15 +9,29 @@ export interface SelectionOptions {
   /** In gitignore grammar; none: everything. */
   includes: readonly string[];
   excludes: readonly string[];
+  /** Of the files, and nothing else. */
+  sample?: Sample;
+}
+
+/** Files by chance, the same ones whoever asks: those whose `ticket` is not above `ticketMax`. */
+export interface Sample {
+  seed: number;
+  ticketMax: number;
+  /** Left out all the same. */
+  except: readonly ByteString[];
 }
 
 export class Selection {
+  readonly #sample: Sample | undefined;
+  readonly #except: ReadonlySet<ByteString>;
   readonly #paths: readonly ByteString[];
   readonly #includes: IgnorePatterns | undefined;
   readonly #excludes: IgnorePatterns | undefined;
 
   /** @throws {BackupError} `usage` for a pattern that can never match */
-  constructor({ paths, includes, excludes }: SelectionOptions) {
+  constructor({ paths, includes, excludes, sample }: SelectionOptions) {
+    this.#sample = sample;
+    this.#except = new Set(sample?.except);
     this.#paths = paths.map((path) => utf8ByteString(cleanPath(path))).filter((path) =>
       path !== ""
     );
@@ -38,12 +52,12 @@ export class Selection {
   /** Everything is asked for. */
   get isWhole(): boolean {
     return this.#paths.length === 0 && this.#includes === undefined &&
-      this.#excludes === undefined;
+      this.#excludes === undefined && this.#sample === undefined;
   }
 
   /** Folders are made only when something in them is asked for. */
   get isSparse(): boolean {
-    return this.#paths.length > 0 || this.#includes !== undefined;
+    return this.#paths.length > 0 || this.#includes !== undefined || this.#sample !== undefined;
   }
 
   /** Whether a walk has to look at an entry: it is asked for, or a folder that may hold what is. */
@@ -60,12 +74,28 @@ export class Selection {
     if (this.#paths.length > 0 && !this.#paths.some((wanted) => isWithin(path, wanted))) {
       return false;
     }
+    if (this.#sample !== undefined && (isFolder || !this.#isDrawn(path, this.#sample))) {
+      return false;
+    }
     return this.#includes === undefined || matches(this.#includes, path, isFolder);
+  }
+
+  #isDrawn(path: ByteString, { seed, ticketMax }: Sample): boolean {
+    return ticketOf(path, seed) <= ticketMax && !this.#except.has(path);
   }
 
   #isExcluded(path: ByteString, isFolder: boolean): boolean {
     return this.#excludes !== undefined && matches(this.#excludes, path, isFolder);
   }
+}
+
+/** A number below 2³² that depends on nothing but these; FNV-1a, then mixed as MurmurHash3 ends. */
+export function ticketOf(path: ByteString, seed: number): number {
+  let hash = (0x811c9dc5 ^ seed) | 0;
+  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 /** `/a/b/` as `/a/b`, `a/b` as the same, `/` as nothing. */

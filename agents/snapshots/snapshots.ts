@@ -61,7 +61,11 @@ async function runSnapshots(world: RepositoryWorld, call: CommandCall): Promise<
   });
 }
 
-function newestOfEach(snapshots: readonly StoredSnapshot[], count: number): StoredSnapshot[] {
+/** Of each host and paths. */
+export function newestOfEach(
+  snapshots: readonly StoredSnapshot[],
+  count: number,
+): StoredSnapshot[] {
   const by: readonly GroupBy[] = ["host", "paths"];
   const kept = new Set(
     groupSnapshots(snapshots, by).flatMap((group) => group.snapshots.slice(-count)),

@@ -4,12 +4,15 @@ import { createRepositoryCommands, repositoryVerbs } from "../../agents/snapshot
 import { lockContextOfThisProcess, makeFolder } from "../../agents/strategies/snapshot/mod.ts";
 import { createFindCommand, createLsCommand } from "../../agents/cli/ls.ts";
 import { createRestoreCommand } from "../../agents/cli/restore.ts";
+import { createDrillCommand } from "../../agents/cli/drill.ts";
+import { createVersionsCommand } from "../../agents/cli/versions.ts";
 import { createVerifyCommand } from "../../agents/cli/verify.ts";
 import type { RepositoryWorld } from "../../agents/snapshots/repository_world.ts";
 import {
   openRestoreThread,
   type RestoreThreadStart,
 } from "../../agents/snapshots/restore_thread.ts";
+import { openPlaceThread } from "../../agents/places/place_thread.ts";
 import { MemoryObjectStore } from "../../agents/destinations/memory_object_store.ts";
 import { openLocalObjectStore } from "../../agents/destinations/local_object_store.ts";
 import type { ObjectStore } from "../../agents/destinations/object_store.ts";
@@ -73,6 +76,9 @@ export class RepositoryShell {
           : { ...lockContext(), clock: this.clock },
       kdf: () => FAST_KDF,
       spawn: (role) => {
+        if (role === "place") {
+          return inThreadWorker((_, cells) => openPlaceThread(posix, cells, this.clock));
+        }
         assert.equal(role, "repositoryRestore");
         return inThreadWorker((argument, cells, ask) =>
           openRestoreThread(posix, argument as RestoreThreadStart, cells, ask, this.clock)
@@ -99,6 +105,8 @@ export class RepositoryShell {
       createFindCommand(no, verbs.find),
       createRestoreCommand(no, verbs.restore),
       createVerifyCommand(no, verbs.verify),
+      createDrillCommand(no, verbs.drill),
+      createVersionsCommand({ find: no, restore: no }, verbs.versions),
     ];
     const code = await runProgram(words, { version: "1", commands, roles: {} }, {
       terminal,
