@@ -3,7 +3,7 @@
  * a million blobs take about 60 MB.
  */
 import type { IndexColumns } from "./index_columns.ts";
-import { ID_BYTES } from "./object_id.ts";
+import { ID_BYTES, readHexId } from "./object_id.ts";
 import type { BlobType, PackedBlob } from "./pack_header.ts";
 
 const EMPTY = 0;
@@ -54,6 +54,11 @@ export class BlobIndex {
 
   has(type: BlobType, id: string): boolean {
     return this.find(type, id) !== NO_ROW;
+  }
+
+  /** The same for data, by an id in hex digits; false when they are none. */
+  hasData(digits: Uint8Array): boolean {
+    return readHexId(digits, 0, this.#probe, 0) && this.#findProbe(0, NO_ROW) !== NO_ROW;
   }
 
   /** The pack's number, which it has from now on. */

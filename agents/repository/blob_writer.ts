@@ -6,9 +6,10 @@
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { BlobIndex } from "./blob_index.ts";
 import { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
-import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
+import { IdSet } from "./id_set.ts";
+import { INDEX_BLOBS_MAX, IndexEncoder } from "./index_file.ts";
 import { objectName } from "./layout.ts";
-import { idOf } from "./object_id.ts";
+import { idOf, isId } from "./object_id.ts";
 import {
   type FinishedPack,
   type LooseBlobs,
@@ -72,11 +73,11 @@ export class BlobWriter {
   readonly #levels: Readonly<Record<BlobType, number>>;
   readonly #builders: Readonly<Record<BlobType, PackBuilder>>;
   /** Blobs of packs that are not durable yet. */
-  readonly #pending: Readonly<Record<BlobType, Set<string>>> = { data: new Set(), tree: new Set() };
+  readonly #pending: Readonly<Record<BlobType, IdSet>> = { data: new IdSet(), tree: new IdSet() };
   readonly #underway = new Set<Promise<void>>();
   readonly #rooms: SharedArrayBuffer[] = [];
-  #unlisted: IndexedPack[] = [];
-  #unlistedBlobs = 0;
+  /** Packs that are durable and in no index file. */
+  readonly #unlisted = new IndexEncoder();
   #listedAtMs: number;
   #failure: { error: unknown } | undefined;
 
@@ -100,6 +101,13 @@ export class BlobWriter {
   /** True when it need not be stored again. */
   has(type: BlobType, id: string): boolean {
     return this.#index.has(type, id) || this.#pending[type].has(id);
+  }
+
+  /** The same for data, by an id in hex digits as they stand in a tree; false when they are none. */
+  hasData(id: Uint8Array): boolean {
+    if (this.#index.hasData(id)) return true;
+    const text = String.fromCharCode(...id);
+    return isId(text) && this.#pending.data.has(text);
   }
 
   /** Stores a blob unless it is known. `plain` is the caller's again when this has been called. */
@@ -211,7 +219,7 @@ export class BlobWriter {
     this.#underway.add(storing);
     await this.#settle(PACKS_UNDERWAY_MAX);
     const isDue = this.#clock.monotonicMs() - this.#listedAtMs >= INDEX_EVERY_MS;
-    if (isDue || this.#unlistedBlobs >= INDEX_BLOBS_MAX) await this.#writeIndex();
+    if (isDue || this.#unlisted.blobCount >= INDEX_BLOBS_MAX) await this.#writeIndex();
   }
 
   async #store(pack: FinishedPack): Promise<void> {
@@ -221,8 +229,7 @@ export class BlobWriter {
       this.#index.add(number, blob);
       this.#pending[blob.type].delete(blob.id);
     }
-    this.#unlisted.push({ id: pack.id, blobs: pack.blobs });
-    this.#unlistedBlobs += pack.blobs.length;
+    this.#unlisted.add(pack);
   }
 
   async #settle(atMost: number): Promise<void> {
@@ -232,12 +239,9 @@ export class BlobWriter {
 
   async #writeIndex(): Promise<void> {
     this.#listedAtMs = this.#clock.monotonicMs();
-    const packs = this.#unlisted;
-    if (packs.length === 0) return;
-    this.#unlisted = [];
-    this.#unlistedBlobs = 0;
+    if (this.#unlisted.blobCount === 0) return;
     try {
-      const { id, bytes } = this.#repository.sealFile(encodeIndex(packs));
+      const { id, bytes } = this.#repository.sealFile(this.#unlisted.finish());
       await this.#sink.storeIndex(id, bytes);
     } catch (error) {
       this.#failure ??= { error };

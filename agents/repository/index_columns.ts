@@ -3,7 +3,7 @@
  * we write it is left to `decodeIndex`, which is slow and reads everything.
  */
 import { decodeIndex } from "./index_file.ts";
-import { ID_BYTES } from "./object_id.ts";
+import { ID_BYTES, readHexId } from "./object_id.ts";
 
 const ROWS_FIRST = 4096;
 const U32_MAX = 2 ** 32 - 1;
@@ -37,6 +37,7 @@ export class IndexColumns {
   /** 1 for trees. */
   trees = new Uint8Array(ROWS_FIRST);
 
+  readonly #packId = new Uint32Array(ID_WORDS);
   #json: Uint8Array = new Uint8Array(0);
   #at = 0;
 
@@ -80,7 +81,7 @@ export class IndexColumns {
   #readPack(): boolean {
     const json = this.#json;
     if (!this.#take(PACK)) return false;
-    if (!this.#isHex(this.#at)) return false;
+    if (!readHexId(this.#json, this.#at, this.#packId, 0)) return false;
     const pack = this.packIds.push(latin1(json, this.#at, this.#at + ID_DIGITS)) - 1;
     this.#at += ID_DIGITS;
     if (!this.#take(BLOBS)) return false;
@@ -110,21 +111,8 @@ export class IndexColumns {
   }
 
   #readId(row: number): boolean {
-    const json = this.#json;
-    const at = this.#at;
-    const to = row * ID_WORDS;
-    for (let word = 0; word < ID_WORDS; word++) {
-      let value = 0;
-      for (let byte = 3; byte >= 0; byte--) {
-        const digits = at + word * 8 + byte * 2;
-        const high = HEX[json[digits]!]!;
-        const low = HEX[json[digits + 1]!]!;
-        if ((high | low) > 15) return false;
-        value = (value << 8) | (high << 4) | low;
-      }
-      this.ids[to + word] = value;
-    }
-    this.#at = at + ID_DIGITS;
+    if (!readHexId(this.#json, this.#at, this.ids, row * ID_WORDS)) return false;
+    this.#at += ID_DIGITS;
     return true;
   }
 
@@ -145,11 +133,6 @@ export class IndexColumns {
     const at = this.#at;
     for (let i = 0; i < expected.length; i++) if (json[at + i] !== expected[i]) return false;
     this.#at = at + expected.length;
-    return true;
-  }
-
-  #isHex(at: number): boolean {
-    for (let i = 0; i < ID_DIGITS; i++) if (HEX[this.#json[at + i]!]! > 15) return false;
     return true;
   }
 
@@ -189,10 +172,6 @@ export class IndexColumns {
     this.trees = trees;
   }
 }
-
-/** By byte: the digit's value, or more than 15; ids have small letters only. */
-const HEX = new Uint8Array(256).fill(16);
-for (const [value, digit] of [..."0123456789abcdef"].entries()) HEX[digit.charCodeAt(0)] = value;
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {
   return String.fromCharCode(...bytes.subarray(from, to));

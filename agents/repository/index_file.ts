@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import { isId } from "./object_id.ts";
+import { Utf8Bytes } from "./utf8_bytes.ts";
 import type { BlobType, PackedBlob } from "./pack_header.ts";
 
 /** A new file begins when one has so many blobs, or is so old. */
@@ -12,6 +13,7 @@ export interface IndexedPack {
   blobs: readonly PackedBlob[];
 }
 
+const BEGIN = '{"packs":[';
 const U32_MAX = 2 ** 32 - 1;
 const HEAD = v.object({
   packs: v.nullish(v.array(v.object({ id: v.string(), blobs: v.nullish(v.array(v.unknown())) }))),
@@ -19,17 +21,43 @@ const HEAD = v.object({
 
 /** With the newline that Go writes. */
 export function encodeIndex(packs: readonly IndexedPack[]): Uint8Array {
-  let json = '{"packs":[';
-  packs.forEach((pack, i) => {
-    json += `${i > 0 ? "," : ""}{"id":"${pack.id}","blobs":[`;
-    pack.blobs.forEach((blob, k) => {
-      const plain = blob.plainBytes > 0 ? `,"uncompressed_length":${blob.plainBytes}` : "";
-      json += `${k > 0 ? "," : ""}{"id":"${blob.id}","type":"${blob.type}",` +
-        `"offset":${blob.offset},"length":${blob.lengthBytes}${plain}}`;
-    });
-    json += "]}";
-  });
-  return new TextEncoder().encode(`${json}]}\n`);
+  const encoder = new IndexEncoder();
+  for (const pack of packs) encoder.add(pack);
+  return encoder.finish();
+}
+
+const ENCODED_TOGETHER = 256;
+
+/** Index files, one after the other, in the same memory. What is added is kept as bytes: there may be fifty thousand blobs. */
+export class IndexEncoder {
+  blobCount = 0;
+  readonly #text = new Utf8Bytes();
+
+  add({ id, blobs }: IndexedPack): void {
+    const text = this.#text;
+    text.add(`${text.length > 0 ? "," : BEGIN}{"id":"${id}","blobs":[`);
+    for (let from = 0; from < blobs.length; from += ENCODED_TOGETHER) {
+      let json = "";
+      const end = Math.min(blobs.length, from + ENCODED_TOGETHER);
+      for (let i = from; i < end; i++) {
+        const { id, type, offset, lengthBytes, plainBytes } = blobs[i]!;
+        const plain = plainBytes > 0 ? `,"uncompressed_length":${plainBytes}` : "";
+        json += `${i > 0 ? "," : ""}{"id":"${id}","type":"${type}",` +
+          `"offset":${offset},"length":${lengthBytes}${plain}}`;
+      }
+      text.add(json);
+    }
+    text.add("]}");
+    this.blobCount += blobs.length;
+  }
+
+  /** The file, until another pack is added; the next one is empty. */
+  finish(): Uint8Array {
+    if (this.#text.length === 0) this.#text.add(BEGIN);
+    this.#text.add("]}\n");
+    this.blobCount = 0;
+    return this.#text.take();
+  }
 }
 
 /** @throws {BackupError} `damaged` */

@@ -2,20 +2,21 @@
  * Makes one snapshot out of a walk that its caller does. Rule: a folder's tree is stored after all that is in it, the snapshot
  * after everything; a file counts as unchanged only as restic says, and only when all its blobs are there.
  *
- * `enter` and `leave` bracket a folder; entries come in any order within it. The root has no entry of its own: what is
- * entered first is what the snapshot's root tree lists. A file may be promised and its content come later, also after its
- * folder was left: the folder's tree is stored when the last of them is there.
+ * `enter` and `leave` bracket a folder; entries come in the order of their names within it. The root has no entry of its own:
+ * what is entered first is what the snapshot's root tree lists. A file may be promised and its content come later, also after
+ * its folder was left: the folder's tree is stored when the last of them is there.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { BlobReader } from "./blob_reader.ts";
 import type { BlobWriter } from "./blob_writer.ts";
 import type { Chunker, ReadBytes } from "./chunker.ts";
-import type { ByteString } from "./go_json.ts";
 import { parseTime } from "./go_time.ts";
-import { byName, decodeTree, encodeTree, type TreeNode } from "./tree.ts";
+import { ParentTree } from "./parent_tree.ts";
+import { decodeNode, encodeHead, encodeTail, type TreeNode } from "./tree.ts";
+import { TreeEntries, TreeJoiner } from "./tree_entries.ts";
 
-/** A file's metadata without what its content decides. */
-export type FileNode = Omit<TreeNode, "content" | "subtree" | "sizeBytes">;
+/** A file's metadata without its content. */
+export type FileNode = Omit<TreeNode, "content" | "subtree">;
 
 export interface FileContent {
   read: ReadBytes;
@@ -63,19 +64,31 @@ export interface PromisedFile {
 }
 
 interface Folder {
-  /** Undefined for the root. */
-  node: TreeNode | undefined;
   above: Folder | undefined;
-  nodes: TreeNode[];
-  /** Folders within that are not stored yet. */
-  open: Set<Folder>;
+  /** Its number among the entries of the folder above. */
+  entry: number;
+  entries: TreeEntries;
+  /** Folders within that are not stored yet, by the number of their entries. */
+  open: Map<number, Folder>;
   /** Promised files, and folders within that are not stored yet. */
   promised: number;
   /** Called when nothing is promised any more, once it was left. */
   complete: (() => void) | undefined;
-  previous: ReadonlyMap<ByteString, TreeNode> | undefined;
+  previous: ParentTree | undefined;
   previousTree: string | undefined;
 }
+
+/** A folder at the moment of a checkpoint. */
+interface PartialTree {
+  /** What its own entry begins with; nothing for the root. */
+  head: Uint8Array;
+  /** Entries, and folders that are not stored yet, in order. */
+  parts: (Uint8Array | PartialTree)[];
+}
+
+/** Memory of stored folders that is kept for the next ones. */
+const ENTRIES_KEPT = 64;
+const ENTRIES_KEPT_BYTES = 4 << 20;
 
 export class SnapshotBuilder {
   readonly counts: BuilderCounts = {
@@ -95,6 +108,9 @@ export class SnapshotBuilder {
   readonly #stack: Folder[] = [];
   /** Trees of folders that were left before all was there. */
   readonly #late = new Set<Promise<void>>();
+  readonly #joiner = new TreeJoiner();
+  readonly #spare: TreeEntries[] = [];
+  readonly #has = (id: Uint8Array) => this.#writer.hasData(id);
   #failure: { error: unknown } | undefined;
 
   constructor(writer: BlobWriter, chunker: Chunker, options: BuilderOptions = {}) {
@@ -103,12 +119,21 @@ export class SnapshotBuilder {
     this.#options = options;
   }
 
+  /** Opens the root. Whoever enters a folder, or adds a file by `file`, need not. */
+  async begin(): Promise<void> {
+    if (this.#stack.length > 0) return;
+    const previousTree = this.#options.parent?.tree;
+    this.#stack.push(this.#folder(undefined, 0, previousTree, await this.#load(previousTree)));
+  }
+
   async enter(node: TreeNode): Promise<void> {
     this.#requireHealthy();
-    const parent = await this.#top();
-    const previousTree = parent.previous?.get(node.name)?.subtree;
-    const folder = await this.#open(node, parent, previousTree);
-    parent.open.add(folder);
+    await this.begin();
+    const above = this.#top();
+    const entry = above.entries.begin(node.name, encodeHead(node));
+    const previousTree = this.#before(above, node)?.subtree;
+    const folder = this.#folder(above, entry, previousTree, await this.#load(previousTree));
+    above.open.set(entry, folder);
     this.#stack.push(folder);
   }
 
@@ -116,9 +141,11 @@ export class SnapshotBuilder {
   async leave(): Promise<void> {
     this.#requireHealthy();
     const folder = this.#stack.pop();
-    if (folder?.node === undefined) throw new RangeError("No folder to leave");
+    if (folder?.above === undefined) throw new RangeError("No folder to leave");
+    // Nobody compares with it any more.
+    folder.previous = undefined;
     if (folder.promised === 0) return await this.#store(folder);
-    folder.above!.promised++;
+    folder.above.promised++;
     const late = new Promise<void>((resolve) => folder.complete = resolve)
       .then(() => this.#store(folder))
       .then(() => this.#kept(folder.above!))
@@ -127,14 +154,36 @@ export class SnapshotBuilder {
     this.#late.add(late);
   }
 
-  /** The content of an unchanged file as it was; undefined when the file has to be read. */
-  async unchanged(node: FileNode, sizeBytes: number): Promise<readonly string[] | undefined> {
-    const before = (await this.#top()).previous?.get(node.name);
-    if (before === undefined || !isUnchanged(before, node, sizeBytes, this.#options)) {
+  /**
+   * Adds a file to the folder at hand. Undefined when it is as it was before and all its blobs are there; otherwise it has a
+   * place there and has to be read.
+   */
+  addFile(node: FileNode): PromisedFile | undefined {
+    const folder = this.#top();
+    const { entries } = folder;
+    const entry = entries.begin(node.name, encodeHead(node));
+    const isKnown = this.#find(folder, node);
+    const tail = isKnown ? this.#unchanged(folder, entry, node) : undefined;
+    const sizeBytes = node.sizeBytes ?? 0;
+    if (tail !== undefined) {
+      entries.end(entry, tail);
+      this.#count(sizeBytes, "filesUnmodified");
+      this.counts.bytesUnmodified += sizeBytes;
       return undefined;
     }
-    const content = before.content ?? [];
-    return content.every((id) => this.#writer.has("data", id)) ? content : undefined;
+    folder.promised++;
+    return {
+      addContent: (content, bytes, now) => {
+        if (now !== undefined || bytes !== sizeBytes) {
+          const read = now ?? decodeNode(concat(entries.head(entry), NO_CONTENT));
+          entries.setHead(entry, encodeHead({ ...read, sizeBytes: bytes }));
+        }
+        entries.end(entry, encodeTail({ type: "file", content }));
+        this.#count(bytes, isKnown ? "filesChanged" : "filesNew");
+        this.#kept(folder);
+      },
+      leaveOut: () => this.#kept(folder),
+    };
   }
 
   /**
@@ -146,13 +195,16 @@ export class SnapshotBuilder {
     sizeBytes: number,
     open: () => FileContent | Promise<FileContent>,
   ): Promise<void> {
-    const known = await this.unchanged(node, sizeBytes);
-    if (known !== undefined) {
-      this.addFile(node, known, sizeBytes, "unmodified");
-      return;
+    await this.begin();
+    const promised = this.addFile({ ...node, sizeBytes });
+    if (promised === undefined) return;
+    try {
+      const { content, bytes } = await this.read(open);
+      promised.addContent(content, bytes);
+    } catch (thrown) {
+      promised.leaveOut();
+      throw thrown;
     }
-    const read = await this.read(open);
-    (await this.promise(node)).addContent(read.content, read.bytes);
   }
 
   /** Cuts and saves what one file holds, and adds nothing. */
@@ -172,56 +224,16 @@ export class SnapshotBuilder {
     return { content, bytes };
   }
 
-  /** Adds a file whose blobs were saved already, by whoever chunks elsewhere. */
-  addFile(
-    node: FileNode,
-    content: readonly string[],
-    sizeBytes: number,
-    state: "new" | "changed" | "unmodified",
-  ): void {
-    this.#addFile(this.#current(), node, content, sizeBytes, state);
-  }
-
-  #addFile(
-    folder: Folder,
-    node: FileNode,
-    content: readonly string[],
-    sizeBytes: number,
-    state: "new" | "changed" | "unmodified",
-  ): void {
-    folder.nodes.push({ ...node, sizeBytes, content });
-    this.counts.files++;
-    this.counts.bytes += sizeBytes;
-    if (state === "new") this.counts.filesNew++;
-    else if (state === "changed") this.counts.filesChanged++;
-    else {
-      this.counts.filesUnmodified++;
-      this.counts.bytesUnmodified += sizeBytes;
-    }
-  }
-
-  /** Keeps a place in the folder at hand for a file that has to be read. */
-  async promise(node: FileNode): Promise<PromisedFile> {
-    const folder = await this.#top();
-    const state = folder.previous?.has(node.name) === true ? "changed" : "new";
-    folder.promised++;
-    return {
-      addContent: (content, sizeBytes, now = node) => {
-        this.#addFile(folder, now, content, sizeBytes, state);
-        this.#kept(folder);
-      },
-      leaveOut: () => this.#kept(folder),
-    };
-  }
-
   /** Adds what has no content: links, FIFOs, devices. */
-  async other(node: TreeNode): Promise<void> {
-    (await this.#top()).nodes.push(node);
+  other(node: TreeNode): void {
+    const folder = this.#top();
+    folder.entries.end(folder.entries.begin(node.name, encodeHead(node)), encodeTail(node));
   }
 
   /** Stores the root tree; its id. All folders must have been left, and all that was promised must be there. */
   async finish(): Promise<string> {
-    const root = await this.#top();
+    await this.begin();
+    const root = this.#top();
     if (this.#stack.length !== 1) throw new RangeError("A folder has not been left");
     while (this.#late.size > 0 && this.#failure === undefined) await Promise.race(this.#late);
     this.#requireHealthy();
@@ -237,30 +249,43 @@ export class SnapshotBuilder {
    */
   async checkpoint(): Promise<string | undefined> {
     const root = this.#stack[0];
-    return root === undefined ? undefined : await this.#savePartial(root);
+    return root === undefined
+      ? undefined
+      : await this.#savePartial(partialOf(root, new Uint8Array(0)));
   }
 
-  async #savePartial({ nodes, open, previous }: Folder): Promise<string> {
-    // Both at this moment: a folder that is stored meanwhile is in one of them.
-    const partial = [...nodes];
-    const within = [...open];
-    for (const folder of within) {
-      partial.push({ ...folder.node!, subtree: await this.#savePartial(folder) });
+  async #savePartial({ parts }: PartialTree): Promise<string> {
+    const joiner = new TreeJoiner();
+    for (const part of parts) {
+      if (part instanceof Uint8Array) joiner.add(part, true);
+      else {
+        joiner.add(part.head, true);
+        joiner.add(subtreeTail(await this.#savePartial(part)), false);
+      }
     }
-    const names = new Set(partial.map(({ name }) => name));
-    for (const [name, node] of previous ?? []) if (!names.has(name)) partial.push(node);
-    partial.sort(byName);
-    return (await this.#writer.save("tree", encodeTree(partial))).id;
+    return (await this.#writer.save("tree", joiner.finish())).id;
   }
 
-  /** Stores a folder that is complete, and puts it into the one above. */
+  /** Stores a folder that is complete, and ends its entry in the one above. */
   async #store(folder: Folder): Promise<void> {
     const tree = await this.#saveTree(folder);
     if (folder.previousTree === undefined) this.counts.dirsNew++;
     else if (folder.previousTree === tree) this.counts.dirsUnmodified++;
     else this.counts.dirsChanged++;
-    folder.above!.nodes.push({ ...folder.node!, subtree: tree });
-    folder.above!.open.delete(folder);
+    const { above, entry } = folder;
+    above!.entries.end(entry, subtreeTail(tree));
+    above!.open.delete(entry);
+  }
+
+  async #saveTree({ entries }: Folder): Promise<string> {
+    const joiner = this.#joiner;
+    for (let entry = 0; entry < entries.count; entry++) entries.copy(entry, joiner);
+    const saved = this.#writer.save("tree", joiner.finish());
+    entries.clear();
+    if (this.#spare.length < ENTRIES_KEPT && entries.roomBytes <= ENTRIES_KEPT_BYTES) {
+      this.#spare.push(entries);
+    }
+    return (await saved).id;
   }
 
   /** Something that was promised to a folder is there. */
@@ -268,44 +293,33 @@ export class SnapshotBuilder {
     if (--folder.promised === 0) folder.complete?.();
   }
 
+  #count(bytes: number, state: "filesNew" | "filesChanged" | "filesUnmodified"): void {
+    this.counts.files++;
+    this.counts.bytes += bytes;
+    this.counts[state]++;
+  }
+
   #requireHealthy(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #saveTree({ nodes }: Folder): Promise<string> {
-    nodes.sort(byName);
-    for (let i = 1; i < nodes.length; i++) {
-      if (nodes[i]!.name === nodes[i - 1]!.name) {
-        throw new BackupError("changed_while_read", `A folder lists ${nodes[i]!.name} twice`);
-      }
-    }
-    return (await this.#writer.save("tree", encodeTree(nodes))).id;
-  }
-
-  #current(): Folder {
+  #top(): Folder {
     const top = this.#stack.at(-1);
-    if (top === undefined) throw new RangeError("No folder has been entered");
+    if (top === undefined) throw new RangeError("Nothing was begun");
     return top;
   }
 
-  async #top(): Promise<Folder> {
-    if (this.#stack.length === 0) {
-      this.#stack.push(await this.#open(undefined, undefined, this.#options.parent?.tree));
-    }
-    return this.#stack.at(-1)!;
-  }
-
-  async #open(
-    node: TreeNode | undefined,
+  #folder(
     above: Folder | undefined,
+    entry: number,
     previousTree: string | undefined,
-  ): Promise<Folder> {
-    const previous = await this.#previous(previousTree);
+    previous: ParentTree | undefined,
+  ): Folder {
     return {
-      node,
       above,
-      nodes: [],
-      open: new Set(),
+      entry,
+      entries: this.#spare.pop() ?? new TreeEntries(),
+      open: new Map(),
       promised: 0,
       complete: undefined,
       previous,
@@ -313,22 +327,90 @@ export class SnapshotBuilder {
     };
   }
 
-  async #previous(
-    tree: string | undefined,
-  ): Promise<ReadonlyMap<ByteString, TreeNode> | undefined> {
+  async #load(tree: string | undefined): Promise<ParentTree | undefined> {
     const reader = this.#options.parent?.reader;
     if (tree === undefined || reader === undefined) return undefined;
     try {
-      const nodes = decodeTree(await reader.load("tree", tree), `tree ${tree}`);
-      return new Map(nodes.map((node) => [node.name, node]));
+      return new ParentTree(await reader.load("tree", tree), `tree ${tree}`);
     } catch (error) {
-      const isDamage = error instanceof IntegrityError ||
-        (error instanceof BackupError && error.code === "not_found");
-      if (!isDamage) throw error;
-      this.#options.onParentDamage?.(error);
-      return undefined;
+      return this.#damaged(error);
     }
   }
+
+  /** Whether the folder had an entry of this name before. */
+  #find({ previous }: Folder, { name }: TreeNode): boolean {
+    try {
+      return previous?.find(name) === true;
+    } catch (error) {
+      this.#damaged(error);
+      return false;
+    }
+  }
+
+  #before(folder: Folder, node: TreeNode): TreeNode | undefined {
+    if (!this.#find(folder, node)) return undefined;
+    try {
+      return folder.previous!.node();
+    } catch (error) {
+      return this.#damaged(error);
+    }
+  }
+
+  /** Of the entry that was found last, what follows its beginning, when nothing that counts has changed. */
+  #unchanged({ entries, previous }: Folder, entry: number, node: FileNode): Tail | undefined {
+    const same = previous!.tailAfter(entries.head(entry), this.#has);
+    if (same !== undefined) return same;
+    try {
+      const before = previous!.node();
+      if (!isUnchanged(before, node, node.sizeBytes ?? 0, this.#options)) return undefined;
+      const { content = [] } = before;
+      const isThere = content.every((id) => this.#writer.has("data", id));
+      return isThere ? encodeTail({ type: "file", content }) : undefined;
+    } catch (error) {
+      return this.#damaged(error);
+    }
+  }
+
+  /** Tells that something of the parent cannot be read; anything else is thrown. */
+  #damaged(error: unknown): undefined {
+    const isDamage = error instanceof IntegrityError ||
+      (error instanceof BackupError && error.code === "not_found");
+    if (!isDamage) throw error;
+    this.#options.onParentDamage?.(error);
+  }
+}
+
+type Tail = string | Uint8Array;
+
+const NO_CONTENT = new TextEncoder().encode("[]}");
+
+function subtreeTail(subtree: string): Uint8Array {
+  return new TextEncoder().encode(encodeTail({ type: "dir", subtree }));
+}
+
+/** All of it is copied at once: the walk goes on, and what is stored is used again. */
+function partialOf(folder: Folder, head: Uint8Array): PartialTree {
+  const { entries, open, previous } = folder;
+  const parts: PartialTree["parts"] = [];
+  let joiner = new TreeJoiner();
+  for (let entry = 0; entry < entries.count; entry++) {
+    const within = open.get(entry);
+    if (within === undefined) entries.copy(entry, joiner);
+    else {
+      parts.push(joiner.entries(), partialOf(within, entries.head(entry).slice()));
+      joiner = new TreeJoiner();
+    }
+  }
+  previous?.copyRest(joiner);
+  parts.push(joiner.entries());
+  return { head, parts: parts.filter((part) => "head" in part || part.length > 0) };
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
 }
 
 /** Size, modification and change time, and inode are the same, as far as they count. */

@@ -63,10 +63,15 @@ export interface TreeNode {
   subtree?: string;
 }
 
+/** What the rest of an entry is made of. */
+export type TailFields = Pick<TreeNode, "type" | "content" | "subtree">;
+
 /** In the order of their names' bytes, which the caller has to give. */
 export function encodeTree(nodes: readonly TreeNode[]): Uint8Array {
   let json = '{"nodes":[';
-  for (let i = 0; i < nodes.length; i++) json += (i > 0 ? "," : "") + encodeNode(nodes[i]!);
+  for (let i = 0; i < nodes.length; i++) {
+    json += (i > 0 ? "," : "") + encodeHead(nodes[i]!) + encodeTail(nodes[i]!);
+  }
   return new TextEncoder().encode(`${json}]}\n`);
 }
 
@@ -75,7 +80,8 @@ export function byName(a: { name: ByteString }, b: { name: ByteString }): number
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-function encodeNode(node: TreeNode): string {
+/** Of an entry, what is known before its content is: all up to that field's value. */
+export function encodeHead(node: TreeNode): string {
   let json = `{"name":${goString(goQuote(node.name))},"type":"${node.type}"`;
   if (node.mode !== 0) json += `,"mode":${node.mode}`;
   json += `,"mtime":"${node.mtime}","atime":"${node.atime}","ctime":"${node.ctime}"`;
@@ -96,10 +102,13 @@ function encodeNode(node: TreeNode): string {
     json += `,"extended_attributes":[${node.xattrs.map(encodeXattr).join(",")}]`;
   }
   if (node.device) json += `,"device":${node.device}`;
-  json += node.type === "file"
-    ? `,"content":[${(node.content ?? []).map((id) => `"${id}"`).join(",")}]`
-    : ',"content":null';
-  if (node.subtree !== undefined) json += `,"subtree":"${node.subtree}"`;
+  return `${json},"content":`;
+}
+
+/** The rest of an entry. */
+export function encodeTail({ type, content, subtree }: TailFields): string {
+  let json = type === "file" ? `[${(content ?? []).map((id) => `"${id}"`).join(",")}]` : "null";
+  if (subtree !== undefined) json += `,"subtree":"${subtree}"`;
   return `${json}}`;
 }
 
@@ -135,6 +144,11 @@ export function decodeTree(json: Uint8Array, what: string): TreeNode[] {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new IntegrityError(`${what} is no tree: ${why}`, { cause });
   }
+}
+
+/** One entry of a tree. @throws {SyntaxError} */
+export function decodeNode(json: Uint8Array): TreeNode {
+  return toNode(parseJson(new TextDecoder("utf-8", { fatal: true }).decode(json)));
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -68,6 +68,7 @@ export async function archivePaths(
   const root = posix.openRoot(cName(base));
   if (root < 0) throw posixError(root, "open", base);
   try {
+    await builder.begin();
     const archive = new Archive(builder, options);
     await archive.entries(root, "", makeTargetTree(paths));
     if (options.encoders !== undefined) await archive.settle(options.encoders, root);
@@ -135,13 +136,13 @@ class Archive {
     const isDirectory = this.#stat.kind === KIND_DIRECTORY;
     if (named === undefined && this.#options.isExcluded?.(path, isDirectory) === true) return;
     if (this.#stat.kind === KIND_SOCKET) return;
-    const { kind, sizeBytes } = this.#stat;
+    const { kind } = this.#stat;
     const node = this.#node(folder, name, path);
     if (kind === KIND_DIRECTORY) return await this.#folder(folder, raw, path, node, wanted);
     if (kind === KIND_FILE && this.#options.encoders !== undefined) {
       return await this.#fileElsewhere(this.#options.encoders, path, node, this.#toRead(path));
     }
-    if (kind === KIND_FILE) return await this.#file(folder, raw, path, node, sizeBytes);
+    if (kind === KIND_FILE) return await this.#file(folder, raw, path, node);
     if (kind === KIND_SYMLINK) {
       const target = this.#posix.readLink(folder, raw);
       if (typeof target === "number") {
@@ -149,7 +150,7 @@ class Archive {
       }
       node.linkTarget = byteStringOf(target);
     }
-    await this.#builder.other(node);
+    this.#builder.other(node);
   }
 
   async #folder(
@@ -199,10 +200,10 @@ class Archive {
     name: Uint8Array,
     path: string,
     node: TreeNode,
-    sizeBytes: number,
   ): Promise<void> {
-    const known = await this.#builder.unchanged(node, sizeBytes);
-    if (known !== undefined) return this.#builder.addFile(node, known, sizeBytes, "unmodified");
+    const promised = this.#builder.addFile(node);
+    if (promised === undefined) return;
+    let now = node;
     let read: ReadContent | undefined;
     for (let attempt = 1;; attempt++) {
       let failure: BackupError | undefined;
@@ -217,7 +218,10 @@ class Archive {
       } catch (error) {
         // What reading threw is the source's; everything else is the repository's.
         if (failure === undefined || error !== failure) throw error;
-        if (read === undefined) return this.#problem(path, failure);
+        if (read === undefined) {
+          promised.leaveOut();
+          return this.#problem(path, failure);
+        }
       }
       const isSettled = failure === undefined && !isChanged;
       if (isSettled || failure !== undefined || attempt >= this.#attempts) {
@@ -226,9 +230,9 @@ class Archive {
       }
       await this.#options.again!.pause(attempt);
       const looked = this.#posix.statAt(at, name, this.#stat);
-      if (looked >= 0 && this.#stat.kind === KIND_FILE) node = this.#node(at, node.name, path);
+      if (looked >= 0 && this.#stat.kind === KIND_FILE) now = this.#node(at, node.name, path);
     }
-    (await this.#builder.promise(node)).addContent(read.content, read.bytes);
+    promised.addContent(read.content, read.bytes, now);
   }
 
   async #fileElsewhere(
@@ -237,11 +241,8 @@ class Archive {
     node: TreeNode,
     file: FileToRead,
   ): Promise<void> {
-    const known = await this.#builder.unchanged(node, file.sizeBytes);
-    if (known !== undefined) {
-      return this.#builder.addFile(node, known, file.sizeBytes, "unmodified");
-    }
-    const promised = await this.#builder.promise(node);
+    const promised = this.#builder.addFile(node);
+    if (promised === undefined) return;
     await encoders.file(file, (outcome) => {
       if ("failed" in outcome) {
         promised.leaveOut();

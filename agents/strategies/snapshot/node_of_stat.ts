@@ -53,6 +53,7 @@ export function nodeOfStat(
   };
   const user = accounts.user(stat.uid);
   const group = accounts.group(stat.gid);
+  if (type === "file") node.sizeBytes = stat.sizeBytes;
   if (user !== undefined) node.user = user;
   if (group !== undefined) node.group = group;
   // restic counts no links of FIFOs; without the count a FIFO with two names would be two.
