@@ -80,7 +80,8 @@ async function runCheck(
   const startedAtMs = clock.monotonicMs();
   const lock = settings.get("noLock").value ? "none" : "exclusive";
   const broken = new Set<string>();
-  const counts = await useRepositories(world, call, [address], { lock }, async (opened) => {
+  const options = { lock, mayGoWithout: true } as const;
+  const counts = await useRepositories(world, call, [address], options, async (opened) => {
     const { repository } = opened.repositories[0]!;
     const progress = showPackProgress(call, `Checking: ${address.key}`);
     try {

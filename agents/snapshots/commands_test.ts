@@ -195,9 +195,11 @@ Deno.test("where no lock can be written, a reader is told how to do without", as
   const { shell } = await withRepository();
   shell.memory("/memory/a").put = () =>
     Promise.reject(new BackupError("read_only", "Cannot create locks: EROFS"));
-  const run = await shell.type(["snapshots", A]);
-  assert.equal(run.code, 1);
-  assert.match(run.err, /No lock can be written: .*EROFS \(.*--no-lock/);
+  for (const words of [["snapshots", A], ["check", A]]) {
+    const run = await shell.type(words);
+    assert.equal(run.code, 1);
+    assert.match(run.err, /No lock can be written: .*EROFS \(.*--no-lock/);
+  }
   assert.equal((await shell.type(["snapshots", A, "--no-lock"])).code, 0);
   assert.doesNotMatch((await shell.type(["prune", A])).err, /--no-lock/);
 });

@@ -49,6 +49,8 @@ export interface Opened {
 
 export interface OpenOptions {
   lock: "none" | "shared" | "exclusive";
+  /** The command has --no-lock; absent: those do that only read and let others write. */
+  mayGoWithout?: boolean;
   /** One that opens is enough; the others are told as warnings. */
   isTolerant?: boolean;
   /** Of a command that names more than these. */
@@ -104,7 +106,7 @@ export async function useRepositories<T>(
           await requireRepository(store, address);
           const repository = await passwords.open(store, world.kernels, address);
           if (options.lock !== "none") {
-            locks.push(await takeLock(world, call, repository, options.lock, signal));
+            locks.push(await takeLock(world, call, repository, options, signal));
           }
           repositories.push({ address, repository });
         } catch (error) {
@@ -129,7 +131,7 @@ async function takeLock(
   world: RepositoryWorld,
   call: CommandCall,
   repository: Repository,
-  kind: "shared" | "exclusive",
+  { lock: kind, mayGoWithout = kind === "shared" }: OpenOptions,
   signal: AbortSignal,
 ): Promise<RepositoryLock> {
   try {
@@ -139,7 +141,7 @@ async function takeLock(
       signal,
     });
   } catch (error) {
-    const cannotWrite = error instanceof BackupError && kind === "shared" &&
+    const cannotWrite = error instanceof BackupError && mayGoWithout &&
       ["read_only", "permission", "no_space"].includes(error.code);
     if (!cannotWrite) throw error;
     const { code, message, path } = error;

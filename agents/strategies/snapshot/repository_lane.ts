@@ -124,6 +124,11 @@ export class RepositoryLane {
     return await this.#use(() => this.#thread.callFlush("check", { name }));
   }
 
+  /** The path still leads to the repository that was opened. @throws {BackupError} `destination_lost` */
+  stillThere(): Promise<void> {
+    return this.#use(() => this.#thread.call("stillThere", undefined));
+  }
+
   /** Takes packs that are not what their names say out of the lists, with a snapshot that needs them. */
   replace(request: ReplaceRequest): Promise<void> {
     return this.#use(() => this.#thread.callFlush("replace", request));

@@ -5,7 +5,7 @@
 import { hostname, userInfo } from "node:os";
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
-import type { Identity } from "../../destinations/identity.ts";
+import { type Identity, identityOf } from "../../destinations/identity.ts";
 import { inspect } from "../../destinations/local_destination.ts";
 import { openLocalObjectStore } from "../../destinations/local_object_store.ts";
 import { MemoryObjectStore } from "../../destinations/memory_object_store.ts";
@@ -152,6 +152,8 @@ export function openRepositoryThread(
   };
   let room: Uint8Array = new Uint8Array(0);
   let store: ObjectStore | undefined;
+  /** The one that is open. */
+  let folder: Identity | undefined;
   let repository: Repository | undefined;
   let lock: RepositoryLock | undefined;
   // Waiting for something else than the disk is no standing still.
@@ -170,8 +172,13 @@ export function openRepositoryThread(
     password,
     kdf: start.kdf ?? calibrate(clock),
   });
-  const storeHere = (): ObjectStore =>
-    store ??= openLocalObjectStore(posix, path, writerOf(thisProcess(start.hostId)));
+  const storeHere = (): ObjectStore => {
+    if (store === undefined) {
+      store = openLocalObjectStore(posix, path, writerOf(thisProcess(start.hostId)));
+      folder = identityAt(posix, path);
+    }
+    return store;
+  };
   const mayWrite = (): Repository => {
     lock?.signal.throwIfAborted();
     if (Atomics.load(cells.fenced, 0) !== 0 || Atomics.load(cells.cancelled, 0) !== 0) {
@@ -266,6 +273,16 @@ export function openRepositoryThread(
       for (const id of packs) await here.remove("pack", id);
     },
 
+    /** What was stored where the path leads no more is no backup there. @throws {BackupError} `destination_lost` */
+    stillThere(): void {
+      const now = identityAt(posix, path);
+      if (now !== undefined && now === folder && holdsConfig(posix, path)) return;
+      throw new BackupError("destination_lost", `${path} is not there any more`, {
+        path,
+        hint: "Connect it again and run the same command: what is safe there is not stored again",
+      });
+    },
+
     /** For another replica, in shared memory. @throws {BackupError} also when its bytes are not what its name says */
     async lend({ name, room }: LendRequest): Promise<Uint8Array> {
       const into = new Uint8Array(room, 0, room.byteLength);
@@ -319,6 +336,22 @@ function inspectRepository(posix: Posix, path: string): RepositoryInspection {
   } finally {
     posix.closeDirectory(root);
   }
+}
+
+function identityAt(posix: Posix, path: string): Identity | undefined {
+  const root = posix.openRoot(cName(path));
+  if (root < 0) return undefined;
+  const identity = identityOf(posix, root);
+  posix.closeDirectory(root);
+  return identity;
+}
+
+function holdsConfig(posix: Posix, path: string): boolean {
+  const root = posix.openRoot(cName(path));
+  if (root < 0) return false;
+  const result = posix.statAt(root, cName("config"), newStat());
+  posix.closeDirectory(root);
+  return result >= 0;
 }
 
 function exists(posix: Posix, path: string): boolean {

@@ -418,6 +418,7 @@ export class SnapshotGroup {
         await Promise.race([this.#verify(lane, again.feed, verified, input), lane.lane.ended]);
         again.feed.close();
       }
+      await Promise.race([untilAborted(lane.lane.stillThere(), input.signal), lane.lane.ended]);
       lane.state = verified.failures.length === 0 ? "verified" : "failed";
       if (lane.state === "verified") {
         this.#deps.memory.journal.paid(lane.lane.spec.path, [...owed, result.snapshot]);

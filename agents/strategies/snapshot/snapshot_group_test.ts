@@ -97,6 +97,29 @@ Deno.test("snapshots: replicas get the same packs, each is verified, and progres
     await requireWhole(b, source);
   }));
 
+Deno.test("snapshots: a repository whose folder is moved away is lost, not verified, and goes on when it is back", () =>
+  inScene(async ({ source, a, b }) => {
+    for (const [back, moved] of [["put", 3], ["check", 1], ["stillThere", 1]] as const) {
+      let calls = 0;
+      const move = (method: string): boolean => {
+        if (method === back && ++calls === moved) Deno.renameSync(a, `${a}-away`);
+        return false;
+      };
+      Deno.writeTextFileSync(join(source, "new"), back);
+      const { reports } = await snapshot({
+        source,
+        repositories: [{ path: a, hangs: move }, { path: b }],
+      });
+      assert.deepEqual(states(reports), ["failed", "verified"], back);
+      assert.equal(reports[0]!.error?.code, "destination_lost");
+      assert.throws(() => Deno.statSync(a), Deno.errors.NotFound);
+      Deno.renameSync(`${a}-away`, a);
+      const again = await snapshot({ source, repositories: [{ path: a }, { path: b }] });
+      assert.deepEqual(states(again.reports), ["verified", "verified"], back);
+      await requireWhole(a, source);
+    }
+  }));
+
 Deno.test("snapshots: a replica that hangs fails by its deadline, the other one is verified without waiting", () =>
   inScene(async ({ source, a, b }) => {
     let hangsFrom = 2;
