@@ -17,6 +17,7 @@ export interface FilesPage {
   destinations: string[];
   rows: FileRow[];
   total: number;
+  unlisted: number;
   isLive: boolean;
   notes: string[];
 }
@@ -33,11 +34,13 @@ export function createRunFiles(deps: {
 }): RunFiles {
   const { store, clock } = deps;
 
-  /** Tasks in hand, one after the other: each agent knows its own. */
+  /** Tasks in hand, one after the other: each agent knows its own. What no agent can name has no place in the order. */
   async function live(run: StoredRun, tasks: readonly StoredTask[], offset: number, limit: number) {
     const reach = deps.reach();
     const keys = run.spec.destinations.map((d) => d.key);
-    const page: FilesPage = { destinations: keys, rows: [], total: 0, isLive: true, notes: [] };
+    const page: FilesPage = {
+      ...{ destinations: keys, rows: [], total: 0, unlisted: 0, isLive: true, notes: [] },
+    };
     for (const task of tasks) {
       const { agentId, state, taskId, source } = task;
       const label = task.part === null ? source.name : `${source.name} (${task.part.label})`;
@@ -67,7 +70,7 @@ export function createRunFiles(deps: {
           page.notes.push(`${label}: ${asBackupError(thrown).message}`);
         }
       } else page.notes.push(`${label}: ${state}, ${task.files} files`);
-      page.total += task.files;
+      page.unlisted += task.files;
     }
     return page;
   }
@@ -83,7 +86,7 @@ export function createRunFiles(deps: {
     const notes = repositories.map(({ key }) =>
       `${key} is a repository; its snapshots list its files`
     );
-    const page = { destinations: keys, isLive: false };
+    const page = { destinations: keys, unlisted: 0, isLive: false };
     if (folders.length === 0) return { ...page, rows: [], total: 0, notes };
     const compared = await askAgent({ reach, clock }, agent, CompareStored, {
       destinations: folders.map((d) => d.path),

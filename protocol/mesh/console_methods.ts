@@ -116,7 +116,10 @@ export const ListRunFiles = defineMethod({
   result: v.object({
     destinations: v.array(v.string()),
     rows: v.array(FileRow),
+    /** How many can be listed now; `offset` counts among these. */
     total: count,
+    /** Files of the run beside them: of tasks that nobody has in hand. None once it is over. */
+    unlisted: count,
     /** From agents that work on it; otherwise as it is recorded. */
     isLive: v.boolean(),
     /** What is not among the rows, and why. */

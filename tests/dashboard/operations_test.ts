@@ -89,6 +89,7 @@ Deno.test("runs: a dry run plans, a run copies, and list, detail, failures, file
       { path: "photos/sub/b.jpg", sizeBytes: 2, marks: "vv" },
     ],
     total: 2,
+    unlisted: 0,
     isLive: false,
     notes: [],
   });

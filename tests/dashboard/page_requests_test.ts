@@ -38,7 +38,7 @@ Deno.test({
           }),
         );
         const destinations = ["SSD", "USB disk", "NAS", "Cellar"];
-        return { destinations, rows, total: FILES, isLive: false, notes: [] };
+        return { destinations, rows, total: FILES, unlisted: 0, isLive: false, notes: [] };
       },
     });
     await using browser = await openBrowser();

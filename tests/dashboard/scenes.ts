@@ -185,7 +185,14 @@ export function sceneFiles(offset: number, limit: number) {
       marks: `v${file < 1_400 ? "v" : "c"}${nas}${file < 40 ? "c" : file % 999 === 0 ? "x" : "."}`,
     };
   });
-  return { destinations: LANES.map((l) => l.destination), rows, total, isLive: true, notes: [] };
+  return {
+    destinations: LANES.map((l) => l.destination),
+    rows,
+    total,
+    unlisted: 0,
+    isLive: true,
+    notes: [],
+  };
 }
 
 export function sceneSelection() {

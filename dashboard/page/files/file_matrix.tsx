@@ -37,8 +37,6 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
   const [isSeen, setSeen] = useState(false);
   const last = useRef(-PAGE_FILES);
   const isAsking = useRef(false);
-  /** The last answer brought nothing: what is missing is at tasks that cannot list it now, so asking can wait. */
-  const isDry = useRef(false);
   const place = useRef<HTMLElement>(null);
   const [chosen, choose] = useState({ runId, first: 0 });
   const first = chosen.runId === runId ? chosen.first : 0;
@@ -86,7 +84,6 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
     if (!outcome.ok) return setProblem(outcome.message);
     setProblem(undefined);
     last.current = offset;
-    isDry.current = outcome.value.rows.length === 0;
     setShown((now) =>
       now.of === subject ? { of: subject, pages: withPage(now.pages, outcome.value, offset) } : now
     );
@@ -99,7 +96,7 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
   }, [isSeen, isLive, subject]);
   useEvery(
     clock,
-    hasAll || isDry.current ? LIVE_EVERY_MS : LOADING_EVERY_MS,
+    hasAll ? LIVE_EVERY_MS : LOADING_EVERY_MS,
     () => void askNext(),
     isSeen && (isLive || !hasAll) && problem === undefined,
   );
@@ -125,8 +122,8 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
         total={total}
         first={first}
         shown={rows.length}
+        unlisted={pages.unlisted}
         isWhole={hasAll}
-        isLive={isLive}
         onFirst={(next) => choose({ runId, first: next })}
       />
       <Legend pages={pages} />
@@ -144,16 +141,18 @@ export function FileMatrix({ runId, isLive }: FileMatrixProps) {
         />
       ))}
       <p class="matrix-file" aria-live="polite">
-        {row === undefined ? (pages.version > 0 && total === 0 ? "No files yet" : " ") : (
-          <>
-            <bdi>{row.path}</bdi>
-            <span class="muted">
-              {`, ${formatBytes(row.sizeBytes)}: `}
-              {destinations.map((name, at) => `${name} ${MARKS[markOf(row.marks, at)].name}`)
-                .join(", ")}
-            </span>
-          </>
-        )}
+        {row === undefined
+          ? (pages.version > 0 && total === 0 && pages.unlisted === 0 ? "No files yet" : " ")
+          : (
+            <>
+              <bdi>{row.path}</bdi>
+              <span class="muted">
+                {`, ${formatBytes(row.sizeBytes)}: `}
+                {destinations.map((name, at) => `${name} ${MARKS[markOf(row.marks, at)].name}`)
+                  .join(", ")}
+              </span>
+            </>
+          )}
       </p>
     </section>
   );
@@ -163,22 +162,22 @@ interface StretchesProps {
   total: number;
   first: number;
   shown: number;
+  unlisted: number;
   isWhole: boolean;
-  isLive: boolean;
   onFirst(first: number): void;
 }
 
 /** Which files are shown of how many, and a way to the others. */
-function Stretches({ total, first, shown, isWhole, isLive, onFirst }: StretchesProps) {
-  if (total === 0) return null;
+function Stretches({ total, first, shown, unlisted, isWhole, onFirst }: StretchesProps) {
+  if (total === 0 && unlisted === 0) return null;
   const all = stretches(total);
   const at = all.indexOf(first);
   const range = (from: number, to: number): string => `${formatCount(from + 1)}–${formatCount(to)}`;
   const said = !isWhole
-    // While it goes on, tasks that nobody has in hand are told by their number of files alone.
-    ? isLive
-      ? `${formatCount(shown)} of ${formatPlural(total, "file")} can be shown now`
-      : `${formatCount(shown)} of ${formatPlural(total, "file")} read so far`
+    ? `${formatCount(shown)} of ${formatPlural(total, "file")} read so far`
+    // Tasks that nobody has in hand are told by their number of files alone.
+    : unlisted > 0 && all.length === 1
+    ? `${formatCount(total)} of ${formatPlural(total + unlisted, "file")} can be shown now`
     : all.length === 1
     ? formatPlural(total, "file")
     : `Files ${range(first, first + shown)} of ${formatCount(total)}, counted below`;

@@ -10,8 +10,12 @@ export interface FilePages {
   /** Number of the first row among all files of the run. */
   first: number;
   rows: FileRow[];
-  /** In the run; more than `rows` while pages are missing or there are too many. */
+  /** Rows of the present order; those after them are of an earlier one, until they have come again. */
+  known: number;
+  /** Files that can be listed now; more than `rows` while pages are missing or there are too many. */
   total: number;
+  /** Files that cannot. */
+  unlisted: number;
   notes: readonly string[];
   /** Grows with each page, as the rows are changed in place. */
   version: number;
@@ -21,6 +25,7 @@ export interface FilePage {
   destinations: string[];
   rows: FileRow[];
   total: number;
+  unlisted: number;
   notes: string[];
 }
 
@@ -28,7 +33,9 @@ export const NO_FILES: FilePages = {
   destinations: [],
   first: 0,
   rows: [],
+  known: 0,
   total: 0,
+  unlisted: 0,
   notes: [],
   version: 0,
 };
@@ -41,30 +48,42 @@ export function wantedRows({ total, first }: Pick<FilePages, "total" | "first">)
 /** `offset` counts from the first file of the run. */
 export function withPage(pages: FilePages, page: FilePage, offset: number): FilePages {
   const { rows, first } = pages;
-  for (const [at, row] of page.rows.entries()) rows[offset - first + at] = row;
+  const start = offset - first;
+  // A page beyond what is there would leave a hole.
+  if (start <= rows.length) { for (const [at, row] of page.rows.entries()) rows[start + at] = row; }
   const wanted = wantedRows({ total: page.total, first });
   if (wanted < rows.length) rows.length = wanted;
+  const known = isSameOrder(pages, page) ? pages.known : 0;
+  const end = start + page.rows.length;
   return {
     destinations: page.destinations,
     first,
     rows,
+    known: Math.min(wanted, start <= known ? Math.max(known, end) : known),
     total: page.total,
+    unlisted: page.unlisted,
     notes: page.notes,
     version: pages.version + 1,
   };
 }
 
+/** A task that begins or ends moves the files of all that come after it. */
+function isSameOrder(pages: FilePages, page: FilePage): boolean {
+  return pages.total === page.total && pages.unlisted === page.unlisted &&
+    pages.notes.join("\n") === page.notes.join("\n");
+}
+
 /** Where to ask next: what is missing first, then round and round. */
 export function nextOffset(pages: FilePages, lastOffset: number): number {
-  const { first, rows } = pages;
+  const { first, known } = pages;
   const wanted = wantedRows(pages);
-  if (rows.length < wanted) return first + Math.floor(rows.length / PAGE_FILES) * PAGE_FILES;
+  if (known < wanted) return first + Math.floor(known / PAGE_FILES) * PAGE_FILES;
   const next = lastOffset + PAGE_FILES;
   return next >= first && next < first + wanted ? next : first;
 }
 
 export function isComplete(pages: FilePages): boolean {
-  return pages.version > 0 && pages.rows.length >= wantedRows(pages);
+  return pages.version > 0 && pages.known >= wantedRows(pages);
 }
 
 /** Where the stretches begin that are shown one at a time. */

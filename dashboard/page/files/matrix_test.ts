@@ -49,14 +49,14 @@ Deno.test("pages are asked for in order until all are there, then round and roun
       { length: Math.min(PAGE_FILES, total - last) },
       (_, at) => ({ path: `f${last + at}`, sizeBytes: 1, marks: "v" }),
     );
-    pages = withPage(pages, { destinations: ["d"], rows, total, notes: [] }, last);
+    pages = withPage(pages, { destinations: ["d"], rows, total, unlisted: 0, notes: [] }, last);
   }
   assert.deepEqual(asked, [0, 1_000, 2_000, 0, 1_000]);
   assert.ok(isComplete(pages));
   assert.equal(pages.rows.length, total);
   assert.equal(
     nextOffset(
-      { ...pages, total: 1e9, rows: new Array(MATRIX_FILES_MAX) },
+      { ...pages, total: 1e9, known: MATRIX_FILES_MAX },
       MATRIX_FILES_MAX - PAGE_FILES,
     ),
     0,
@@ -78,13 +78,38 @@ Deno.test("beyond 100,000 files each has its place in one stretch, and is asked 
         assert.ok(!asked.has(last), "asked for twice");
         asked.add(last);
         const rows = new Array(Math.min(PAGE_FILES, total - last)).fill({ marks: "v" });
-        pages = withPage(pages, { destinations: ["d"], rows, total, notes: [] }, last);
+        pages = withPage(pages, { destinations: ["d"], rows, total, unlisted: 0, notes: [] }, last);
       }
       assert.equal(pages.rows.length, Math.min(MATRIX_FILES_MAX, total - first));
       assert.ok(nextOffset(pages, last) === first || nextOffset(pages, last) === last + PAGE_FILES);
     }),
     { numRuns: 20 },
   );
+});
+
+Deno.test("when a task ends, the files after its own are fetched anew at once, and are seen meanwhile", () => {
+  const page = (names: string[], unlisted: number) => ({
+    destinations: ["d"],
+    rows: names.map((path) => ({ path, sizeBytes: 1, marks: "c" })),
+    total: 3_000 - unlisted,
+    unlisted,
+    notes: unlisted === 0 ? [] : ["photos: succeeded"],
+  });
+  const files = (of: string) => Array.from({ length: PAGE_FILES }, (_, at) => `${of}/${at}`);
+  let pages = { ...NO_FILES, rows: [] as typeof NO_FILES.rows };
+  ["photos", "mail", "music"].forEach((name, at) => {
+    pages = withPage(pages, page(files(name), 0), at * PAGE_FILES);
+  });
+  assert.ok(isComplete(pages));
+  // Answers go round: this one comes when photos are done, in the middle.
+  pages = withPage(pages, page(files("music"), 1_000), PAGE_FILES);
+  assert.deepEqual([isComplete(pages), pages.rows.length, pages.unlisted], [false, 2_000, 1_000]);
+  assert.equal(nextOffset(pages, PAGE_FILES), 0);
+  pages = withPage(pages, page(files("mail"), 1_000), 0);
+  assert.equal(nextOffset(pages, 0), PAGE_FILES);
+  pages = withPage(pages, page(files("music"), 1_000), PAGE_FILES);
+  assert.ok(isComplete(pages));
+  assert.deepEqual([0, 1_000].map((at) => pages.rows[at]!.path), ["mail/0", "music/0"]);
 });
 
 Deno.test("a destination that is not told of a file has none", () => {
