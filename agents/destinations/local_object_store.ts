@@ -170,11 +170,22 @@ class LocalObjectStore implements ObjectStore {
 
   #below(folder: string, isWanted: (name: string) => boolean): ObjectInfo[] {
     const found: ObjectInfo[] = [];
+    if (folder === "") return this.#atTop(isWanted);
     const root = this.#posix.openDirectory(this.#root, cName(folder));
     if (root === -ENOENT) return found;
     this.#require(root, "list", folder);
     this.#listInto(root, folder, { isWanted, found });
     return found;
+  }
+
+  #atTop(isWanted: (name: string) => boolean): ObjectInfo[] {
+    const names = this.#posix.list(this.#root);
+    if (typeof names === "number") throw posixError(names, "list", this.display);
+    return names.filter(isWanted).flatMap((name) => {
+      const result = this.#posix.statAt(this.#root, cNameOfLatin1(name), this.#stat);
+      const isFile = result >= 0 && this.#stat.kind === KIND_FILE;
+      return isFile ? [{ name, sizeBytes: this.#stat.sizeBytes }] : [];
+    });
   }
 
   #listInto(

@@ -87,7 +87,9 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   #below(folder: string): ObjectInfo[] {
-    return [...this.objects].filter(([name]) => name.startsWith(`${folder}/`))
+    const isIn = (name: string) =>
+      folder === "" ? !name.includes("/") : name.startsWith(`${folder}/`);
+    return [...this.objects].filter(([name]) => isIn(name))
       .map(([name, bytes]) => ({ name, sizeBytes: bytes.length }));
   }
 

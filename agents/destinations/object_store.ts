@@ -48,7 +48,10 @@ export interface ObjectStore {
   stat(name: string): Promise<ObjectInfo | undefined>;
   /** Everything below `folder`, in any order; nothing when there is no such folder. */
   list(folder: string): Promise<ObjectInfo[]>;
-  /** What a `put` below `folder` is writing at this moment or has left when it was cut off; `list` never shows it. */
+  /**
+   * What a `put` below `folder` is writing at this moment or has left when it was cut off; `list` never shows it. Of "" what
+   * lies in no folder.
+   */
   leftovers(folder: string): Promise<ObjectInfo[]>;
   /** Durable as well. What is gone already is no failure. */
   remove(name: string): Promise<void>;
@@ -58,16 +61,21 @@ export interface ObjectStore {
 
 /** Names while they are written; restic's are such too. What comes last is hexadecimal and begins with the writer's, if it has one. */
 const TEMPORARY = /^.+-tmp-([0-9a-f]+)$/;
-export const WRITER_DIGITS = 16;
+export const WRITER_DIGITS = 46;
 
 export function isTemporary(name: string): boolean {
   return TEMPORARY.test(name);
 }
 
+/** The `writer` of whoever wrote it; undefined when it has none. */
+export function writerIn(name: string): string | undefined {
+  const end = TEMPORARY.exec(name)?.[1] ?? "";
+  return end.length > WRITER_DIGITS ? end.slice(0, WRITER_DIGITS) : undefined;
+}
+
 /** Whether a process that gave its store this `writer` wrote it. */
 export function isTemporaryOf(name: string, writer: string): boolean {
-  const end = TEMPORARY.exec(name)?.[1] ?? "";
-  return writer.length === WRITER_DIGITS && end.length > WRITER_DIGITS && end.startsWith(writer);
+  return writerIn(name) === writer;
 }
 
 const NAME = /^[0-9a-zA-Z_-][0-9a-zA-Z._-]*(\/[0-9a-zA-Z_-][0-9a-zA-Z._-]*){0,2}$/;

@@ -105,6 +105,9 @@ export function objectStoreSuite(
     ]);
     assert.deepEqual(await store.leftovers("keys"), [{ name: "keys/2-tmp-7", sizeBytes: 0 }]);
     assert.deepEqual(await store.leftovers("index"), []);
+    await store.put("config", [bytes("whole")]);
+    await store.put("config-tmp-0a", [bytes("cut")]);
+    assert.deepEqual(await store.leftovers(""), [{ name: "config-tmp-0a", sizeBytes: 3 }]);
   });
 
   test("putting again replaces, unless the name must be new", async (store) => {

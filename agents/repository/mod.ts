@@ -55,7 +55,7 @@ export { IndexColumns } from "./index_columns.ts";
 export type { KeyOwner } from "./key_file.ts";
 export { type FileType, objectName } from "./layout.ts";
 export { decodeIndex, encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
-export { writerOf } from "./leftovers.ts";
+export { removeLeftoversOfDead, writerOf } from "./leftovers.ts";
 export { INDEX_BYTES_A_BLOB, keptRoom, type LoadedIndex, loadIndex } from "./load_index.ts";
 export { describeLock } from "./lock_file.ts";
 export type { IsAlive, LockFile, LockOwner, ProcessIdentity } from "./lock_file.ts";

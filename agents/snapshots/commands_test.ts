@@ -5,7 +5,14 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import { fakeSignals } from "../../protocol/cli/fake_world.ts";
 import { thisProcess } from "../platform/process_identity.ts";
 import { backup, clock } from "../repository/sample_repository_suite.ts";
-import { areReplicas, lockRepository, openRepository, type Repository } from "../repository/mod.ts";
+import { MemoryObjectStore } from "../destinations/memory_object_store.ts";
+import {
+  areReplicas,
+  lockRepository,
+  openRepository,
+  type Repository,
+  writerOf,
+} from "../repository/mod.ts";
 
 const A = "restic:/memory/a";
 const B = "restic:/memory/b";
@@ -242,6 +249,45 @@ Deno.test({
     await child.status;
     assert.equal((await shell.type(["snapshots", A])).code, 0);
     assert.deepEqual(await repository.list("lock"), []);
+  },
+});
+
+Deno.test({
+  name:
+    "what a killed init or repair was writing is left while it lives, and removed by the next one",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const shell = new RepositoryShell({ isReal: true });
+    const writers = new Set<string | undefined>();
+    const { openStore } = shell.world;
+    shell.world.openStore = (path, options) => {
+      writers.add(options.writer);
+      return openStore(path, options);
+    };
+    const mine = writerOf(thisProcess("machine"));
+    assert.equal((await shell.type(["init", A, B])).code, 0);
+    assert.deepEqual([...writers], [mine]);
+    const child = new Deno.Command("sleep", { args: ["60"] }).spawn();
+    const its = writerOf(thisProcess("machine", child.pid));
+    assert.notEqual(its, mine);
+    const names = [`data/ab/${"ab".repeat(32)}`, `keys/${"cd".repeat(32)}`, "config"]
+      .map((name) => `${name}-tmp-${its}01234567`);
+    const stores = [shell.memory("/memory/a"), new MemoryObjectStore("/memory/new")];
+    shell.stores.set("/memory/new", stores[1]!);
+    for (const store of stores) {
+      for (const name of names) store.objects.set(name, new Uint8Array(9));
+    }
+    const left = () =>
+      stores.map((store) => names.filter((name) => store.objects.has(name)).length);
+    const repair = ["repair", A, "--from", B];
+    assert.equal((await shell.type(repair)).code, 0);
+    assert.deepEqual(left(), [3, 3]);
+    child.kill("SIGKILL");
+    await child.status;
+    // Neither needs a lock or a password for that.
+    assert.equal((await shell.type(repair, { password: undefined })).code, 0);
+    assert.equal((await shell.type(["init", "restic:/memory/new"])).code, 0);
+    assert.deepEqual(left(), [0, 0]);
   },
 });
 

@@ -15,8 +15,10 @@ import {
   addReplicaWithKey,
   initRepositories,
   isRepository,
+  removeLeftoversOfDead,
   type Repository,
   shortId,
+  writerOf,
 } from "../repository/mod.ts";
 import { RepositoryPasswords } from "./repository_passwords.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
@@ -158,19 +160,22 @@ async function makeNew(
 /** Opens all places before anything is written, and refuses when a repository is in any of them. */
 async function withNewStores(
   world: RepositoryWorld,
-  { settings }: CommandCall,
+  call: CommandCall,
   addresses: readonly RepositoryAddress[],
   use: (stores: ObjectStore[]) => Promise<void>,
 ): Promise<void> {
   const stores: ObjectStore[] = [];
-  const timeoutMs = settings.get("timeout").value;
+  const timeoutMs = call.settings.get("timeout").value;
+  const { owner, isAlive } = world.lockContext(call);
+  const writer = writerOf(owner.process);
   try {
     for (const { path, key } of addresses) {
-      const store = await world.openStore(path, { make: true, timeoutMs });
+      const store = await world.openStore(path, { make: true, timeoutMs, writer });
       stores.push(store);
       if (await isRepository(store)) {
         throw new BackupError("rejected", `There is a repository at ${key} already`, { path });
       }
+      await removeLeftoversOfDead(store, owner.process, isAlive);
     }
     await use(stores);
   } finally {

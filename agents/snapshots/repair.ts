@@ -18,11 +18,13 @@ import {
   isRepository,
   loadIndex,
   openRepository,
+  removeLeftoversOfDead,
   repairConfig,
   type RepairCounts,
   repairReplica,
   type Repository,
   restoreIndex,
+  writerOf,
 } from "../repository/mod.ts";
 import { showPackProgress } from "./pack_progress.ts";
 import { RepositoryPasswords } from "./repository_passwords.ts";
@@ -84,8 +86,11 @@ export async function repairFrom(
     const stores: ObjectStore[] = [];
     try {
       const timeoutMs = settings.get("timeout").value;
-      const store = await world.openStore(target.path, { timeoutMs });
+      const { owner, isAlive } = world.lockContext(call);
+      const writer = writerOf(owner.process);
+      const store = await world.openStore(target.path, { timeoutMs, writer });
       stores.push(store);
+      await removeLeftoversOfDead(store, owner.process, isAlive);
       const replicas = await openSources(world, call, sources, stores);
       const credentials = await passwords.given(target);
       const counts = await repairOne(world, call, { store, target, replicas, credentials, signal });

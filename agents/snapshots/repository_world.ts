@@ -13,7 +13,7 @@ import { lockContextOfThisProcess, openStoreInThread } from "../strategies/snaps
 export interface OpenStoreOptions {
   make?: boolean;
   timeoutMs: number;
-  /** `writerOf` the process whose lock stands while it writes. */
+  /** `writerOf` the process that writes. */
   writer?: string;
 }
 

@@ -33,6 +33,7 @@ import {
   type OpenedKey,
   openRepository,
   PACK_MAX_BYTES,
+  removeLeftoversOfDead,
   type Repository,
   type RepositoryConfig,
   type RepositoryLock,
@@ -216,6 +217,7 @@ export function openRepositoryThread(
       for (const [name, bytes] of files) await memory.put(name, [bytes]);
       const like = await openRepository(memory, kernels, credentials);
       makeLeaf(posix, path);
+      await removeLeftoversOfDead(storeHere(), thisProcess(start.hostId), isProcessAlive);
       [repository] = own.password === credentials.password
         ? await addReplicas(like, [storeHere()])
         : [await addReplicaWithKey(like, storeHere(), clock, keyOf(own))];

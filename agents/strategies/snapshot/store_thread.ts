@@ -97,7 +97,7 @@ export interface StoreInThreadOptions {
   timeoutMs: number;
   /** All it may touch; absent or empty: anything. */
   roots?: readonly string[];
-  /** Of whoever may write: `writerOf` of its lock's process. */
+  /** Of whoever may write: `writerOf` its process. */
   writer?: string | undefined;
   clock: Clock;
   spawn(role: string): Worker;
