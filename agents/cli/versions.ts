@@ -5,6 +5,7 @@ import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { formatBytes, formatCount, formatDate, formatPlural } from "../../protocol/cli/format.ts";
 import { watchInterrupts } from "../../protocol/cli/interrupt.ts";
 import { typedPath } from "../../protocol/cli/surroundings.ts";
+import { shellWord } from "../../protocol/cli/shell_word.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { isForRepository, SNAPSHOT_OPTIONS } from "./repository_verbs.ts";
 import { KEY_OPTIONS, keySources } from "./key_sources.ts";
@@ -196,10 +197,6 @@ function restoreCommand(repository: string, { storedAt }: KeptVersion): string {
     storedAt.slice(at + 1),
   ]
     .map(shellWord).join(" ");
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** All versions, of which the newest may be today's. */

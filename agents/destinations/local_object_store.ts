@@ -50,7 +50,10 @@ const PIECE_BYTES = 4 << 20;
 export function openLocalObjectStore(posix: Posix, path: string, writer = ""): ObjectStore {
   const root = posix.openRoot(cName(path));
   if (root === -ENOENT) {
-    throw new BackupError("destination_missing", `${path} does not exist`, { path });
+    throw new BackupError("destination_missing", `${path} does not exist`, {
+      path,
+      hint: "Check the path, or mount its disk",
+    });
   }
   if (root < 0) throw posixError(root, "open", path);
   const info = posix.fileSystemInfo(root);

@@ -66,6 +66,7 @@ export {
   areReplicas,
   type Credentials,
   finishRepository,
+  holdsReplica,
   initRepositories,
   isRepository,
   type NewRepository,
@@ -89,6 +90,7 @@ export {
   type LockContext,
   type LockOptions,
   lockRepository,
+  readLocks,
   RepositoryLock,
   unlockRepository,
 } from "./repository_lock.ts";

@@ -176,6 +176,19 @@ export function areReplicas(a: Repository, b: Repository): boolean {
     isSameMaster(a.master, b.master);
 }
 
+/** Whether another place is known to hold a replica of a repository that is open; false also where that cannot be seen. */
+export async function holdsReplica(
+  { kernels, keyId, master, config }: Repository,
+  store: ObjectStore,
+): Promise<boolean> {
+  try {
+    return (await openWithKey(store, kernels, { keyId, master })).config.id === config.id;
+  } catch (error) {
+    if (error instanceof BackupError && error.code !== "cancelled") return false;
+    throw error;
+  }
+}
+
 function isSameMaster(a: KeyMaterial, b: KeyMaterial): boolean {
   return (["encrypt", "macK", "macR"] as const).every((part) => idOf(a[part]) === idOf(b[part]));
 }

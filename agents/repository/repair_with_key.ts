@@ -2,7 +2,7 @@
  * What only a key can tell is damaged: the config, which has no hash for a name, and packs that no index lists any more. Rule: a
  * config is taken only from where the same master key opens it.
  */
-import { IntegrityError } from "../../protocol/base/errors.ts";
+import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { Kernels } from "../kernels/mod.ts";
 import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
@@ -14,7 +14,7 @@ import type { Repository } from "./repository.ts";
 
 const CONFIG_MAX_BYTES = 1 << 20;
 
-/** True when a damaged config was replaced. @throws {BackupError} `damaged` when no replica has a whole one */
+/** True when a config that was damaged or missing was replaced. @throws {BackupError} when no replica has a whole one */
 export async function repairConfig(
   target: ObjectStore,
   sources: readonly ObjectStore[],
@@ -26,7 +26,8 @@ export async function repairConfig(
     await openWithKey(target, kernels, opened);
     return false;
   } catch (error) {
-    if (!(error instanceof IntegrityError)) throw error;
+    const isMissing = error instanceof BackupError && error.code === "destination_missing";
+    if (!(error instanceof IntegrityError) && !isMissing) throw error;
     for (const source of sources) {
       try {
         await openWithKey(source, kernels, opened);
@@ -34,7 +35,8 @@ export async function repairConfig(
         // Of another repository, damaged too, or away.
         continue;
       }
-      await target.put(CONFIG_NAME, [await source.get(CONFIG_NAME, CONFIG_MAX_BYTES)]);
+      const config = await source.get(CONFIG_NAME, CONFIG_MAX_BYTES);
+      await target.put(CONFIG_NAME, [config], { mustBeNew: isMissing });
       await openWithKey(target, kernels, opened);
       return true;
     }

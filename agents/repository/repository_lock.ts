@@ -226,13 +226,14 @@ async function requireFree(
     throw new BackupError("destination_busy", `${display} ${what}`, {
       path: display,
       retry: "later",
-      hint: "Wait for it; if nobody works on the repository any more, run unlock",
+      hint:
+        "Wait for it, also with --wait DURATION; if nobody works on the repository any more, run unlock",
     });
   }
 }
 
-/** Undefined for one that cannot be read. Empty ones, which a crash of restic leaves, are none. */
-async function readLocks(
+/** Who holds it. Undefined for a lock that cannot be read. Empty ones, which a crash of restic leaves, are none. */
+export async function readLocks(
   repository: Repository,
 ): Promise<{ id: string; lock: LockFile | undefined }[]> {
   const locks: { id: string; lock: LockFile | undefined }[] = [];

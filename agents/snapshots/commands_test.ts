@@ -220,7 +220,10 @@ Deno.test("unlock removes locks of the dead, and all when asked", async () => {
     owner: { ...context.owner, hostname: "other", process: elsewhere },
   };
   const held = await lockRepository(repository, foreign);
-  assert.match((await shell.type(["unlock", A])).out, /0 locks removed, 1 held still/);
+  assert.match(
+    (await shell.type(["unlock", A])).out,
+    /Left [0-9a-f]{8}: locked by .*\n0 locks removed, 1 held still/,
+  );
   const all = await shell.type(["unlock", A, "--remove-all", "--json"]);
   assert.deepEqual(all.json[0].removed, [held.id]);
   // A crash of ours on this machine: the next command goes on without an unlock.
@@ -250,6 +253,21 @@ Deno.test({
     assert.equal((await shell.type(["snapshots", A])).code, 0);
     assert.deepEqual(await repository.list("lock"), []);
   },
+});
+
+Deno.test("repair: a config that is gone comes back from a replica with another password", async () => {
+  const shell = new RepositoryShell();
+  const command = ["--password-command", `${B}=printf own`];
+  assert.equal((await shell.type(["init", A, B, ...command])).code, 0);
+  const { objects } = shell.memory("/memory/a");
+  const config = objects.get("config")!.slice();
+  objects.delete("config");
+  const without = await shell.type(["repair", A, "--from", B], { password: undefined });
+  assert.deepEqual([without.code, objects.has("config")], [1, false]);
+  const repaired = await shell.type(["repair", A, "--from", B]);
+  assert.equal(repaired.code, 0, repaired.err);
+  assert.match(repaired.out, /Repaired .*config\n/);
+  assert.deepEqual(objects.get("config"), config);
 });
 
 Deno.test({

@@ -62,7 +62,7 @@ export async function prune(
 ): Promise<void> {
   const { settings, terminal, clock } = call;
   const maxRepackBytes = settings.get("maxRepackSize").value;
-  const progress = showPackProgress(call, `Pruning: ${repository.store.display}`);
+  const progress = showPackProgress(call, `Pruning: ${call.positionals[0] ?? ""}`);
   let plan: PrunePlan;
   try {
     plan = await pruneRepository(repository, {

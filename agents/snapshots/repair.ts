@@ -15,6 +15,7 @@ import { visibleText } from "../../protocol/cli/visible_text.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import {
   type Credentials,
+  holdsReplica,
   isRepository,
   loadIndex,
   openRepository,
@@ -152,6 +153,8 @@ async function repairOne(
   const all = (await store.list("data")).length;
   let done = 0;
   const onFile = (name: string, outcome: "whole" | "repaired" | "lost") => {
+    // With the password it may come back yet, from a replica that has another.
+    if (name === "config" && outcome === "lost" && credentials !== undefined) return;
     if (name.startsWith("data/")) progress.set(++done, Math.max(all, done));
     const path = `${store.display}/${name}`;
     if (outcome === "repaired" && !call.settings.get("quiet").value) say(call, path);
@@ -167,9 +170,14 @@ async function repairOne(
     };
     if (await repairConfig(store, replicas, world.kernels, credentials)) {
       counts.repaired.push("config");
+      counts.lost = counts.lost.filter((name) => name !== "config");
       onFile("config", "repaired");
     }
     const repository = await openRepository(store, world.kernels, credentials);
+    for (const other of replicas) {
+      if (await holdsReplica(repository, other)) continue;
+      tellWarning(call, `${other.display} is not known to be a replica of ${target.key}`);
+    }
     const listed = await restoreIndex(repository, replicas, signal);
     if (listed.packs > 0 && !call.settings.get("quiet").value) {
       say(call, `${formatPlural(listed.packs, "pack")} of ${target.key} that no index listed`);

@@ -17,6 +17,7 @@ import {
   passwordPlaces,
   readPassword,
 } from "../../protocol/cli/repository_password.ts";
+import { shellWord } from "../../protocol/cli/shell_word.ts";
 import type { SecretSource } from "../../protocol/cli/secret_source.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { Kernels } from "../kernels/mod.ts";
@@ -152,7 +153,8 @@ export class RepositoryPasswords {
   #explained(error: BackupError, { key }: RepositoryAddress, source: SecretSource): BackupError {
     if (error.hint !== undefined) return error;
     const { code, message, path } = error;
-    const hint = `It was in ${describePassword(source)}; --password-file ${key}=FILE is for this ` +
+    const own = shellWord(`${key}=FILE`);
+    const hint = `It was in ${describePassword(source)}; --password-file ${own} is for this ` +
       "repository alone";
     return new BackupError(code, message, { path, hint, cause: error });
   }

@@ -4,7 +4,7 @@ import { jsonLine } from "../../protocol/cli/error_line.ts";
 import { formatPlural } from "../../protocol/cli/format.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
 import { PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
-import { describeLock, shortId, unlockRepository } from "../repository/mod.ts";
+import { describeLock, readLocks, shortId, unlockRepository } from "../repository/mod.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
 import { addressOf, refuseMore, useRepositories } from "./use_repositories.ts";
 
@@ -35,16 +35,20 @@ async function runUnlock(world: RepositoryWorld, call: CommandCall): Promise<num
     const { repository } = opened.repositories[0]!;
     const all = settings.get("removeAll").value;
     const removed = await unlockRepository(repository, world.lockContext(call), { all });
-    const left = (await repository.list("lock")).filter(({ sizeBytes }) => sizeBytes > 0).length;
+    const left = await readLocks(repository);
     if (settings.get("json").value) {
       const ids = removed.map(({ id }) => id);
-      terminal.out(jsonLine({ message_type: "summary", removed: ids, left }));
+      terminal.out(jsonLine({ message_type: "summary", removed: ids, left: left.length }));
     } else if (!settings.get("quiet").value) {
-      for (const { id, lock } of removed) {
+      const say = (done: string, { id, lock }: typeof left[number]) => {
         const what = lock === undefined ? "cannot be read" : describeLock(lock);
-        terminal.out(`Removed ${shortId(id)}: ${visibleText(what)}.\n`);
-      }
-      const held = left === 0 ? "" : `, ${left} held still`;
+        terminal.out(`${done} ${shortId(id)}: ${visibleText(what)}.\n`);
+      };
+      for (const one of removed) say("Removed", one);
+      for (const one of left) say("Left", one);
+      const held = left.length === 0
+        ? ""
+        : `, ${left.length} held still; --remove-all removes those too, once nobody works there`;
       terminal.out(`${formatPlural(removed.length, "lock")} removed${held}.\n`);
     }
     return 0;

@@ -207,7 +207,9 @@ Deno.test("a repository that is named without restic: is refused before anything
     }
     fs.writeFileSync(join(repository!, "config"), "sealed");
     await assert.rejects(
-      run([{ path: other! }, { path: repository! }]),
+      run([{ path: other! }, { path: repository! }], {
+        known: { idAt: (path) => path === repository ? "restic-known" : undefined, remember() {} },
+      }),
       (error) => error instanceof BackupError && /restic:\/.*repository\?/.test(error.hint ?? ""),
     );
     assert.ok(!fs.existsSync(other!));

@@ -99,7 +99,10 @@ export class RunMirrors {
   /** Looks without changing anything. @throws {BackupError} */
   async inspect(spec: DestinationSpec, names: string[]): Promise<Inspected> {
     const inspection = await this.#must(spec.key).inspect(names);
-    const error = unknownPlace(spec, inspection.destinationId, this.#deps.knownPlace(spec));
+    // What holds something else was named by mistake, whatever stood there before.
+    const error = inspection.otherKind === undefined
+      ? unknownPlace(spec, inspection.destinationId, this.#deps.knownPlace(spec))
+      : undefined;
     return { spec, inspection, error };
   }
 

@@ -4,6 +4,8 @@
  */
 import type { Clock } from "../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
+import { isRepositoryAddress, REPOSITORY_PREFIX } from "../../protocol/cli/repository_address.ts";
+import { shellWord } from "../../protocol/cli/shell_word.ts";
 import type { DestinationSpec } from "../../protocol/mesh/job.ts";
 import type { PreparedDestination } from "../../protocol/mesh/task.ts";
 import { toWireError } from "../../protocol/mesh/task_mapping.ts";
@@ -198,6 +200,8 @@ export class RunRepositories {
     const { config } = await lane.open({
       credentials: credentialsOf(spec, request),
       ...(expectedId === undefined ? {} : { expectedId: expectedId.slice(ID_PREFIX.length) }),
+    }).catch((thrown) => {
+      throw withPasswordHint(thrown, addressOf(spec));
     });
     const unknown = unknownPlace(spec, ID_PREFIX + config.id, known);
     if (unknown !== undefined) throw unknown;
@@ -302,8 +306,24 @@ function refusal(
   return new BackupError(
     "wrong_key",
     `No repository is made at ${spec.key}, since its password does not open ${refused.lane.key}`,
-    { path: spec.path, hint: `--password-file ${spec.key}=FILE is for it alone` },
+    {
+      path: spec.path,
+      hint: `--password-file ${shellWord(`${addressOf(spec)}=FILE`)} is for it alone`,
+    },
   );
+}
+
+/** Under which a command would name it; a place of a dashboard has a name of its own. */
+function addressOf({ key, path }: DestinationSpec): string {
+  return isRepositoryAddress(key) ? key : REPOSITORY_PREFIX + path;
+}
+
+function withPasswordHint(thrown: unknown, address: string): unknown {
+  if (!(thrown instanceof BackupError) || thrown.code !== "wrong_key") return thrown;
+  const { code, message, path } = thrown;
+  const [file, name] = ["FILE", "NAME"].map((value) => shellWord(`${address}=${value}`));
+  const hint = `--password-file ${file} is for it alone, and for agents --password-name ${name}`;
+  return new BackupError(code, message, { path, hint, cause: thrown });
 }
 
 function credentialsOf(spec: DestinationSpec, request: OpenRepositoriesRequest): Credentials {

@@ -26,7 +26,9 @@ export function parseRepositoryAddress(text: string, base: string): RepositoryAd
   const rest = text.slice(REPOSITORY_PREFIX.length);
   if (!isRepositoryAddress(text) || rest === "") {
     throw new BackupError("usage", `${JSON.stringify(text)} does not name a repository`, {
-      hint: "Write restic: and the path of its folder",
+      hint: isRepositoryAddress(text) || text === ""
+        ? "Write restic: and the path of its folder"
+        : `If it is the folder of one, write restic:${text}`,
     });
   }
   const foreign = FOREIGN.exec(rest)?.[1];

@@ -149,6 +149,11 @@ Deno.test("after a run each cell says what its destination has: missing, failed 
   assert.match(page.notes.join(), /two is no backup-agent destination/);
 });
 
+const KEYS = {
+  repositoryPassword: "repo",
+  repositories: [{ repository: "restic:/mnt/repo", password: "its-own" }],
+};
+
 Deno.test("a repository is asked for by its prefix", async () => {
   await using desk = openDesk({ hasNoAgent: true });
   const { json } = await desk.ask("POST", "/api/destinations", {
@@ -157,7 +162,7 @@ Deno.test("a repository is asked for by its prefix", async () => {
   });
   assert.equal((json as unknown as AnswerOf<"addDestination">).place.label, "repo");
   const started = await desk.ask("POST", "/api/runs", {
-    job: { sources: [{ path: "/src" }], keys: { repositoryPassword: "repo" } },
+    job: { sources: [{ path: "/src" }], keys: KEYS },
   });
   const { runId } = started.json as unknown as AnswerOf<"startRun">;
   const { spec } = desk.store.run(runId)!;
@@ -165,7 +170,7 @@ Deno.test("a repository is asked for by its prefix", async () => {
     spec.destinations.map(({ key, kind, path }) => [key, kind, path]),
     [["repo", "restic", "/mnt/repo"]],
   );
-  assert.deepEqual(spec.options.keys, { repositoryPassword: "repo" });
+  assert.deepEqual(spec.options.keys, KEYS);
   const { runs } = (await desk.ask("GET", "/api/history")).json as unknown as AnswerOf<
     "getHistory"
   >;
