@@ -114,6 +114,7 @@ async function startRole(call: CommandCall, facts: RoleFacts): Promise<Running> 
     host,
     port,
     tls,
+    clock,
     log: (...line) => log(...line),
     // Until the role is there; it cannot be made before its port is known.
     fetch(request, env) {

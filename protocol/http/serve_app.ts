@@ -11,6 +11,7 @@ import {
 } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { Readable } from "node:stream";
+import type { Clock } from "../base/clock.ts";
 import { BackupError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { ServerEnv } from "./agent_app.ts";
@@ -31,6 +32,7 @@ export interface ServeOptions {
   /** 0 takes any free one. */
   port: number;
   tls?: TlsFiles | undefined;
+  clock: Pick<Clock, "every">;
   log: Log;
   /** How long others may take; for tests. */
   patience?: Patience;
@@ -113,7 +115,8 @@ function peerOf(address: Deno.Addr): { hostname?: string } {
   return "hostname" in address ? { hostname: address.hostname } : {};
 }
 
-async function serveByNode({ fetch, host, port, log, tls, patience = PATIENCE }: ServeOptions) {
+async function serveByNode(options: ServeOptions) {
+  const { fetch, host, port, clock, log, tls, patience = PATIENCE } = options;
   const scheme = tls === undefined ? "http" : "https";
   const limits: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
     // Some clients offer another protocol with every request, and mean the request.
@@ -139,7 +142,7 @@ async function serveByNode({ fetch, host, port, log, tls, patience = PATIENCE }:
         { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
     }, onRequest);
   server.maxConnections = CONNECTIONS_MAX;
-  const upgrades = createUpgrades();
+  const upgrades = createUpgrades(clock);
   server.on("upgrade", (incoming, connection, head) => {
     void upgrades.answer(incoming, connection, head, async (upgrade) => {
       const request = requestOf(scheme, incoming, AbortSignal.timeout(patience.requestMs));

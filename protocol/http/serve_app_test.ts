@@ -4,6 +4,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackupError } from "../base/errors.ts";
+import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { makeCertificates } from "../../tests/support/certificates.ts";
 import { needs } from "../../tests/support/tools.ts";
@@ -18,13 +19,25 @@ const app = {
 };
 
 Deno.test("an app is served on a free port of loopback, and a port in use is refused with a hint", async () => {
-  const served = await serveApp({ ...app, host: "127.0.0.1", port: 0, log: silentLog });
+  const served = await serveApp({
+    ...app,
+    host: "127.0.0.1",
+    port: 0,
+    clock: systemClock,
+    log: silentLog,
+  });
   try {
     assert.equal(served.origin, `http://127.0.0.1:${served.port}`);
     const answer = await fetch(`${served.origin}/x`, { method: "POST", body: "hello" });
     assert.equal(await answer.text(), "POST /x hello");
     await assert.rejects(
-      serveApp({ ...app, host: "127.0.0.1", port: served.port, log: silentLog }),
+      serveApp({
+        ...app,
+        host: "127.0.0.1",
+        port: served.port,
+        clock: systemClock,
+        log: silentLog,
+      }),
       (e) => e instanceof BackupError && e.code === "config" && e.hint!.includes("--port"),
     );
   } finally {
@@ -35,7 +48,7 @@ Deno.test("an app is served on a free port of loopback, and a port in use is ref
 
 Deno.test("an address that is not ours is refused", async () => {
   await assert.rejects(
-    serveApp({ ...app, host: "192.0.2.1", port: 0, log: silentLog }),
+    serveApp({ ...app, host: "192.0.2.1", port: 0, clock: systemClock, log: silentLog }),
     (e) => e instanceof BackupError && e.code === "config",
   );
 });
@@ -57,6 +70,7 @@ Deno.test({
         ...app,
         host: "127.0.0.1",
         port: 0,
+        clock: systemClock,
         log: silentLog,
         tls: { cert: pem("server.pem"), key: pem("server.key"), clientCa: pem("ca.pem") },
       });
@@ -94,7 +108,7 @@ Deno.test("connections that others never make a request of are closed, and whole
       if (request.url.endsWith("/slow")) await othersClosed;
       return await app.fetch(request);
     },
-    ...{ host: "0.0.0.0", port: 0, log: silentLog, patience },
+    ...{ host: "0.0.0.0", port: 0, clock: systemClock, log: silentLog, patience },
   });
   try {
     const slow = fetch(`${served.origin}/slow`, { method: "POST", body: "slow" });
@@ -116,7 +130,10 @@ Deno.test("connections that others never make a request of are closed, and whole
 Deno.test("a request under a name or with a method that there cannot be is 400, and fills no log", async () => {
   const lines: unknown[] = [];
   const log = (...line: unknown[]) => void lines.push(line);
-  const served = await serveApp({ ...app, ...{ host: "0.0.0.0", port: 0, log } });
+  const served = await serveApp({
+    ...app,
+    ...{ host: "0.0.0.0", port: 0, clock: systemClock, log },
+  });
   try {
     for (const head of ["GET / HTTP/1.1\r\nhost: a b", "TRACE / HTTP/1.1\r\nhost: x"]) {
       assert.match(await halfOpen(served.port, `${head}\r\n\r\n`), / 400 /, head);
@@ -137,6 +154,7 @@ Deno.test({
         ...app,
         host: "0.0.0.0",
         port: 0,
+        clock: systemClock,
         log: silentLog,
         tls: { cert: pem("server.pem"), key: pem("server.key") },
         patience: { headersMs: 200, requestMs: 400, lookEveryMs: 50 },

@@ -6,10 +6,15 @@ import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 // @ts-types="./ws_types.d.ts"
 import { type NodeSocket, WebSocketServer } from "ws";
+import type { Clock } from "../base/clock.ts";
 import type { Upgraded } from "./agent_app.ts";
 
 /** A reader of ours sends a few words; whoever sends more is no reader. */
 const MESSAGE_BYTES_MAX = 64 << 10;
+/** A machine that has gone away says no goodbye: without a question TCP notices it after a quarter of an hour. */
+export const PING_EVERY_MS = 15_000;
+/** Whoever has answered none of so many is gone; one that only takes long is as patient with us. */
+export const PINGS_UNANSWERED_MAX = 4;
 
 export interface Upgrades {
   /** Answers one request for an upgrade; never throws. */
@@ -27,13 +32,24 @@ export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 }
 
-export function createUpgrades(): Upgrades {
+/** Until `close` its readers are pinged by this clock. */
+export function createUpgrades(clock: Pick<Clock, "every">): Upgrades {
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: true,
     maxPayload: MESSAGE_BYTES_MAX,
     // What is told is small and changes often; compressing it for each reader would cost more than it saves.
     perMessageDeflate: false,
+  });
+  /** Counted in pings, not in time: what has come while this process stood still is read before the next one. */
+  const unanswered = new WeakMap<NodeSocket, number>();
+  const stopPinging = clock.every(PING_EVERY_MS, () => {
+    for (const socket of server.clients) {
+      const pings = unanswered.get(socket) ?? 0;
+      if (pings >= PINGS_UNANSWERED_MAX) socket.terminate();
+      else if (socket.readyState === WebSocket.OPEN) socket.ping();
+      unanswered.set(socket, pings + 1);
+    }
   });
   return {
     async answer(incoming, connection, head, ask) {
@@ -48,6 +64,7 @@ export function createUpgrades(): Upgrades {
         if (socket === undefined) throw new TypeError("The request is no handshake");
         // Without a listener an error of the connection would end the process.
         socket.on("error", () => {});
+        socket.on("pong", () => unanswered.delete(socket));
         return { socket, response: new Response(null) };
       };
       try {
@@ -58,6 +75,7 @@ export function createUpgrades(): Upgrades {
       }
     },
     close() {
+      stopPinging();
       for (const socket of server.clients) socket.terminate();
     },
   };

@@ -3,10 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeCertificates } from "../../tests/support/certificates.ts";
+import { ManualClock } from "../../tests/support/manual_clock.ts";
 import { needs } from "../../tests/support/tools.ts";
+import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import type { ServerEnv } from "./agent_app.ts";
 import { serveApp } from "./serve_app.ts";
+import { PING_EVERY_MS, PINGS_UNANSWERED_MAX } from "./upgrades.ts";
 
 /** Says hello, and gives back what it hears; `/closed` takes no sockets. */
 function echo(request: Request, env: ServerEnv): Response {
@@ -43,7 +46,13 @@ const LONG = `you said ${"é".repeat(20_000)}`;
 
 for (const host of ["127.0.0.1", "0.0.0.0"]) {
   Deno.test(`a WebSocket is served at ${host}, and what the app refuses is answered in its words`, async () => {
-    const served = await serveApp({ fetch: echo, host, port: 0, log: silentLog });
+    const served = await serveApp({
+      fetch: echo,
+      host,
+      port: 0,
+      clock: systemClock,
+      log: silentLog,
+    });
     try {
       const address = served.origin.replace("http", "ws");
       const { heard, closed } = await talk(new WebSocket(address));
@@ -63,7 +72,13 @@ for (const host of ["127.0.0.1", "0.0.0.0"]) {
 }
 
 Deno.test("who sends more than a reader needs is cut off, and others go on", async () => {
-  const served = await serveApp({ fetch: echo, host: "0.0.0.0", port: 0, log: silentLog });
+  const served = await serveApp({
+    fetch: echo,
+    host: "0.0.0.0",
+    port: 0,
+    clock: systemClock,
+    log: silentLog,
+  });
   try {
     const address = served.origin.replace("http", "ws");
     const greedy = new WebSocket(address);
@@ -77,7 +92,13 @@ Deno.test("who sends more than a reader needs is cut off, and others go on", asy
 });
 
 Deno.test("what is no handshake gets no socket, and ends nothing", async () => {
-  const served = await serveApp({ fetch: echo, host: "0.0.0.0", port: 0, log: silentLog });
+  const served = await serveApp({
+    fetch: echo,
+    host: "0.0.0.0",
+    port: 0,
+    clock: systemClock,
+    log: silentLog,
+  });
   try {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port: served.port });
     const bytes = new TextEncoder().encode(
@@ -97,7 +118,7 @@ Deno.test("what is no handshake gets no socket, and ends nothing", async () => {
 Deno.test("a client that offers HTTP/2 with its request is answered as any other", async () => {
   const served = await serveApp({
     fetch: async (request) => new Response(`${(await request.text()).length} characters`),
-    ...{ host: "0.0.0.0", port: 0, log: silentLog },
+    ...{ host: "0.0.0.0", port: 0, clock: systemClock, log: silentLog },
   });
   try {
     const ask = new Request(`${served.origin}/rpc`, {
@@ -119,12 +140,84 @@ Deno.test("a client that offers HTTP/2 with its request is answered as any other
 });
 
 Deno.test("a server that is closed cuts its sockets off", async () => {
-  const served = await serveApp({ fetch: echo, host: "0.0.0.0", port: 0, log: silentLog });
+  const served = await serveApp({
+    fetch: echo,
+    host: "0.0.0.0",
+    port: 0,
+    clock: systemClock,
+    log: silentLog,
+  });
   const socket = new WebSocket(served.origin.replace("http", "ws"));
   await new Promise((resolve) => socket.onmessage = resolve);
   const end = new Promise((resolve) => socket.onclose = resolve);
   await served.close();
   await end;
+});
+
+/** A WebSocket as bytes on a connection, which answers a ping only when it is told to. */
+class RawReader implements Disposable {
+  readonly #connection: Deno.TcpConn;
+  #bytes = new Uint8Array();
+
+  constructor(connection: Deno.TcpConn) {
+    this.#connection = connection;
+  }
+
+  static async open(port: number): Promise<RawReader> {
+    const reader = new RawReader(await Deno.connect({ hostname: "127.0.0.1", port }));
+    const head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    await reader.#connection.write(new TextEncoder().encode(head));
+    await reader.#until((text) => text.includes("\r\n\r\n"));
+    await reader.hears("hello from");
+    return reader;
+  }
+
+  async #until(is: (text: string) => boolean): Promise<void> {
+    while (!is(String.fromCharCode(...this.#bytes))) {
+      const piece = new Uint8Array(1_000);
+      const count = await this.#connection.read(piece);
+      if (count === null) throw new Error("It was closed");
+      this.#bytes = new Uint8Array([...this.#bytes, ...piece.subarray(0, count)]);
+    }
+  }
+
+  async hears(text: string): Promise<void> {
+    await this.#until((all) => all.includes(text));
+    this.#bytes = new Uint8Array();
+  }
+
+  /** What it says once it has pinged back is heard by a server that has the pong. */
+  async answers(): Promise<void> {
+    await this.hears("\x89\x00");
+    await this.#connection.write(new Uint8Array([0x8a, 0x80, 0, 0, 0, 0]));
+    await this.#connection.write(new Uint8Array([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]));
+    await this.hears("you said hi");
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+  }
+}
+
+Deno.test("a reader that answers no ping is cut off, by the clock, and one that does is not", async () => {
+  const clock = new ManualClock();
+  const app = { fetch: echo, host: "0.0.0.0", port: 0, clock, log: silentLog };
+  const served = await serveApp(app);
+  try {
+    using gone = await RawReader.open(served.port);
+    using there = await RawReader.open(served.port);
+    for (let pings = 1; pings <= PINGS_UNANSWERED_MAX; pings++) {
+      await clock.advance(PING_EVERY_MS);
+      await gone.hears("\x89\x00");
+      await there.answers();
+    }
+    await clock.advance(PING_EVERY_MS);
+    await assert.rejects(gone.hears("anything"), /It was closed|reset/);
+    await there.answers();
+  } finally {
+    await served.close();
+  }
 });
 
 Deno.test({
@@ -135,7 +228,7 @@ Deno.test({
       const pem = makeCertificates(folder).read;
       const served = await serveApp({
         fetch: echo,
-        ...{ host: "127.0.0.1", port: 0, log: silentLog },
+        ...{ host: "127.0.0.1", port: 0, clock: systemClock, log: silentLog },
         tls: { cert: pem("server.pem"), key: pem("server.key"), clientCa: pem("ca.pem") },
       });
       try {

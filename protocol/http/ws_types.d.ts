@@ -5,6 +5,9 @@ import type { Duplex } from "node:stream";
 /** Beside all of the web's own. */
 export type NodeSocket = WebSocket & {
   on(event: "error", listener: (error: Error) => void): void;
+  on(event: "pong", listener: () => void): void;
+  /** To one that is closed it does nothing. @throws while it is being opened */
+  ping(): void;
   terminate(): void;
 };
 
