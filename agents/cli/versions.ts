@@ -102,7 +102,7 @@ async function runVersions(
   if (isForRepository(call, { places: [at], copies: [], repositories: REPOSITORY_USE })) {
     const repository = at.replace(/(?<=^restic:.+?)\/+$/s, "");
     const { found, isWhole } = await findInSnapshots(call, { repository, ...places });
-    if (restore !== undefined) throw restoresIt(repository, found, chosenTime(restore, found));
+    if (restore !== undefined) throw restoresIt(repository, found, chosenVersion(restore, found));
     terminal.out(
       json ? jsonLine(versionsMessage(found)) : renderSnapshotVersions(repository, found),
     );
@@ -127,7 +127,7 @@ async function runVersions(
     }
     const restored = await port.restore({
       ...where,
-      time: chosenTime(restore, found),
+      time: chosenVersion(restore, found).time,
       target: typedPath(target, surroundings.folder),
     });
     if (!json) { for (const text of restored.warnings) terminal.err(`${visibleText(text)}\n`); }
@@ -151,15 +151,20 @@ async function runVersions(
   }
 }
 
-/** A time as listed, with colons or without; `latest` is the newest. @throws {BackupError} `not_found` */
-function chosenTime(typed: string, { path, versions }: FoundVersions): string {
+/** By a time as listed, with colons or without, or a snapshot; `latest` is the newest. @throws {BackupError} `not_found`, `usage` */
+function chosenVersion(typed: string, { path, versions }: FoundVersions): KeptVersion {
   const wanted = typed.replaceAll(":", "-");
-  const version = typed === LATEST
-    ? versions[0]
-    : versions.find(({ time, storedAt, snapshots }) =>
-      time === wanted || (snapshots !== undefined && storedAt.startsWith(`${typed}:`))
+  const meant = typed === LATEST
+    ? versions.slice(0, 1)
+    : versions.filter((version) => version.time === wanted || snapshotOf(version) === typed);
+  const [version, other] = meant;
+  if (version !== undefined && other !== undefined) {
+    throw usage(
+      `${path} has several versions of ${typed}`,
+      `Name the snapshot: ${meant.map(snapshotOf).join(", ")}`,
     );
-  if (version !== undefined) return version.time;
+  }
+  if (version !== undefined) return version;
   throw new BackupError(
     "not_found",
     typed === LATEST
@@ -174,9 +179,12 @@ function chosenTime(typed: string, { path, versions }: FoundVersions): string {
   );
 }
 
+function snapshotOf({ storedAt, snapshots }: KeptVersion): string | undefined {
+  return snapshots && storedAt.slice(0, storedAt.indexOf(":"));
+}
+
 /** Restoring from a snapshot is what `restore` does, with all that it knows. */
-function restoresIt(repository: string, { path, versions }: FoundVersions, time: string) {
-  const version = versions.find((one) => one.time === time)!;
+function restoresIt(repository: string, { path }: FoundVersions, version: KeptVersion) {
   return usage(
     `${path} is restored from its snapshot by the command restore`,
     restoreCommand(repository, version),
@@ -257,10 +265,10 @@ function versionLine(version: KeptVersion, size: string): string {
 }
 
 function snapshotsText(
-  { storedAt }: KeptVersion,
+  version: KeptVersion,
   { count, firstTime }: NonNullable<KeptVersion["snapshots"]>,
 ): string {
-  const newest = `snapshot ${storedAt.slice(0, storedAt.indexOf(":"))}`;
+  const newest = `snapshot ${snapshotOf(version)}`;
   return count === 1 ? newest : `${newest}, the newest of ${count} since ${firstTime}`;
 }
 

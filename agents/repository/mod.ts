@@ -85,7 +85,7 @@ export { repairConfig, restoreIndex } from "./repair_with_key.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export type { BlobType, PackedBlob } from "./pack_header.ts";
 export { type OpenedKey, Repository } from "./repository.ts";
-export type { RepositoryConfig } from "./repository_config.ts";
+export type { RepositoryConfig, RepositoryVersion } from "./repository_config.ts";
 export {
   type LockContext,
   type LockOptions,

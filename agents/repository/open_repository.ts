@@ -94,6 +94,7 @@ export async function finishRepository(
   store: ObjectStore,
   kernels: Kernels,
   { password }: Credentials,
+  version?: RepositoryVersion,
 ): Promise<Map<string, Uint8Array> | undefined> {
   if (await isRepository(store)) return undefined;
   const files = new Map<string, Uint8Array>();
@@ -105,7 +106,8 @@ export async function finishRepository(
   if (files.size === 0) return undefined;
   try {
     const { master } = await openWithPassword(store, kernels, password, undefined);
-    return files.set(CONFIG_NAME, new SealingKey(kernels, master).seal(encodeConfig(newConfig())));
+    const config = encodeConfig(newConfig(version));
+    return files.set(CONFIG_NAME, new SealingKey(kernels, master).seal(config));
   } catch (error) {
     // Somebody else's, or damaged: whoever makes a repository there says so.
     if (error instanceof BackupError) return undefined;

@@ -46,6 +46,21 @@ Deno.test("init: repositories of one command are replicas, and nothing is writte
   assert.equal((await open(shell, "/memory/old")).config.version, 1);
 });
 
+Deno.test("init: what a killed one has begun is finished by the next, with the key that is there", async () => {
+  const shell = new RepositoryShell();
+  assert.equal((await shell.type(["init", A, B])).code, 0);
+  const [a, b] = [shell.memory("/memory/a").objects, shell.memory("/memory/b").objects];
+  a.delete("config");
+  b.clear();
+  const [key] = a.keys();
+  assert.equal((await shell.type(["init", A, B], { password: "another" })).code, 1);
+  assert.equal((await shell.type(["init", B, A])).code, 0);
+  for (const objects of [a, b]) {
+    assert.deepEqual([...objects.keys()].sort(), ["config", key].sort());
+  }
+  assert.ok(areReplicas(await open(shell, "/memory/a"), await open(shell, "/memory/b")));
+});
+
 Deno.test("a person is asked for a password, twice for a new one; nobody to ask is exit code 12", async () => {
   const shell = new RepositoryShell();
   const none = { password: undefined };

@@ -11,18 +11,21 @@ import {
   type ByteString,
   parseTime,
   showBytes,
+  type StoredSnapshot,
   type TreeNode,
 } from "../repository/mod.ts";
 import { ThreadClient } from "../threads/thread_rpc.ts";
 import { ThreadWatch } from "../threads/thread_watch.ts";
 import type { Selection } from "./selection.ts";
+import { below, treePathsOf } from "./source_roots.ts";
 import { walkSnapshot } from "./walk_snapshot.ts";
 
 export interface CompareSourceOptions {
   reader: BlobReader;
+  snapshot: StoredSnapshot;
+  /** The folder of it that is looked at, and its tree. */
+  folder: ByteString;
   tree: string;
-  /** What a path in the tree lies below on this machine. */
-  base: ByteString;
   selection: Selection;
   onCompared(): void;
   onFailure(path: string, error: BackupError): void;
@@ -34,7 +37,15 @@ export interface CompareSourceOptions {
 
 /** `onCompared` hears of each source that was here, unchanged, and read. @throws {BackupError} `deadline`, `cancelled` */
 export async function compareWithSource(options: CompareSourceOptions): Promise<void> {
-  const { reader, tree, base, selection, signal } = options;
+  const { reader, snapshot, folder, tree, selection, signal } = options;
+  const roots = await treePathsOf(reader).sourceRoots(snapshot);
+  const onDisk = (path: ByteString): ByteString | undefined => {
+    for (const { source, inTree } of roots) {
+      const after = below(inTree, `${folder}${path}`);
+      if (after !== undefined) return source + after;
+    }
+    return undefined;
+  };
   const watch = new ThreadWatch(options.clock, options.timeoutMs);
   const start: PlaceThreadStart = { roots: [] };
   const thread = new ThreadClient(options.spawn("place"), start);
@@ -50,7 +61,8 @@ export async function compareWithSource(options: CompareSourceOptions): Promise<
     });
     for await (const { path, node } of walk) {
       if (node.type !== "file" || !selection.asksFor(path, false)) continue;
-      const file = recordedFile(reader, `${base}${path}`, node);
+      const place = onDisk(path);
+      const file = place === undefined ? undefined : recordedFile(reader, place, node);
       if (file === undefined) continue;
       const found = await thread.call<Comparison>("compareFile", file);
       if (found === "changed") continue;

@@ -209,8 +209,9 @@ class RepositoryDrill {
     try {
       await compareWithSource({
         reader,
+        snapshot,
+        folder: utf8ByteString(cleanPath(below)),
         tree,
-        base: utf8ByteString(cleanPath(below)),
         selection: new Selection(selection),
         onCompared: () => void report.comparedWithSource++,
         onFailure: fail,

@@ -60,6 +60,12 @@ Deno.test("drill: a sample of the newest snapshot is restored, read again, compa
     assert.deepEqual([...Deno.readDirSync(scratch)], []);
     assert.deepEqual([...Deno.readDirSync(`${repository}/locks`)], []);
 
+    // As restic stores what was named by a dot.
+    const dotted = { base: source, paths: [source], host: hostname() };
+    await backupOurs(await openOurs(repository), dotted);
+    const again = await drill("--sample", "100%", "--json");
+    assert.equal(again.json.at(-1).comparedWithSource, FILES, again.err);
+
     // One whose content was changed behind everybody's back, and one that was changed by its owner.
     const [path, other] = [`${source}/folder/7`, `${source}/folder/8`];
     const { mtime } = Deno.statSync(path);

@@ -9,14 +9,18 @@ import {
 } from "../../protocol/cli/repository_address.ts";
 import { FROM_PASSWORD_OPTIONS, PASSWORD_OPTIONS } from "../../protocol/cli/repository_password.ts";
 import { visibleText } from "../../protocol/cli/visible_text.ts";
+import { MemoryObjectStore } from "../destinations/memory_object_store.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import {
   addReplicas,
   addReplicaWithKey,
+  finishRepository,
   initRepositories,
   isRepository,
+  openRepository,
   removeLeftoversOfDead,
   type Repository,
+  type RepositoryVersion,
   shortId,
   writerOf,
 } from "../repository/mod.ts";
@@ -132,29 +136,65 @@ async function makeNew(
   call: CommandCall,
   addresses: readonly RepositoryAddress[],
 ): Promise<void> {
-  const { settings, clock } = call;
+  const { settings } = call;
   const passwords = new RepositoryPasswords(call, addresses);
   await withNewStores(world, call, addresses, async (stores) => {
     const given = await passwords.forNew(addresses);
-    const [password] = given as [string];
-    const alike = stores.filter((_, i) => given[i] === password);
-    const replicas = await initRepositories(alike, world.kernels, clock, {
-      ...ownerOf(world, call),
-      password,
-      kdf: world.kdf(clock),
-      version: settings.get("repositoryVersion").value,
-    });
-    const [first] = replicas as [Repository];
+    const version = settings.get("repositoryVersion").value;
+    const like = await begunIn(world, stores, given, version) ??
+      await newIn(world, call, given[0]!, version);
+    const alike = stores.filter((_, i) => given[i] === like.password);
+    const replicas = await addReplicas(like.repository, alike);
     const made: Repository[] = [];
     for (const [i, store] of stores.entries()) {
       made.push(
-        given[i] === password
+        given[i] === like.password
           ? replicas.shift()!
-          : await replica(world, call, first, store, given[i]),
+          : await replica(world, call, like.repository, store, given[i]),
       );
     }
     report(call, addresses, made);
   });
+}
+
+/** One in memory, which all that are made are replicas of. */
+interface Pattern {
+  repository: Repository;
+  password: string;
+}
+
+async function newIn(
+  world: RepositoryWorld,
+  call: CommandCall,
+  password: string,
+  version: RepositoryVersion,
+): Promise<Pattern> {
+  const { clock } = call;
+  const [repository] = await initRepositories([new MemoryObjectStore()], world.kernels, clock, {
+    ...ownerOf(world, call),
+    password,
+    kdf: world.kdf(clock),
+    version,
+  });
+  return { repository: repository!, password };
+}
+
+/** What a making that was cut off has left, with its key; undefined when nothing is there, or another's. */
+async function begunIn(
+  { kernels }: RepositoryWorld,
+  stores: readonly ObjectStore[],
+  given: readonly string[],
+  version: RepositoryVersion,
+): Promise<Pattern | undefined> {
+  for (const [i, store] of stores.entries()) {
+    const password = given[i]!;
+    const files = await finishRepository(store, kernels, { password }, version);
+    if (files === undefined) continue;
+    const memory = new MemoryObjectStore();
+    for (const [name, bytes] of files) await memory.put(name, [bytes]);
+    return { repository: await openRepository(memory, kernels, { password }), password };
+  }
+  return undefined;
 }
 
 /** Opens all places before anything is written, and refuses when a repository is in any of them. */

@@ -23,6 +23,7 @@ import type { RepositoryWorld } from "./repository_world.ts";
 import { cleanPath } from "./selection.ts";
 import { filterOf, passes } from "./snapshot_choice.ts";
 import { lockOfReader, tellProblem } from "./telling.ts";
+import { below, TreePaths } from "./source_roots.ts";
 import { useRepositories } from "./use_repositories.ts";
 
 const BELOW_MAX = 10_000;
@@ -31,6 +32,8 @@ const BELOW_MAX = 10_000;
 interface Seen {
   snapshot: StoredSnapshot;
   node: TreeNode;
+  /** In its tree. */
+  path: ByteString;
 }
 
 /** A folder as it was: each tree with the newest snapshot that has it, newest first. */
@@ -70,8 +73,7 @@ class VersionSearch {
   readonly #snapshots: readonly StoredSnapshot[];
   readonly #tell: (message: string) => void;
   readonly #signal: AbortSignal;
-  /** By tree and name. */
-  readonly #nodes = new Map<string, TreeNode | undefined>();
+  readonly #trees: TreePaths;
 
   constructor(
     reader: BlobReader,
@@ -83,66 +85,61 @@ class VersionSearch {
     this.#snapshots = snapshots;
     this.#tell = tell;
     this.#signal = signal;
+    this.#trees = new TreePaths((tree) => this.#nodesOf(tree));
   }
 
   /** Undefined when no snapshot has it. */
   async find(asked: string, absolute: ByteString): Promise<FoundVersions | undefined> {
     if (absolute === "") return await this.#versionsOfAll();
-    const own = await this.#lookUp(() => [absolute]);
+    const own = await this.#lookUp(absolute, (source) => below(source, absolute));
     if (own.length > 0) return await this.#versionsOf(absolute, own);
     // NAME/path, as reports write it.
     const [name = "", ...rest] = cleanPath(asked).slice(1).split("/");
-    const pathIn = (source: string) => utf8ByteString(cleanPath([source, ...rest].join("/")));
+    const after = utf8ByteString(rest.map((part) => `/${part}`).join(""));
     const sources = new Set(
       this.#snapshots.flatMap(({ paths }) => paths)
-        .filter((path) => path.slice(path.lastIndexOf("/") + 1) === name),
+        .filter((path) => path.slice(path.lastIndexOf("/") + 1) === name)
+        .map((path) => utf8ByteString(cleanPath(path))),
     );
     const places: [ByteString, Seen[]][] = [];
-    for (const source of sources) {
-      const path = pathIn(source);
-      const seen = await this.#lookUp(({ paths }) => paths.includes(source) ? [path] : []);
+    for (const wanted of sources) {
+      const path = wanted + after;
+      const seen = await this.#lookUp(undefined, (source) => source === wanted ? after : undefined);
       if (seen.length > 0) places.push([path, seen]);
     }
     const [place, other] = places;
-    if (place === undefined) return undefined;
-    if (other === undefined) return await this.#versionsOf(...place);
+    if (place !== undefined && other === undefined) return await this.#versionsOf(...place);
+    if (place === undefined) {
+      const shown = await this.#lookUp(utf8ByteString(cleanPath(asked)), () => undefined);
+      return shown.length === 0 ? undefined : await this.#versionsOf(shown[0]!.path, shown);
+    }
     throw new BackupError(
       "usage",
-      `${asked} may be ${showBytes(place[0])} or ${showBytes(other[0])}`,
-      {
-        hint: "Give the whole path, or choose with --host, --tag or --path",
-      },
+      `${asked} may be ${showBytes(place[0])} or ${showBytes(other![0])}`,
+      { hint: "Give the whole path, or choose with --host, --tag or --path" },
     );
   }
 
-  async #lookUp(pathsIn: (snapshot: StoredSnapshot) => ByteString[]): Promise<Seen[]> {
+  /** By what follows one of the snapshot's sources in it, else by the path in its tree. */
+  async #lookUp(
+    inTree: ByteString | undefined,
+    afterSource: (source: ByteString) => ByteString | undefined,
+  ): Promise<Seen[]> {
     const seen: Seen[] = [];
     for (const snapshot of this.#snapshots) {
-      for (const path of pathsIn(snapshot)) {
-        const node = await this.#nodeAt(snapshot.tree, path);
-        if (node !== undefined) seen.push({ snapshot, node });
+      const paths = (await this.#trees.sourceRoots(snapshot)).flatMap((root) => {
+        const after = afterSource(root.source);
+        return after === undefined ? [] : [root.inTree + after];
+      });
+      for (const path of inTree === undefined ? paths : [...paths, inTree]) {
+        // All of the tree is no entry of it.
+        const node = path === "" ? rootOf(snapshot) : await this.#trees.nodeAt(snapshot.tree, path);
+        if (node === undefined) continue;
+        seen.push({ snapshot, node, path });
+        break;
       }
     }
     return seen;
-  }
-
-  async #nodeAt(tree: string, path: ByteString): Promise<TreeNode | undefined> {
-    let at: string | undefined = tree;
-    let node: TreeNode | undefined;
-    for (const name of path.slice(1).split("/")) {
-      if (at === undefined) return undefined;
-      node = await this.#nodeIn(at, name);
-      at = node?.subtree;
-    }
-    return node;
-  }
-
-  async #nodeIn(tree: string, name: ByteString): Promise<TreeNode | undefined> {
-    const key = `${tree}/${name}`;
-    if (!this.#nodes.has(key)) {
-      this.#nodes.set(key, (await this.#nodesOf(tree)).find((node) => node.name === name));
-    }
-    return this.#nodes.get(key);
   }
 
   /** Nothing of a tree that cannot be read, which is told. */
@@ -168,7 +165,7 @@ class VersionSearch {
   async #versionsOf(path: ByteString, seen: readonly Seen[]): Promise<FoundVersions> {
     const found: FoundVersions = {
       path: showBytes(path),
-      versions: versionsIn(path, seen.filter(({ node }) => node.type !== "dir")),
+      versions: versionsIn(seen.filter(({ node }) => node.type !== "dir")),
       below: [],
       belowCount: 0,
     };
@@ -189,8 +186,9 @@ class VersionSearch {
     for (const [tree, snapshot] of trees) {
       for (const node of await this.#nodesOf(tree)) {
         const seen = byName.get(node.name);
-        if (seen === undefined) byName.set(node.name, [{ snapshot, node }]);
-        else seen.push({ snapshot, node });
+        const one = { snapshot, node, path: `${path}/${node.name}` };
+        if (seen === undefined) byName.set(node.name, [one]);
+        else seen.push(one);
       }
     }
     for (const [name, seen] of [...byName].sort(([a], [b]) => a < b ? -1 : 1)) {
@@ -206,12 +204,18 @@ class VersionSearch {
           found.below.push({ path: showBytes(at), versions, newest: timeName(snapshot) });
         }
       }
-      const below = treesIn(seen);
+      const folders = treesIn(seen);
       // What was the same all the time has nothing earlier in it.
-      const isSame = below.size === 1 && seen[0]!.snapshot === newest;
-      if (below.size > 0 && !isSame) await this.#findBelow(at, below, newest, found);
+      const isSame = folders.size === 1 && seen[0]!.snapshot === newest;
+      if (folders.size > 0 && !isSame) await this.#findBelow(at, folders, newest, found);
     }
   }
+}
+
+/** The folder that all of a snapshot is. */
+function rootOf({ tree: subtree, time }: StoredSnapshot): TreeNode {
+  const times = { mtime: time, atime: time, ctime: time };
+  return { name: "", type: "dir", mode: 0, ...times, uid: 0, gid: 0, subtree };
 }
 
 /** Of the folders among them, each tree with the newest snapshot that has it. */
@@ -224,7 +228,7 @@ function treesIn(seen: readonly Seen[]): SeenTrees {
 }
 
 /** `seen` and the result are newest first. */
-function versionsIn(path: ByteString, seen: readonly Seen[]): KeptVersion[] {
+function versionsIn(seen: readonly Seen[]): KeptVersion[] {
   const byContent = new Map<string, [Seen, ...Seen[]]>();
   for (const one of seen) {
     const key = contentOf(one.node);
@@ -233,7 +237,7 @@ function versionsIn(path: ByteString, seen: readonly Seen[]): KeptVersion[] {
     else same.push(one);
   }
   return [...byContent.values()].map((same) => {
-    const [{ snapshot, node }] = same;
+    const [{ snapshot, node, path }] = same;
     const { type, sizeBytes = 0, mtimeNs } = listedLine({ path, node });
     const sha256 = sha256Of(node);
     return {

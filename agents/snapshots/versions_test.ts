@@ -54,6 +54,27 @@ Deno.test("versions: a file's contents through all snapshots, each once, and the
     assert.equal(below.below_count, 3);
     assert.equal((await versions("/", "--json")).json[0].below_count, 3);
 
+    // As restic stores a folder that was named by a dot: its path is noted, and nowhere in the tree.
+    Deno.writeTextFileSync(letter, "three");
+    for (const text of ["three", "four"]) {
+      Deno.writeTextFileSync(letter, text);
+      const time = { sec: Date.UTC(2026, 0, 9) / 1000, nsec: 0 };
+      await backupOurs(repository, { base: source, paths: [source], time });
+    }
+    const dotted = (await versions(letter, "--json")).json[0].versions;
+    assert.deepEqual(dotted.map(({ size }: { size: number }) => size), [4, 5, 3, 3]);
+    assert.match(dotted[0].stored_at, /^[0-9a-f]{8}:\/letter$/);
+    const twice = await versions(letter, "--restore", dotted[0].time, "--target", "x");
+    assert.match(twice.err, /several versions of .*Name the snapshot: [0-9a-f]{8}, [0-9a-f]{8}/);
+    const one = await versions(
+      letter,
+      "--restore",
+      dotted[1].stored_at.slice(0, 8),
+      "--target",
+      "x",
+    );
+    assert.match(one.err, /restore .* --snapshot [0-9a-f]{8} --target DIR letter/);
+
     assert.equal((await versions("/nowhere/letter")).code, 2);
     assert.equal((await versions(letter, "--host", "elsewhere")).code, 2);
     assert.equal((await versions(letter, "--identity", "key")).code, 2);
