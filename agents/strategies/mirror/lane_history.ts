@@ -3,7 +3,6 @@ import { asBackupError } from "../../../protocol/base/errors.ts";
 import { posixError } from "../../platform/errno.ts";
 import type { DirectoryHandle, Posix } from "../../platform/posix.ts";
 import type { EntryMarks } from "../../source/moved_in_source.ts";
-import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import {
   type Deleted,
@@ -14,6 +13,7 @@ import {
   settleDeletion,
 } from "./deletion.ts";
 import { forgetMeasure, pendingMeasure, writeMeasure } from "./deletion_measure.ts";
+import type { LaneCall } from "./lane_call.ts";
 import type { LaneTask } from "./lane_task.ts";
 import { MANIFEST_FORMAT, MANIFEST_VERSION, type ManifestHeader } from "./manifest_file.ts";
 import { movedLines } from "./moved_lines.ts";
@@ -38,7 +38,7 @@ export class LaneHistory {
   readonly #posix: Posix;
   readonly #destination: CopyDestination;
   readonly #task: LaneTask;
-  readonly #cells: ThreadCells;
+  readonly #call: LaneCall;
   readonly #trust: TimeTrust;
   readonly #markStale: () => void;
 
@@ -46,14 +46,14 @@ export class LaneHistory {
     posix: Posix,
     destination: CopyDestination,
     task: LaneTask,
-    cells: ThreadCells,
+    call: LaneCall,
     trust: TimeTrust,
     markStale: () => void,
   ) {
     this.#posix = posix;
     this.#destination = destination;
     this.#task = task;
-    this.#cells = cells;
+    this.#call = call;
     this.#trust = trust;
     this.#markStale = markStale;
   }
@@ -140,7 +140,7 @@ export class LaneHistory {
   /** Paths of what is recorded and shares a mark with what appeared in the source. */
   movedLines(marks: readonly EntryMarks[]): string[] {
     const { bindingKey } = this.#task.share;
-    return movedLines(this.#posix, this.#destination, bindingKey, marks, () => this.#tick());
+    return movedLines(this.#posix, this.#destination, bindingKey, marks, this.#call.tick);
   }
 
   deleteGone(request: DeleteRequest): Deleted {
@@ -157,8 +157,8 @@ export class LaneHistory {
       sourcePath: share.sourcePath,
       createdAt: request.createdAt,
     }, {
-      isStopped: () => this.#isStopped(),
-      isFenced: () => Atomics.load(this.#cells.fenced, 0) !== 0,
+      isStopped: () => this.#call.isStopped(this.#task),
+      isFenced: () => this.#call.isFenced,
     });
   }
 
@@ -168,8 +168,8 @@ export class LaneHistory {
       this.#destination,
       this.#task.share.bindingKey,
       keepVersions,
-      () => this.#tick(),
-      () => this.#isStopped(),
+      this.#call.tick,
+      () => this.#call.isStopped(this.#task),
     );
   }
 
@@ -180,7 +180,7 @@ export class LaneHistory {
       name: this.#task.share.name,
       bindingKey: this.#task.share.bindingKey,
       trust: this.#trust,
-      tick: () => this.#tick(),
+      tick: this.#call.tick,
       markStale: this.#markStale,
     };
   }
@@ -192,16 +192,7 @@ export class LaneHistory {
       destination: this.#destination,
       bindingKey: this.#task.share.bindingKey,
       trust: this.#trust,
-      tick: () => this.#tick(),
+      tick: this.#call.tick,
     };
-  }
-
-  #isStopped(): boolean {
-    return Atomics.load(this.#cells.cancelled, 0) !== 0 ||
-      Atomics.load(this.#cells.fenced, 0) !== 0 || this.#task.isOver;
-  }
-
-  #tick(): void {
-    Atomics.add(this.#cells.operations, 0, 1);
   }
 }

@@ -33,6 +33,8 @@ import {
   STATUS_WANTED,
 } from "./entry_status.ts";
 import { verificationKind } from "./file_verifier.ts";
+import { type ItemProblem, problemError } from "./item_problem.ts";
+import type { GivenUp, KeptNotes, Standing } from "./kept_files.ts";
 import {
   deleteDoomed,
   type GoneSource,
@@ -52,13 +54,15 @@ import {
   NOT_KEPT_XATTRS,
 } from "./lane_task.ts";
 import type { Diffed, Finished } from "./lane_thread.ts";
-import type { GivenUp, ItemProblem, Moved, Standing, WriteItem } from "./lane_writer.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
 import { RecentRows } from "./recent_rows.ts";
 import { countRecorded, recordedWarnings } from "./recorded_only.ts";
+import type { MovedOthers } from "./lane_others.ts";
+import type { Moved } from "./publisher.ts";
 import type { SourceProblems } from "./source_problems.ts";
+import type { WriteItem } from "./staged_files.ts";
 import { STORED_ROW_BYTES } from "./stored_rows.ts";
 
 export interface LaneRunInput {
@@ -653,7 +657,7 @@ export class LaneRun {
     }
   }
 
-  #noteMoved({ warnings, stageMustStay }: { warnings: string[]; stageMustStay?: string }): void {
+  #noteMoved({ warnings, stageMustStay }: KeptNotes): void {
     this.#warn(warnings);
     if (stageMustStay === undefined) return;
     this.#unfinishable ??= new BackupError(
@@ -667,9 +671,9 @@ export class LaneRun {
     );
   }
 
-  async #makeOthersOf(rows: number[]): Promise<Moved & { asFiles: number[] }> {
+  async #makeOthersOf(rows: number[]): Promise<MovedOthers> {
     try {
-      const moved = await this.#tools.control().call<Moved & { asFiles: number[] }>("makeOthers", {
+      const moved = await this.#tools.control().call<MovedOthers>("makeOthers", {
         task: this.#input.share.task,
         rows: Uint32Array.from(rows),
         standing: this.#standing(rows),
@@ -1107,12 +1111,6 @@ export class LaneRun {
 
 function outcomeOf(problem: ItemProblem): FileOutcome {
   return { row: problem.row, error: problemError(problem) };
-}
-
-function problemError(problem: ItemProblem): BackupError {
-  return new BackupError(problem.code as BackupError["code"], problem.message, {
-    retry: problem.code === "damaged" ? "no" : problem.retry,
-  });
 }
 
 function cancelledOutcome(row: number): FileOutcome {

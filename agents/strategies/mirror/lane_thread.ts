@@ -44,17 +44,13 @@ import {
 } from "./destination_keys.ts";
 import { FileVerifier } from "./file_verifier.ts";
 import { foldedClashes } from "./folded_names.ts";
+import type { ItemProblem } from "./item_problem.ts";
+import type { GivenUp, Standing } from "./kept_files.ts";
 import { countedLines } from "./deletion_measure.ts";
 import { type DeleteRequest, LaneHistory } from "./lane_history.ts";
+import { LaneCall } from "./lane_call.ts";
 import { LaneTask, type LaneTaskShare } from "./lane_task.ts";
-import {
-  type GivenUp,
-  type ItemProblem,
-  LaneWriter,
-  type Moved,
-  type Standing,
-  type WriteItem,
-} from "./lane_writer.ts";
+import { LaneWriter } from "./lane_writer.ts";
 import { type Verified, verifyOthers, verifyRows } from "./lane_verifier.ts";
 import {
   type CopyDestination,
@@ -70,6 +66,7 @@ import { openTaskList, taskListName } from "./part_list.ts";
 import { keepJournal, removeKeptJournals, settleParts, type Settling } from "./part_settling.ts";
 import { writeGeneration } from "./mhl/write_generation.ts";
 import { removeStrays, retireOldForms } from "./old_forms.ts";
+import type { Moved } from "./publisher.ts";
 import type { GivenKeys } from "./read_keys.ts";
 import {
   addToJournal,
@@ -80,6 +77,7 @@ import {
   type Recovered,
 } from "./recovery.ts";
 import { repairMethods } from "./repair_thread.ts";
+import type { WriteItem } from "./staged_files.ts";
 import {
   checkStored,
   countStored,
@@ -172,22 +170,22 @@ export function openLaneThread(
     attach: (request: OpenRequest): void => lane.attach(request),
     addTask: (share: LaneTaskShare): void => lane.addTask(share),
     compare: (request: CompareRequest): Diffed => lane.compare(request),
-    makeDirectories: (task: string) => lane.writer.makeDirectories(lane.task(task)),
+    makeDirectories: (task: string) => lane.writer.folders.make(lane.task(task)),
     writeFiles: (request: { task: string; items: WriteItem[] }): ItemProblem[] =>
-      lane.writer.writeFiles(lane.task(request.task), request.items),
+      lane.writer.files.writeFiles(lane.task(request.task), request.items),
     beginFile: (request: { task: string; file: number; row: number }) =>
-      lane.writer.beginFile(lane.task(request.task), request.file, request.row),
+      lane.writer.files.beginFile(lane.task(request.task), request.file, request.row),
     writeChunk: (request: { task: string; file: number; slotOffset: number; bytes: number }) =>
-      lane.writer.writeChunk(
+      lane.writer.files.writeChunk(
         lane.task(request.task),
         request.file,
         request.slotOffset,
         request.bytes,
       ),
     endFile: (request: { task: string; file: number; version?: FileVersion }) =>
-      lane.writer.endFile(lane.task(request.task), request.file, request.version),
+      lane.writer.files.endFile(lane.task(request.task), request.file, request.version),
     abortFile: (request: { task: string; file: number }) =>
-      lane.writer.abortFile(lane.task(request.task), request.file),
+      lane.writer.files.abortFile(lane.task(request.task), request.file),
     publish: (
       request: {
         task: string;
@@ -196,14 +194,14 @@ export function openLaneThread(
         standing: Standing;
       },
     ): Moved =>
-      lane.writer.publish(
+      lane.writer.publisher.publish(
         lane.task(request.task),
         request.rows,
         new Map(request.versions),
         request.standing,
       ),
     makeOthers: (request: { task: string; rows: Uint32Array; standing: Standing }) =>
-      lane.writer.makeOthers(
+      lane.writer.others.make(
         lane.task(request.task),
         request.rows,
         request.standing,
@@ -656,7 +654,7 @@ class LaneThread {
 
   #historyOf(task: LaneTask, dryRun = false): LaneHistory {
     let keepsTimes: boolean | undefined;
-    return new LaneHistory(this.#posix, this.destination, task, this.#cells, {
+    return new LaneHistory(this.#posix, this.destination, task, new LaneCall(this.#cells), {
       mtimeToleranceMs: this.#mtimeToleranceMs(),
       keepsTimes: () => keepsTimes ??= dryRun || this.#keepsTimes(task),
     }, () => this.#markChecksumsStale());
@@ -710,7 +708,7 @@ class LaneThread {
 
   giveUpCopy(key: string, row: number, mayRemove: boolean): GivenUp {
     this.#tick();
-    return this.writer.giveUp(this.task(key), row, mayRemove);
+    return this.writer.kept.giveUp(this.task(key), row, mayRemove);
   }
 
   finishTask(request: FinishRequest): Finished {
@@ -724,7 +722,7 @@ class LaneThread {
     const problems = [
       ...retired.problems,
       ...mhl.problems,
-      ...this.writer.finishDirectories(task),
+      ...this.writer.folders.finish(task),
     ];
     const history = this.history(request.task);
     const keep = request.writeManifest && request.keepsVersions === true
@@ -764,7 +762,7 @@ class LaneThread {
     const old = openTaskList(this.#posix, this.destination, task.share);
     if (old === undefined) return NOTHING_RETIRED;
     try {
-      return retireOldForms(this.#posix, this.writer, task, old.lines, () => this.#tick());
+      return retireOldForms(this.#posix, this.writer.kept, task, old.lines, () => this.#tick());
     } finally {
       old.close();
     }

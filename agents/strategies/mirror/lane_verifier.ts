@@ -20,7 +20,7 @@ import {
   STATUS_VERIFIED,
 } from "./entry_status.ts";
 import type { FileVerifier } from "./file_verifier.ts";
-import type { ItemProblem } from "./lane_writer.ts";
+import type { ItemProblem } from "./item_problem.ts";
 import type { LaneTask } from "./lane_task.ts";
 import type { FileVersion } from "./manifest_line.ts";
 

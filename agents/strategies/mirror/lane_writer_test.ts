@@ -54,7 +54,7 @@ function inScene(
     task.status[ROW] = STATUS_WANTED;
     const identity = { uid: 0, gid: 0 };
     const writer = new LaneWriter(port, destination, slots, cells, unlimited, identity);
-    writer.makeDirectories(task);
+    writer.folders.make(task);
     const staged = join(folder, "to/.backup-agent/stage/s1/run-1/t1");
     use({ writer, task, cells, staged, copy: join(folder, "to/copy/f000000") });
     task.close();
@@ -97,7 +97,7 @@ Deno.test({
         return posix.createFile(at, name);
       },
     }), ({ writer, task, staged }) => {
-      const problems = writer.writeFiles(task, ITEMS);
+      const problems = writer.files.writeFiles(task, ITEMS);
       assert.deepEqual(problems.map(({ code }) => code), ["cancelled"]);
       assert.equal(fs.statSync(staged).ino % 2 ** 32, theirs.inodeLow);
       assert.equal(task.status[ROW], STATUS_WANTED);
@@ -115,7 +115,7 @@ Deno.test({
         return posix.close(fd);
       },
     }), ({ writer, task }) => {
-      writer.writeFiles(task, ITEMS);
+      writer.files.writeFiles(task, ITEMS);
       assert.equal(task.status[ROW], STATUS_WANTED);
     }),
 });
@@ -131,10 +131,10 @@ Deno.test({
         return posix.link(...names);
       },
     }), ({ writer, task, copy }) => {
-      assert.deepEqual(writer.writeFiles(task, ITEMS), []);
+      assert.deepEqual(writer.files.writeFiles(task, ITEMS), []);
       fs.writeFileSync(copy, "what stood there");
       isPublishing = true;
-      const moved = writer.publish(task, Uint32Array.of(ROW), new Map(), STANDING);
+      const moved = writer.publisher.publish(task, Uint32Array.of(ROW), new Map(), STANDING);
       assert.deepEqual([moved.published, moved.problems], [0, []]);
       assert.equal(fs.readFileSync(copy, "utf8"), "what stood there");
       assert.equal(task.status[ROW], STATUS_STAGED);
@@ -159,10 +159,10 @@ async function largeFile(change: Partial<Posix>): Promise<string[]> {
       },
     }),
     ({ writer, task, staged }) => {
-      assert.equal(writer.beginFile(task, 1, ROW), undefined);
-      assert.equal(writer.writeChunk(task, 1, 0, half), undefined);
-      assert.equal(writer.writeChunk(task, 1, half, half - ODD_BYTES), undefined);
-      assert.equal(writer.endFile(task, 1, undefined), undefined);
+      assert.equal(writer.files.beginFile(task, 1, ROW), undefined);
+      assert.equal(writer.files.writeChunk(task, 1, 0, half), undefined);
+      assert.equal(writer.files.writeChunk(task, 1, half, half - ODD_BYTES), undefined);
+      assert.equal(writer.files.endFile(task, 1, undefined), undefined);
       assert.equal(task.status[ROW], STATUS_STAGED);
       const wanted = new Uint8Array(slots).slice(0, slots.byteLength - ODD_BYTES);
       assert.deepEqual(new Uint8Array(fs.readFileSync(staged)), wanted);
@@ -229,12 +229,12 @@ Deno.test({
           task.table.columns.flags[ROW]! |= FLAG_SPARSE;
           if (way === "whole") {
             const item = { row: ROW, offset: 0, sizeBytes: slots.byteLength };
-            assert.deepEqual(writer.writeFiles(task, [item]), []);
+            assert.deepEqual(writer.files.writeFiles(task, [item]), []);
           } else {
-            assert.equal(writer.beginFile(task, 1, ROW), undefined);
-            assert.equal(writer.writeChunk(task, 1, 0, half), undefined);
-            assert.equal(writer.writeChunk(task, 1, half, half), undefined);
-            assert.equal(writer.endFile(task, 1, undefined), undefined);
+            assert.equal(writer.files.beginFile(task, 1, ROW), undefined);
+            assert.equal(writer.files.writeChunk(task, 1, 0, half), undefined);
+            assert.equal(writer.files.writeChunk(task, 1, half, half), undefined);
+            assert.equal(writer.files.endFile(task, 1, undefined), undefined);
           }
           assert.deepEqual(new Uint8Array(fs.readFileSync(staged)), bytes.slice());
         },
@@ -262,7 +262,7 @@ Deno.test({
       const value = Uint8Array.of(1);
       const xattrs = ["user.a", "user.b", "user.fits"].map((name) => ({ name, value }));
       const version = { ...newStat(), sizeBytes: 3, mode: 0o640, sha256: "00".repeat(32), xattrs };
-      assert.deepEqual(writer.writeFiles(task, [{ ...ITEMS[0]!, version }]), []);
+      assert.deepEqual(writer.files.writeFiles(task, [{ ...ITEMS[0]!, version }]), []);
       assert.deepEqual(set, ["user.a", "user.b", "user.fits"]);
       assert.equal(task.status[ROW], STATUS_STAGED);
       assert.equal(task.notKept[NOT_KEPT_XATTRS], 1);

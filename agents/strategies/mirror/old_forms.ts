@@ -26,8 +26,9 @@ import {
   STATUS_UNFINISHED,
   STATUS_VERIFIED,
 } from "./entry_status.ts";
+import type { ItemProblem } from "./item_problem.ts";
+import type { KeptFiles } from "./kept_files.ts";
 import type { LaneTask } from "./lane_task.ts";
-import type { ItemProblem, LaneWriter } from "./lane_writer.ts";
 import type { ManifestLine } from "./manifest_file.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
 import { nameOf, storedContent, storedPathLatin1 } from "./stored_form.ts";
@@ -83,7 +84,7 @@ function isTaken(task: LaneTask, path: string): boolean {
  */
 export function retireOldForms(
   posix: Posix,
-  writer: LaneWriter,
+  kept: KeptFiles,
   task: LaneTask,
   oldLines: Iterator<ManifestLine>,
   tick: () => void,
@@ -117,7 +118,7 @@ export function retireOldForms(
     // As when a file takes a link's own name: nothing of a link is kept.
     const toPeople = table.columns.kind[i] === KIND_DIRECTORY;
     const result = entry.type === "file"
-      ? writer.retireForm(task, i, name, toPeople, done.warnings)
+      ? kept.retireForm(task, i, name, toPeople, done.warnings)
       : posix.unlink(task.parentHandle(i), name);
     if (result < 0) done.problems.push(goBack(posix, task, i, entry, result));
   }

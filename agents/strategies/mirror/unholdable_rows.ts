@@ -4,7 +4,7 @@
  */
 import { KIND_DIRECTORY, KIND_FILE } from "../../platform/posix.ts";
 import type { EntryTable } from "../../source/entry_table.ts";
-import type { ItemProblem } from "./lane_writer.ts";
+import type { ItemProblem } from "./item_problem.ts";
 
 /** What a destination takes. */
 export interface Limits {
