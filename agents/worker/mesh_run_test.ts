@@ -267,6 +267,71 @@ Deno.test("an agent gives one destination of a run back when it is told so, and 
     await run.release(home, other);
   }));
 
+Deno.test("a destination that is cancelled alone is given back at once, also while an agent is in the middle of a file there", () =>
+  inScene(async (scene) => {
+    const { sources, destination, clock } = scene;
+    const second = join(scene.folder, "second");
+    const writing = Promise.withResolvers<void>();
+    let isWriting = false;
+    const home = scene.agent("home", undefined, (method, path) => {
+      if (path !== destination || method !== "writeFiles") return undefined;
+      isWriting = true;
+      return writing.promise;
+    });
+    const [other, third] = [scene.agent("other"), scene.agent("third")];
+    const run = new TestRun({ runId: "run-1", sources, destinations: [destination, second] });
+    await run.prepare(home);
+    await run.join(other);
+    await run.scan(home);
+    const mirrored = home.ask(run.mirrorSpec(sources[0]!));
+    while (!isWriting) await inTime(clock, Promise.resolve());
+    const dropped = [home, other].map((agent) =>
+      agent.ask({ op: "drop", runId: "run-1", destination })
+    );
+    writing.resolve();
+    await inTime(clock, Promise.all(dropped));
+    const next = new TestRun({ runId: "run-2", sources, destinations: [destination] });
+    const { destinations: [prepared] } = await next.prepare(third);
+    assert.equal(prepared!.error, undefined);
+    const { lanes } = await inTime(clock, mirrored);
+    assert.deepEqual(lanes.map(({ state }) => state), ["cancelled", "verified"]);
+    // What the cancelled one has left there is in nobody's way.
+    await next.scan(third);
+    for (const source of sources) {
+      const { lanes } = await inTime(clock, third.ask(next.mirrorSpec(source)));
+      assert.deepEqual(lanes.map(({ state }) => state), ["verified"]);
+    }
+    const finished = { op: "finish", runId: "run-2", destination } as const;
+    assert.deepEqual(await third.run(finished), { op: "finish" });
+    assert.deepEqual(stagedFiles(destination), []);
+    await run.release(home, other);
+    await next.release(third);
+  }));
+
+Deno.test("a destination that is cancelled while it is being opened is given back when it is open", () =>
+  inScene(async (scene) => {
+    const { sources, destination, clock } = scene;
+    const second = join(scene.folder, "second");
+    const opening = Promise.withResolvers<void>();
+    const home = scene.agent(
+      "home",
+      undefined,
+      (method, path) => path === destination && method === "open" ? opening.promise : undefined,
+    );
+    const third = scene.agent("third");
+    const run = new TestRun({ runId: "run-1", sources, destinations: [destination, second] });
+    const prepared = run.prepare(home);
+    for (let turn = 0; turn < 20; turn++) await inTime(clock, Promise.resolve());
+    const dropped = home.ask({ op: "drop", runId: "run-1", destination });
+    opening.resolve();
+    await prepared;
+    await inTime(clock, dropped);
+    const next = new TestRun({ runId: "run-2", sources, destinations: [destination] });
+    assert.equal((await next.prepare(third)).destinations[0]!.error, undefined);
+    await next.release(third);
+    await run.release(home);
+  }));
+
 Deno.test("an empty folder under a path that the coordinator knows is not made a destination, unless it is said to be new", () =>
   inScene(async (scene) => {
     const fresh = scene.agent("fresh");

@@ -335,11 +335,14 @@ export class RunContext {
     this.#repositories?.drop(destination);
   }
 
-  /** Gives back what it holds of one destination, which is at its end for the whole run. */
+  /** Gives back what it holds of one destination, which is at its end for the whole run, however that is. */
   async leave(destination: string): Promise<void> {
     await this.#untilEnded(this.#workingAt.get(destination) ?? new Set());
     if (this.#abort.signal.aborted) return;
-    if (this.#repositories?.has(destination)) await this.#repositories.finish(destination);
+    if (this.#repositories?.has(destination)) {
+      // What it has failed of is known; here it is about the lock.
+      await this.#repositories.finish(destination).catch(() => {});
+    }
     await this.#mirrors?.leave(destination);
   }
 

@@ -4,7 +4,13 @@
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { HeldRun, RunShare } from "../../protocol/mesh/methods.ts";
-import type { JoinResult, JoinTask, PrepareResult, PrepareTask } from "../../protocol/mesh/task.ts";
+import type {
+  DropTask,
+  JoinResult,
+  JoinTask,
+  PrepareResult,
+  PrepareTask,
+} from "../../protocol/mesh/task.ts";
 import type { TaskFiles } from "./task_files.ts";
 import type { RunContext } from "./run_context.ts";
 
@@ -54,6 +60,16 @@ export class RunTable {
 
   find(runId: string): RunContext | undefined {
     return this.#runs.get(runId)?.context;
+  }
+
+  /** Gives back what is held of one destination; its work that is not done ends as cancelled. */
+  async leave({ runId, destination, isDone }: DropTask): Promise<void> {
+    const entry = this.#runs.get(runId);
+    if (entry === undefined) return;
+    if (isDone !== true) entry.context.drop(destination);
+    // What is being opened now could not be closed.
+    await entry.entered.catch(() => {});
+    await entry.context.leave(destination);
   }
 
   /** @throws {BackupError} `not_found` when this agent does not work on it */

@@ -109,8 +109,7 @@ export function createWorker(
         case "finish":
           return await runs.get(spec.runId).finish(spec);
         case "drop":
-          if (spec.isDone !== true) runs.find(spec.runId)?.drop(spec.destination);
-          else await runs.find(spec.runId)?.leave(spec.destination);
+          await runs.leave(spec);
           return { op: "drop" };
         case "restore":
           return await restoreTask(spec, context, { ...options, roots, secrets, spawn });

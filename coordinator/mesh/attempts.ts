@@ -78,8 +78,7 @@ export class Attempts {
       },
       attempt: async (agentId, epoch, begun, signal) => {
         taskChanged(taskId);
-        const owed = ledger.begin(index);
-        if (owed.length === 0) return this.#endOf(index);
+        if (ledger.begin(index).length === 0) return this.#endOf(index);
         const both = AbortSignal.any([signal, this.#context.signal]);
         const isOver = () => both.aborted;
         let end: AttemptEnd;
@@ -93,6 +92,9 @@ export class Attempts {
             await pool.client(agentId).run({ op: "pause", runId, isPaused: true });
           }
           both.throwIfAborted();
+          // What has been given up meanwhile is nothing that the agent still has.
+          const owed = ledger.begin(index);
+          if (owed.length === 0) return this.#endOf(index);
           const isOwn = pool.views().find((a) => a.agentId === agentId)?.isFallback === true;
           const result = await this.#mirrorAt(agentId, {
             op: "mirror",

@@ -210,6 +210,26 @@ Deno.test("cancelling one destination leaves the other; cancelling the run ends 
   assert.equal(b.calls("release").length, 1);
 });
 
+Deno.test("an agent that joins while a destination is cancelled is not asked to copy there", async () => {
+  const m = new Mesh();
+  m.add("a");
+  const slow = m.add("b", { join: "by hand" });
+  await m.start(jobOf(["x", "y"], ["/d", "/e"]));
+  m.run!.cancelDestination("/d");
+  const [join] = slow.calls("join");
+  await join!.succeed({
+    op: "join",
+    destinations: join!.spec.destinations.map(({ spec: { key }, destinationId }) => ({
+      ...{ destination: key, destinationId, warnings: [] },
+    })),
+  });
+  await m.settle();
+  assert.deepEqual(slow.calls("mirror").map(({ spec }) => spec.destinations), [["/e"]]);
+  assert.ok(slow.calls("drop").some(({ spec }) => spec.destination === "/d"));
+  await m.verifyAll();
+  assert.deepEqual(m.outcome.report?.destinations.map((d) => d.state), ["cancelled", "verified"]);
+});
+
 Deno.test("S1-42: without any worker the coordinator does the work itself and says so", async () => {
   const m = new Mesh();
   const own = m.add(OWN, {}, { isFallback: true });

@@ -1,6 +1,7 @@
 /** How the destinations of a run end. Rule: an end is stored before it is told, and stands over every restart and home. */
 import { asBackupError, BackupError } from "../../protocol/base/errors.ts";
 import type { WireError } from "../../protocol/mesh/task.ts";
+import { finishAtHome } from "../runs/finish_at_home.ts";
 import type { LaneLedger } from "../runs/lane_ledger.ts";
 import {
   type DestinationEnd,
@@ -10,7 +11,6 @@ import {
   openDestinations,
   type StageContext,
 } from "../runs/run_context.ts";
-import { wireErrorOf } from "../runs/wire_error.ts";
 import { NOBODY } from "./homes.ts";
 import type { Participants } from "./participants.ts";
 import type { RunScope } from "./run_scope.ts";
@@ -96,34 +96,11 @@ export class RunDestinations {
     destination: DestinationState,
     ledger: LaneLedger,
   ): Promise<void> {
-    const { home, runId, job, signal } = context;
-    const lanes = ledger.accounts(destination.key);
-    const laneError = lanes.find((l) => l.error !== undefined)?.error;
-    if (job.options.dryRun) {
-      const isPlanned = lanes.every((l) => l.state === "planned");
-      return this.end(
-        context,
-        destination,
-        isPlanned ? "planned" : "failed",
-        laneError,
-      );
-    }
-    let error: WireError | undefined;
-    try {
-      const spec = { op: "finish", runId, destination: destination.key } as const;
-      error = (await home.client.run(spec, { signal })).error;
-    } catch (thrown) {
-      if (signal.aborted) return;
-      if (context.isHomeLost?.(thrown, `finish ${destination.key}`)) throw thrown;
-      error = wireErrorOf(thrown);
-    }
-    const isVerified = error === undefined && lanes.every((l) => l.state === "verified");
-    this.end(
-      context,
-      destination,
-      isVerified ? "verified" : "failed",
-      error ?? (isVerified ? undefined : laneError),
-    );
+    const { home, runId, job } = context;
+    const outcome = await finishAtHome(context, destination.key, ledger);
+    if (outcome === undefined) return;
+    this.end(context, destination, outcome.state, outcome.error);
+    if (job.options.dryRun) return;
     // The home has given it back by finishing it.
     this.#participants.tellOthers(home.id, {
       op: "drop",

@@ -2,11 +2,10 @@
  * Third stage: one mirror task a source, and each destination closed the moment its last lane ends. Rule: no
  * destination ever waits for another.
  */
-import { asBackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
-import type { WireError } from "../../protocol/mesh/task.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import type { AttemptEnd, Dispatch } from "./dispatcher.ts";
+import { finishAtHome } from "./finish_at_home.ts";
 import { createLaneLedger, type LaneLedger } from "./lane_ledger.ts";
 import {
   type DestinationState,
@@ -138,21 +137,6 @@ async function closeDestination(
   ledger: LaneLedger,
   destination: DestinationState,
 ): Promise<void> {
-  const { home, runId, job, signal } = context;
-  const lanes = ledger.accounts(destination.key);
-  const laneError = lanes.find((l) => l.error !== undefined)?.error;
-  if (job.options.dryRun) {
-    const isPlanned = lanes.every((l) => l.state === "planned");
-    return endDestination(context, destination, isPlanned ? "planned" : "failed", laneError);
-  }
-  let error: WireError | undefined;
-  try {
-    const spec = { op: "finish", runId, destination: destination.key } as const;
-    error = (await home.client.run(spec, { signal })).error;
-  } catch (thrown) {
-    if (signal.aborted && asBackupError(thrown).code === "cancelled") return;
-    error = wireErrorOf(thrown);
-  }
-  const isVerified = error === undefined && lanes.every((l) => l.state === "verified");
-  endDestination(context, destination, isVerified ? "verified" : "failed", error ?? laneError);
+  const outcome = await finishAtHome(context, destination.key, ledger);
+  if (outcome !== undefined) endDestination(context, destination, outcome.state, outcome.error);
 }

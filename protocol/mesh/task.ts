@@ -117,7 +117,7 @@ export const DropTask = v.object({
   op: v.literal("drop"),
   runId: id,
   destination: v.string(),
-  /** All of the run is at its end there: the agent gives back what it holds of that destination. */
+  /** All of the run is at its end there; otherwise what works there is cancelled first. Either way it is given back. */
   isDone: v.exactOptional(v.boolean()),
 });
 
@@ -159,6 +159,7 @@ export type JoinTask = v.InferOutput<typeof JoinTask>;
 export type ScanTask = v.InferOutput<typeof ScanTask>;
 export type MirrorTask = v.InferOutput<typeof MirrorTask>;
 export type FinishTask = v.InferOutput<typeof FinishTask>;
+export type DropTask = v.InferOutput<typeof DropTask>;
 
 export const PreparedDestination = v.object({
   destination: v.string(),
