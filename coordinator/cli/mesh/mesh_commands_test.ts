@@ -491,3 +491,31 @@ Deno.test("pause and resume ask for what they say, and a run that is not known i
   assert.equal(await start(["pause", "run-9"]).code, 2);
   assert.equal(await start(["resume"]).code, 2);
 });
+
+Deno.test("submit names the secret of each repository, and tells which one has none", async () => {
+  const words = ["submit", "/src", "--to", "restic:/mnt/a", "--to", "restic:/mnt/b", "--detach"];
+  const run = start([
+    ...[...words, "--password-name", "all", "--password-name", "restic:/mnt/b=nas"],
+    ...["--key-hint", "restic:/mnt/a=12"],
+  ]);
+  assert.equal(await run.code, 0, run.terminal.written.err);
+  const [job] = run.calls.submitted;
+  assert.deepEqual(job!.options.keys, {
+    repositoryPassword: "all",
+    repositories: [
+      { repository: "restic:/mnt/a", keyHint: "12" },
+      { repository: "restic:/mnt/b", password: "nas" },
+    ],
+  });
+  const mistakes: [string[], RegExp][] = [
+    [["--password-name", "restic:/mnt/b=nas"], /which password opens restic:\/mnt\/a/],
+    [["--password-name", "all", "--password-name", "restic:/mnt/c=nas"], /no repository of this/],
+    [["--password-name", "all", "--password-name", "restic:/mnt/b=No Name"], /no name of a secret/],
+  ];
+  for (const [more, says] of mistakes) {
+    const wrong = start([...words, ...more]);
+    assert.equal(await wrong.code, 2);
+    assert.match(wrong.terminal.written.err, says);
+    assert.equal(wrong.calls.submitted.length, 0);
+  }
+});
