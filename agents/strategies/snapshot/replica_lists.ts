@@ -45,6 +45,15 @@ class Lists {
     }
   }
 
+  /** What only this one has is no list of the others. */
+  leaveOut(replica: Replica): void {
+    for (const [id, holders] of this.holders) {
+      const left = holders.filter((holder) => holder !== replica);
+      if (left.length > 0) this.holders.set(id, left);
+      else this.holders.delete(id);
+    }
+  }
+
   /** The plain JSON of one, from the first that has it whole. `any`: all replicas as one. */
   async read(
     id: string,
@@ -87,7 +96,7 @@ export async function readReplicaLists(
 ): Promise<ReplicaLists> {
   const snapshots = new Lists("snapshot");
   const indexes = new Lists("index");
-  const replicas: Replica[] = [];
+  let replicas: Replica[] = [];
   const lost: ReplicaLists["lost"] = [];
   await Promise.all(all.map(async (replica) => {
     try {
@@ -99,24 +108,22 @@ export async function readReplicaLists(
       lost.push({ replica, error: asBackupError(thrown) });
     }
   }));
-  const any = oneOf(replicas.map(({ repository }) => repository), clock);
-  const index = new BlobIndex();
-  const own = new Map<string, BlobIndex>();
-  const isWhole = (replica: Replica) =>
-    [...indexes.holders.values()].every((holders) => holders.includes(replica));
-  for (const replica of replicas) {
-    if (!isWhole(replica)) own.set(replica.destination, new BlobIndex());
-  }
-  index.reserve(indexes.storedBytes / INDEX_BYTES_A_BLOB);
-  const columns = new IndexColumns();
-  const room = keptRoom();
-  for (const [id, holders] of indexes.holders) {
-    const { json, path } = await indexes.read(id, any!, room);
-    columns.read(json, path);
-    for (const one of [index, ...holders.flatMap((holder) => own.get(holder.destination) ?? [])]) {
-      one.addColumns(columns, columns.packIds.map((packId) => one.addPack(packId)));
+  let any: Repository | undefined;
+  let read: ReadIndexes | UnreadIndex;
+  do {
+    any = oneOf(replicas.map(({ repository }) => repository), clock);
+    read = await readIndexes(replicas, indexes, any);
+    if (!("error" in read)) continue;
+    // What they list nobody knows: the others go on without them.
+    for (const replica of read.holders) {
+      lost.push({ replica, error: read.error });
+      snapshots.leaveOut(replica);
+      indexes.leaveOut(replica);
     }
-  }
+    const { holders } = read;
+    replicas = replicas.filter((replica) => !holders.includes(replica));
+  } while ("error" in read);
+  const { index, own } = read;
   const found = new Map<string, StoredSnapshot>();
   const warnings: string[] = [];
   for (const id of snapshots.holders.keys()) {
@@ -132,6 +139,48 @@ export async function readReplicaLists(
   }
   const missing = new Map([...own].map(([key, here]) => [key, missingAt(index, here)] as const));
   return { replicas, lost, index, snapshots: found, missing, own, warnings };
+}
+
+interface ReadIndexes {
+  index: BlobIndex;
+  own: Map<string, BlobIndex>;
+}
+
+/** One that none of its holders has whole. */
+interface UnreadIndex {
+  holders: readonly Replica[];
+  error: BackupError;
+}
+
+async function readIndexes(
+  replicas: readonly Replica[],
+  indexes: Lists,
+  any: Repository | undefined,
+): Promise<ReadIndexes | UnreadIndex> {
+  const index = new BlobIndex();
+  const own = new Map<string, BlobIndex>();
+  const isWhole = (replica: Replica) =>
+    [...indexes.holders.values()].every((holders) => holders.includes(replica));
+  for (const replica of replicas) {
+    if (!isWhole(replica)) own.set(replica.destination, new BlobIndex());
+  }
+  index.reserve(indexes.storedBytes / INDEX_BYTES_A_BLOB);
+  const columns = new IndexColumns();
+  const room = keptRoom();
+  for (const [id, holders] of indexes.holders) {
+    try {
+      const { json, path } = await indexes.read(id, any!, room);
+      columns.read(json, path);
+    } catch (thrown) {
+      const error = asBackupError(thrown);
+      if (error.code === "cancelled") throw error;
+      return { holders, error };
+    }
+    for (const one of [index, ...holders.flatMap((holder) => own.get(holder.destination) ?? [])]) {
+      one.addColumns(columns, columns.packIds.map((packId) => one.addPack(packId)));
+    }
+  }
+  return { index, own };
 }
 
 /** Undefined without any. */

@@ -78,7 +78,7 @@ Deno.test("lists: what a replica lacks is named by pack, and only what it lacks"
     assert.equal(without.rowCount, own.get("b")!.rowCount);
   }));
 
-Deno.test("lists: one that is damaged is read from a replica; a snapshot that nobody can read is none, an index is an error", () =>
+Deno.test("lists: one that is damaged is read from a replica; a snapshot that nobody can read is none, who has such an index is lost", () =>
   inScene(async ({ a, b, paths, base }) => {
     const { snapshot } = await backupOurs(a, { base });
     await replicateSnapshots(a, b, [snapshot.id]);
@@ -91,7 +91,17 @@ Deno.test("lists: one that is damaged is read from a replica; a snapshot that no
     assert.equal(none.snapshots.size, 0);
     assert.equal(none.warnings.length, 1);
     damage(join(paths.a, "index"));
-    await assert.rejects(readReplicaLists(named(a, b), systemClock), { code: "damaged" });
+    const alone = await readReplicaLists(named(a, b), systemClock);
+    assert.deepEqual(alone.replicas.map(({ destination }) => destination), ["b"]);
+    const [{ replica, error }] = alone.lost as [typeof alone.lost[0]];
+    assert.deepEqual([replica.destination, error.code], ["a", "damaged"]);
+    assert.equal(
+      alone.index.rowCount,
+      (await readReplicaLists([named(a, b)[1]!], systemClock)).index.rowCount,
+    );
+    damage(join(paths.b, "index"));
+    const neither = await readReplicaLists(named(a, b), systemClock);
+    assert.deepEqual([neither.replicas.length, neither.lost.length], [0, 2]);
   }));
 
 Deno.test("lists: a replica that cannot be listed is lost, alone", () =>

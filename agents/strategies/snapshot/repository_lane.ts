@@ -124,6 +124,11 @@ export class RepositoryLane {
     return await this.#use(() => this.#thread.callFlush("check", { name }));
   }
 
+  /** What is not there, or cannot be read, is not whole. */
+  isWhole(name: string): Promise<boolean> {
+    return this.#use(() => this.#thread.call("isWhole", { name }));
+  }
+
   /** The path still leads to the repository that was opened. @throws {BackupError} `destination_lost` */
   stillThere(): Promise<void> {
     return this.#use(() => this.#thread.call("stillThere", undefined));

@@ -260,6 +260,19 @@ export function openRepositoryThread(
       return { isGood: name.endsWith(`/${idOf(bytes)}`), fromDisk };
     },
 
+    /** As `check`, and it may come from the page cache. */
+    async isWhole({ name }: { name: string }): Promise<boolean> {
+      const { store } = opened();
+      try {
+        return name.endsWith(`/${idOf(await store.get(name, PACK_MAX_BYTES, room))}`);
+      } catch (thrown) {
+        const isGone = thrown instanceof BackupError &&
+          (thrown.code === "io" || thrown.code === "not_found" || thrown.code === "damaged");
+        if (isGone) return false;
+        throw thrown;
+      }
+    },
+
     async replace({ packs, snapshot }: ReplaceRequest): Promise<void> {
       const here = mayWrite();
       const wrong = new Set(packs);

@@ -40,6 +40,7 @@ import {
 import type { StoreRequest } from "./asked_object_store.ts";
 import { type Borrowed, FeedMemory, ReplicaFeed, type StoredObject } from "./replica_feed.ts";
 import type { RepositoryLane } from "./repository_lane.ts";
+import { mendLists } from "./standing_lists.ts";
 import type { RepositoryConfig } from "../../repository/mod.ts";
 import type { SnapshotJournal, SnapshotSource } from "./snapshot_journal.ts";
 import type { CheckedObject } from "./repository_thread.ts";
@@ -418,6 +419,10 @@ export class SnapshotGroup {
         await Promise.race([this.#verify(lane, again.feed, verified, input), lane.lane.ended]);
         again.feed.close();
       }
+      await Promise.race([
+        untilAborted(this.#mendLists(lane, feed, verified), input.signal),
+        lane.lane.ended,
+      ]);
       await Promise.race([untilAborted(lane.lane.stillThere(), input.signal), lane.lane.ended]);
       lane.state = verified.failures.length === 0 ? "verified" : "failed";
       if (lane.state === "verified") {
@@ -434,6 +439,20 @@ export class SnapshotGroup {
       all.abort();
     }
     return reportOf(lane, result, verified);
+  }
+
+  /** One alone has read its lists itself. */
+  async #mendLists({ lane }: Lane, feed: ReplicaFeed, verified: Verification): Promise<void> {
+    if (this.#lanes.length === 1) return;
+    const seen = new Set(feed.stored(lane.key).map(({ name }) => name));
+    const { mended, broken } = await mendLists(lane, feed, seen);
+    verified.rewritten.push(...mended.map((name) => `${lane.key}/${name}`));
+    verified.failures.push(...broken.map((name): FileFailure => ({
+      path: `${lane.key}/${name}`,
+      code: "damaged",
+      message: "It is damaged, and no other replica has it whole",
+      attempts: 1,
+    })));
   }
 
   /** Reads back what is stored whenever nothing waits to be stored, until all of it is there. */

@@ -97,6 +97,34 @@ Deno.test("snapshots: replicas get the same packs, each is verified, and progres
     await requireWhole(b, source);
   }));
 
+/** Changes the first file of a folder. */
+function damageFirst(folder: string): string {
+  const name = [...Deno.readDirSync(folder)].map(({ name }) => name).sort()[0]!;
+  const bytes = Deno.readFileSync(join(folder, name));
+  Deno.chmodSync(join(folder, name), 0o600);
+  Deno.writeFileSync(join(folder, name), bytes.with(30, bytes[30]! ^ 1));
+  return name;
+}
+
+Deno.test("snapshots: an index that is damaged at one replica is put right from another, or that replica fails alone", () =>
+  inScene(async ({ source, a, b }) => {
+    const run = () => snapshot({ source, repositories: [{ path: a }, { path: b }] });
+    await run();
+    const name = damageFirst(join(a, "index"));
+    const { reports } = await run();
+    assert.deepEqual(states(reports), ["verified", "verified"]);
+    assert.deepEqual(reports[0]!.rewritten, [`${a}/index/${name}`]);
+    await requireWhole(a, source);
+
+    damageFirst(join(a, "index"));
+    Deno.removeSync(join(b, "index", damageFirst(join(b, "index"))));
+    const without = await run();
+    assert.equal(without.reports[0]!.state, "failed");
+    assert.equal(without.reports[0]!.error?.code, "damaged");
+    assert.equal(without.reports[1]!.state, "verified");
+    await requireWhole(b, source);
+  }));
+
 Deno.test("snapshots: a repository whose folder is moved away is lost, not verified, and goes on when it is back", () =>
   inScene(async ({ source, a, b }) => {
     for (const [back, moved] of [["put", 3], ["check", 1], ["stillThere", 1]] as const) {
