@@ -81,7 +81,7 @@ export {
 export { pruneRepository, type PruneRun } from "./prune.ts";
 export type { MaxUnused, PruneCounts, PruneOptions, PrunePlan } from "./prune_plan.ts";
 export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.ts";
-export { repairConfig, restoreIndex } from "./repair_with_key.ts";
+export { repairConfig, restoreIndex, restoreKey } from "./repair_with_key.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export type { BlobType, PackedBlob } from "./pack_header.ts";
 export { type OpenedKey, Repository } from "./repository.ts";

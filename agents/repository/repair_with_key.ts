@@ -1,18 +1,47 @@
 /**
  * What only a key can tell is damaged: the config, which has no hash for a name, and packs that no index lists any more. Rule: a
- * config is taken only from where the same master key opens it.
+ * config is taken only from where the same master key opens it, and a key only if it opens the config.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { Kernels } from "../kernels/mod.ts";
 import { encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
-import { openWithPassword } from "./keys.ts";
-import { CONFIG_NAME, objectName } from "./layout.ts";
+import { KEY_MAX_BYTES, openWithPassword } from "./keys.ts";
+import { CONFIG_NAME, idOfObject, objectName } from "./layout.ts";
 import { type LoadedIndex, loadIndex } from "./load_index.ts";
 import { type Credentials, openWithKey } from "./open_repository.ts";
 import type { Repository } from "./repository.ts";
 
 const CONFIG_MAX_BYTES = 1 << 20;
+/** Why a replica has no key for a repository. */
+const NO_HELP: ReadonlySet<string> = new Set(["damaged", "destination_missing", "wrong_key"]);
+
+/**
+ * Where no key is left: the one of a replica that the password opens, and with it the config here; its name. Undefined where there
+ * are keys, or no replica has such a one.
+ */
+export async function restoreKey(
+  target: ObjectStore,
+  sources: readonly ObjectStore[],
+  kernels: Kernels,
+  { password, keyHint }: Credentials,
+): Promise<string | undefined> {
+  const keys = await target.list("keys");
+  if (keys.some(({ name }) => idOfObject("key", name) !== undefined)) return undefined;
+  for (const source of sources) {
+    try {
+      const opened = await openWithPassword(source, kernels, password, keyHint);
+      await openWithKey(target, kernels, opened);
+      const name = objectName("key", opened.keyId);
+      await target.put(name, [await source.get(name, KEY_MAX_BYTES)]);
+      return name;
+    } catch (error) {
+      // Of another repository, damaged too, or with another password.
+      if (!(error instanceof BackupError) || !NO_HELP.has(error.code)) throw error;
+    }
+  }
+  return undefined;
+}
 
 /** True when a config that was damaged or missing was replaced. @throws {BackupError} when no replica has a whole one */
 export async function repairConfig(

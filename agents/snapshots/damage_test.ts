@@ -107,6 +107,26 @@ Deno.test("damage: of every kind in every file is named, never restored, read ar
   }
 });
 
+Deno.test("damage: the only key comes back from a replica that has one for the password, and from nobody else", async () => {
+  const { shell, stored, whole } = await twoReplicas();
+  const key = [...whole.keys()].find((name) => name.startsWith("keys/"))!;
+  stored.delete(key);
+  assert.equal((await shell.type(["init", "restic:/memory/stranger"])).code, 0);
+  const stranger = await shell.type(["repair", A, "--from", "restic:/memory/stranger"]);
+  assert.equal(stranger.code, 1);
+  assert.match(stranger.err, /has no key at all/);
+  assert.equal((await shell.type(["repair", A, "--from", B], { password: "wrong" })).code, 1);
+  assert.ok(!stored.has(key));
+  const repaired = await shell.type(["repair", A, "--from", B, "--json"]);
+  assert.equal(repaired.code, 0, repaired.err);
+  assert.deepEqual(
+    repaired.json.filter(({ message_type }) => message_type === "repaired").map(({ path }) => path),
+    [`/memory/a/${key}`],
+  );
+  assert.deepEqual(stored, whole);
+  assert.equal((await shell.type(["check", A])).code, 0);
+});
+
 Deno.test("damage: repair without a password heals what is named by its hash, and says what it cannot", async () => {
   const { shell, stored, whole, putBack } = await twoReplicas();
   const none = { password: undefined };

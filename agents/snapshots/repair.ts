@@ -25,6 +25,7 @@ import {
   repairReplica,
   type Repository,
   restoreIndex,
+  restoreKey,
   writerOf,
 } from "../repository/mod.ts";
 import { showPackProgress } from "./pack_progress.ts";
@@ -168,6 +169,11 @@ async function repairOne(
       counts.repaired.push(...more.repaired);
       counts.lost.push(...more.lost);
     };
+    const key = await restoreKey(store, replicas, world.kernels, credentials);
+    if (key !== undefined) {
+      counts.repaired.push(key);
+      onFile(key, "repaired");
+    }
     if (await repairConfig(store, replicas, world.kernels, credentials)) {
       counts.repaired.push("config");
       counts.lost = counts.lost.filter((name) => name !== "config");
