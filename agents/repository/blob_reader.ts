@@ -16,6 +16,8 @@ const PLAIN_MAX_BYTES: Readonly<Record<BlobType, number>> = { data: 128 << 20, t
 /** Read at once, since the next blob wanted is mostly near it; many are kept, since restic mixes files that it reads at once. */
 const WINDOW_BYTES = 1 << 20;
 const WINDOWS_KEPT = 32;
+/** Enough for who reads trees alone, folder by folder. */
+export const WINDOWS_FOR_TREES = 4;
 /** Larger blobs are rare, and memory for them is not kept. */
 const ALONE_MAX_BYTES = 16 << 20;
 
@@ -59,6 +61,8 @@ interface Window {
 export interface BlobReaderOptions {
   /** Of replicas, in the order in which to ask them. */
   fallbacks?: readonly ObjectStore[];
+  /** Pieces of packs that are kept, of a megabyte each. */
+  windows?: number;
   /** Told of every copy that could not be used, with the pack it was in. */
   onDamage?(error: BackupError, packId: string): void;
 }
@@ -68,6 +72,7 @@ export class BlobReader {
   readonly #key: SealingKey;
   readonly #stores: readonly ObjectStore[];
   readonly #options: BlobReaderOptions;
+  readonly #windowsKept: number;
   /** Newest last. */
   readonly #windows: Window[] = [];
   /** Where what lies in no window is read. */
@@ -85,6 +90,7 @@ export class BlobReader {
     this.#key = key;
     this.#stores = [store, ...options.fallbacks ?? []];
     this.#options = options;
+    this.#windowsKept = options.windows ?? WINDOWS_KEPT;
   }
 
   /** Plain size of a blob; undefined when the index does not know it. */
@@ -202,7 +208,7 @@ export class BlobReader {
 
   /** That of the oldest window, which goes: memory that is given up each time would wait for a collection. */
   #takeRoom(): Uint8Array | undefined {
-    const oldest = this.#windows.length >= WINDOWS_KEPT ? this.#windows.shift() : undefined;
+    const oldest = this.#windows.length >= this.#windowsKept ? this.#windows.shift() : undefined;
     // Somebody may be about to read what is in it.
     if (this.#loading > 1) return undefined;
     return oldest?.room ?? new Uint8Array(WINDOW_BYTES);

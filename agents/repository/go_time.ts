@@ -27,12 +27,19 @@ export function formatTime({ sec, nsec }: Instant, zone: Zone): string {
   if (Number.isNaN(year)) date = new Date(Date.UTC(9999, 0, 1));
   else if (year < 0 || year > 9999) date.setUTCFullYear(year < 0 ? 0 : 9999);
   const seconds = date.toISOString().slice(0, 19);
-  const fraction = nsec === 0 ? "" : `.${String(nsec).padStart(9, "0").replace(/0+$/, "")}`;
+  const fraction = formatFraction(nsec);
   if (offset === 0) return `${seconds}${fraction}Z`;
   const minutes = Math.abs(offset);
   const two = (value: number) => String(value).padStart(2, "0");
   const sign = offset < 0 ? "-" : "+";
   return `${seconds}${fraction}${sign}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+}
+
+/** What stands behind the seconds. */
+export function formatFraction(nsec: number): string {
+  if (nsec === 0) return "";
+  const digits = String(1e9 + nsec).slice(1);
+  return `.${nsec % 10 === 0 ? digits.replace(/0+$/, "") : digits}`;
 }
 
 /** Undefined for what is no time. */

@@ -1,7 +1,7 @@
 /** The door to repositories in restic's format. Rule: others import this file only. */
 export { BlobEncoder, type BlobEncoderOptions } from "./blob_encoder.ts";
 export { BlobIndex } from "./blob_index.ts";
-export { BlobReader, type BlobReaderOptions } from "./blob_reader.ts";
+export { BlobReader, type BlobReaderOptions, WINDOWS_FOR_TREES } from "./blob_reader.ts";
 export { BlobWriter, type BlobWriterOptions, type PackSink, sinkOf } from "./blob_writer.ts";
 export {
   type CheckCounts,
@@ -41,6 +41,7 @@ export { bytesOf, type ByteString, byteStringOf, showBytes, utf8ByteString } fro
 export { fromGoMode, toGoMode } from "./go_mode.ts";
 export {
   compareTimes,
+  formatFraction,
   formatTime,
   type Instant,
   instantOfMs,
@@ -122,6 +123,13 @@ export {
   type StoredSnapshot,
   timeOf,
 } from "./snapshot_file.ts";
-export { decodeTree, nameProblem, type NodeType, type NodeXattr, type TreeNode } from "./tree.ts";
+export {
+  decodeTree,
+  nameProblem,
+  type NodeType,
+  type NodeXattr,
+  type TreeNode,
+  type U64,
+} from "./tree.ts";
 export { markUsed, throwProblem } from "./used_blobs.ts";
 export { PACK_MAX_BYTES } from "./verify_pack.ts";

@@ -33,7 +33,9 @@ export class ParentTree {
   /** The entry that was found last. */
   #found = -1;
 
-  /** @throws {IntegrityError} when it is no tree; `what` says whose tree it is */
+  /**
+   * `json` stays as it is for as long as anybody asks. @throws {IntegrityError} when it is no tree; `what` says whose tree it is
+   */
   constructor(json: Uint8Array, what: string) {
     this.#what = what;
     let starts = entryStarts(json);

@@ -74,8 +74,14 @@ interface Folder {
   promised: number;
   /** Called when nothing is promised any more, once it was left. */
   complete: (() => void) | undefined;
-  previous: ParentTree | undefined;
+  previous: Previous | undefined;
   previousTree: string | undefined;
+}
+
+/** A folder as the parent has it, and the memory that its tree may lie in. */
+interface Previous {
+  tree: ParentTree;
+  room: Uint8Array | undefined;
 }
 
 /** A folder at the moment of a checkpoint. */
@@ -88,7 +94,11 @@ interface PartialTree {
 
 /** Memory of stored folders that is kept for the next ones. */
 const ENTRIES_KEPT = 64;
-const ENTRIES_KEPT_BYTES = 4 << 20;
+const KEPT_BYTES = 4 << 20;
+/** The same of trees of the parent. */
+const ROOMS_KEPT = 8;
+/** The next tree may be a little larger. */
+const ROOM_SPARE = 1.25;
 
 export class SnapshotBuilder {
   readonly counts: BuilderCounts = {
@@ -110,6 +120,7 @@ export class SnapshotBuilder {
   readonly #late = new Set<Promise<void>>();
   readonly #joiner = new TreeJoiner();
   readonly #spare: TreeEntries[] = [];
+  readonly #rooms: Uint8Array[] = [];
   readonly #has = (id: Uint8Array) => this.#writer.hasData(id);
   #failure: { error: unknown } | undefined;
 
@@ -143,6 +154,9 @@ export class SnapshotBuilder {
     const folder = this.#stack.pop();
     if (folder?.above === undefined) throw new RangeError("No folder to leave");
     // Nobody compares with it any more.
+    const { room } = folder.previous ?? {};
+    const isKept = this.#rooms.length < ROOMS_KEPT && (room?.length ?? 0) <= KEPT_BYTES;
+    if (room !== undefined && isKept) this.#rooms.push(room);
     folder.previous = undefined;
     if (folder.promised === 0) return await this.#store(folder);
     folder.above.promised++;
@@ -282,7 +296,7 @@ export class SnapshotBuilder {
     for (let entry = 0; entry < entries.count; entry++) entries.copy(entry, joiner);
     const saved = this.#writer.save("tree", joiner.finish());
     entries.clear();
-    if (this.#spare.length < ENTRIES_KEPT && entries.roomBytes <= ENTRIES_KEPT_BYTES) {
+    if (this.#spare.length < ENTRIES_KEPT && entries.roomBytes <= KEPT_BYTES) {
       this.#spare.push(entries);
     }
     return (await saved).id;
@@ -313,7 +327,7 @@ export class SnapshotBuilder {
     above: Folder | undefined,
     entry: number,
     previousTree: string | undefined,
-    previous: ParentTree | undefined,
+    previous: Previous | undefined,
   ): Folder {
     return {
       above,
@@ -327,11 +341,19 @@ export class SnapshotBuilder {
     };
   }
 
-  async #load(tree: string | undefined): Promise<ParentTree | undefined> {
+  async #load(tree: string | undefined): Promise<Previous | undefined> {
     const reader = this.#options.parent?.reader;
     if (tree === undefined || reader === undefined) return undefined;
+    let room: Uint8Array | undefined;
     try {
-      return new ParentTree(await reader.load("tree", tree), `tree ${tree}`);
+      const json = await reader.load("tree", tree, (bytes) => {
+        room = this.#rooms.pop();
+        if (room === undefined || room.length < bytes) {
+          room = new Uint8Array(Math.ceil(bytes * ROOM_SPARE));
+        }
+        return room;
+      });
+      return { tree: new ParentTree(json, `tree ${tree}`), room };
     } catch (error) {
       return this.#damaged(error);
     }
@@ -340,7 +362,7 @@ export class SnapshotBuilder {
   /** Whether the folder had an entry of this name before. */
   #find({ previous }: Folder, { name }: TreeNode): boolean {
     try {
-      return previous?.find(name) === true;
+      return previous?.tree.find(name) === true;
     } catch (error) {
       this.#damaged(error);
       return false;
@@ -350,7 +372,7 @@ export class SnapshotBuilder {
   #before(folder: Folder, node: TreeNode): TreeNode | undefined {
     if (!this.#find(folder, node)) return undefined;
     try {
-      return folder.previous!.node();
+      return folder.previous!.tree.node();
     } catch (error) {
       return this.#damaged(error);
     }
@@ -358,10 +380,10 @@ export class SnapshotBuilder {
 
   /** Of the entry that was found last, what follows its beginning, when nothing that counts has changed. */
   #unchanged({ entries, previous }: Folder, entry: number, node: FileNode): Tail | undefined {
-    const same = previous!.tailAfter(entries.head(entry), this.#has);
+    const same = previous!.tree.tailAfter(entries.head(entry), this.#has);
     if (same !== undefined) return same;
     try {
-      const before = previous!.node();
+      const before = previous!.tree.node();
       if (!isUnchanged(before, node, node.sizeBytes ?? 0, this.#options)) return undefined;
       const { content = [] } = before;
       const isThere = content.every((id) => this.#writer.has("data", id));
@@ -401,7 +423,7 @@ function partialOf(folder: Folder, head: Uint8Array): PartialTree {
       joiner = new TreeJoiner();
     }
   }
-  previous?.copyRest(joiner);
+  previous?.tree.copyRest(joiner);
   parts.push(joiner.entries());
   return { head, parts: parts.filter((part) => "head" in part || part.length > 0) };
 }

@@ -32,7 +32,11 @@ async function inScene(use: (scene: Scene) => Promise<void>): Promise<void> {
   const at = `restic:${repository}`;
   try {
     assert.equal((await shell.type(["init", at])).code, 0);
-    await backupOurs(await openOurs(repository), { paths: [source], host: hostname() });
+    await backupOurs(await openOurs(repository), {
+      base: source,
+      isPlaced: true,
+      host: hostname(),
+    });
     await use({
       ...{ shell, source, repository, at, scratch },
       drill: (...words) => shell.type(["drill", at, "--scratch", scratch, ...words]),

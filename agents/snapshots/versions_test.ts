@@ -20,7 +20,7 @@ Deno.test("versions: a file's contents through all snapshots, each once, and the
       if (k === 0) Deno.writeTextFileSync(join(source, "deep/gone"), "gone");
       else if (k === 1) Deno.removeSync(join(source, "deep/gone"));
       const time = { sec: Date.UTC(2026, 0, k + 1) / 1000, nsec: 0 };
-      await backupOurs(repository, { paths: [source], time });
+      await backupOurs(repository, { base: source, isPlaced: true, time });
     }
     const versions = (...words: string[]) => shell.type(["versions", ...words, "--at", at]);
     const listed = await versions(letter);
@@ -59,7 +59,7 @@ Deno.test("versions: a file's contents through all snapshots, each once, and the
     for (const text of ["three", "four"]) {
       Deno.writeTextFileSync(letter, text);
       const time = { sec: Date.UTC(2026, 0, 9) / 1000, nsec: 0 };
-      await backupOurs(repository, { base: source, paths: [source], time });
+      await backupOurs(repository, { base: source, time });
     }
     const dotted = (await versions(letter, "--json")).json[0].versions;
     assert.deepEqual(dotted.map(({ size }: { size: number }) => size), [4, 5, 3, 3]);

@@ -1,12 +1,17 @@
 /**
- * All entries of one source as columns in shared memory: about 110 bytes an entry plus its name and extended attributes,
+ * All entries of one source as columns in shared memory: about 120 bytes an entry plus its name and extended attributes,
  * readable by every thread. Rule: rows are in walk order (a directory before what is in it, names sorted by byte) and are
  * frozen once `freeze` was called, except the hash of a file, which its first full read fills in together with what was
  * read.
  */
 import { Buffer } from "node:buffer";
 import { BackupError } from "../../protocol/base/errors.ts";
-import { KIND_FILE, type Stat } from "../platform/posix.ts";
+import {
+  KIND_BLOCK_DEVICE,
+  KIND_CHARACTER_DEVICE,
+  KIND_FILE,
+  type Stat,
+} from "../platform/posix.ts";
 import { decodeXattrs, encodeXattrs, NO_XATTRS, type Xattr } from "./xattrs.ts";
 
 /** No index. */
@@ -20,6 +25,9 @@ export const FLAG_HASHED = 2;
 export const FLAG_SPARSE = 4;
 /** Its extended attributes could not be read: what an earlier run recorded of them is not known to be wrong. */
 export const FLAG_XATTRS_UNKNOWN = 8;
+
+/** It has attributes that are not kept of it; see `isKeptXattr`. */
+export const FLAG_OTHER_XATTRS = 64;
 
 /** A folder outside the stretch that was walked: it is there so that what lies below it has a way up. */
 export const FLAG_ABOVE = 16;
@@ -46,6 +54,8 @@ const COLUMNS = {
   mode: Uint32Array,
   uid: Uint32Array,
   gid: Uint32Array,
+  linkCount: Uint32Array,
+  device: Float64Array,
   /** For a later name of a hard-linked file: the row of its first name. */
   linkTo: Uint32Array,
   /** Where its extended attributes are in the text; NONE when it has none. */
@@ -171,6 +181,29 @@ export class EntryTable {
     c.mode[i] = stat.mode;
     c.uid[i] = stat.uid;
     c.gid[i] = stat.gid;
+    c.linkCount[i] = stat.linkCount;
+    c.device[i] = stat.device;
+  }
+
+  /** What `stat` said about row `i`; of what it takes on the disk only whether that is less than its size. */
+  getStat(i: number, stat: Stat): void {
+    const c = this.#columns;
+    const isNode = c.kind[i] === KIND_BLOCK_DEVICE || c.kind[i] === KIND_CHARACTER_DEVICE;
+    stat.kind = c.kind[i]!;
+    stat.sizeBytes = isNode ? 0 : c.sizeBytes[i]!;
+    stat.rdev = isNode ? c.sizeBytes[i]! : 0;
+    stat.allocatedBytes = (c.flags[i]! & FLAG_SPARSE) === 0 ? stat.sizeBytes : 0;
+    stat.mtimeSec = c.mtimeSec[i]!;
+    stat.mtimeNsec = c.mtimeNsec[i]!;
+    stat.ctimeSec = c.ctimeSec[i]!;
+    stat.ctimeNsec = c.ctimeNsec[i]!;
+    stat.inodeLow = c.inodeLow[i]!;
+    stat.inodeHigh = c.inodeHigh[i]!;
+    stat.mode = c.mode[i]!;
+    stat.uid = c.uid[i]!;
+    stat.gid = c.gid[i]!;
+    stat.linkCount = c.linkCount[i]!;
+    stat.device = c.device[i]!;
   }
 
   /** Same size, mtime, ctime and inode as the row. */

@@ -9,8 +9,24 @@ import {
   tableOf,
 } from "../../tests/support/arbitrary_entries.ts";
 import { statOf } from "../../tests/support/sample_table.ts";
-import { KIND_SYMLINK } from "../platform/posix.ts";
+import { KIND_SYMLINK, newStat } from "../platform/posix.ts";
 import { EntryTable, FLAG_SPARSE, latin1OfUtf8, NONE, utf8OfLatin1 } from "./entry_table.ts";
+
+/** What `stat` says of any kind, in full. */
+const STORED = [
+  "kind",
+  "mode",
+  "uid",
+  "gid",
+  "linkCount",
+  "device",
+  "inodeLow",
+  "inodeHigh",
+  "mtimeSec",
+  "mtimeNsec",
+  "ctimeSec",
+  "ctimeNsec",
+] as const;
 
 Deno.test("every row comes back as it was put in, also on another thread's view, whatever the bytes and numbers", () => {
   fc.assert(fc.property(anyEntries, (entries) => {
@@ -35,6 +51,9 @@ Deno.test("every row comes back as it was put in, also on another thread's view,
           assert.equal(c.sizeBytes[i], target.length);
         } else assert.ok(view.sameStat(i, stat));
         assert.equal(view.isHashed(i), false);
+        const out = newStat();
+        view.getStat(i, out);
+        for (const field of STORED) assert.equal(out[field], stat[field], field);
       });
     }
   }));

@@ -23,6 +23,7 @@ import {
   FLAG_ABOVE,
   FLAG_DIVIDED,
   FLAG_LISTING_FAILED,
+  FLAG_OTHER_XATTRS,
   FLAG_XATTRS_UNKNOWN,
   NONE,
   utf8OfLatin1,
@@ -30,7 +31,7 @@ import {
 import { createExcluder, type Excluder } from "./excludes.ts";
 import { IGNORE_FILE_NAME } from "./ignore_file.ts";
 import { beginsBelow, endsBelow, isBefore, isBehind, type Stretch, WHOLE } from "./stretch.ts";
-import { hasNoXattrs, readXattrs } from "./xattrs.ts";
+import { hasNoXattrs, ONLY_OTHERS, readXattrs } from "./xattrs.ts";
 
 export interface WalkOptions {
   excludes: ExcludeRule[];
@@ -364,6 +365,7 @@ class Walker {
     const found = readXattrs(this.#posix, at, name);
     if (typeof found !== "number") {
       this.#table.setXattrs(row, found);
+      if (found === ONLY_OTHERS) this.#table.columns.flags[row]! |= FLAG_OTHER_XATTRS;
     } else if (hasNoXattrs(found)) {
       this.#deviceWithoutXattrs = device;
     } else if (found === -ENOENT && row === 0) {
@@ -390,7 +392,7 @@ class Walker {
     // One file has one set of attributes; they are read again only when it changed since its first name was listed.
     if (c.ctimeSec[row] === c.ctimeSec[first] && c.ctimeNsec[row] === c.ctimeNsec[first]) {
       c.xattrs[row] = c.xattrs[first]!;
-      c.flags[row]! |= c.flags[first]! & FLAG_XATTRS_UNKNOWN;
+      c.flags[row]! |= c.flags[first]! & (FLAG_XATTRS_UNKNOWN | FLAG_OTHER_XATTRS);
     } else this.#readXattrs(row, level.handle, bytes, join(level.path, name));
     return true;
   }

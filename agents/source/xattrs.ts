@@ -13,6 +13,9 @@ export interface Xattr {
 
 export const NO_XATTRS: readonly Xattr[] = [];
 
+/** What is kept of an entry that has only other attributes. */
+export const ONLY_OTHERS: readonly Xattr[] = [];
+
 /** So much of one entry is kept: more would make a line of the manifest too long. Nothing known has a tenth of it. */
 export const XATTR_BYTES_MAX = 1 << 20;
 
@@ -49,7 +52,7 @@ export function readXattrs(
       found.push({ name: attribute, value });
     } else if (!LEFT_OUT.has(-value)) return value;
   }
-  return found;
+  return found.length === 0 ? ONLY_OTHERS : found;
 }
 
 const LEFT_OUT: ReadonlySet<number> = new Set([ENODATA, EPERM, EOPNOTSUPP]);

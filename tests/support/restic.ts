@@ -31,7 +31,7 @@ import {
   storeSnapshot,
 } from "../../agents/repository/mod.ts";
 import {
-  archivePaths,
+  archiveSource,
   Encoders,
   type EncoderThreads,
   openRestoreTarget,
@@ -40,6 +40,7 @@ import {
   type TargetOptions,
   temporariesOf,
 } from "../../agents/strategies/snapshot/mod.ts";
+import { walk } from "../../agents/source/walk.ts";
 import { systemClock } from "../../protocol/base/clock.ts";
 import type { BackupError } from "../../protocol/base/errors.ts";
 import { runProgram } from "./run_program.ts";
@@ -147,10 +148,18 @@ export function lockContext(): LockContext {
   };
 }
 
+const EVERYTHING = {
+  excludes: [],
+  ignoreFiles: false,
+  excludeCaches: false,
+  oneFileSystem: false,
+};
+
 export interface OurBackup {
-  /** Absolute sources; or `base`, whose entries become the root's. */
-  paths?: readonly string[];
-  base?: string;
+  /** Absolute; its entries become the root's. */
+  base: string;
+  /** The source keeps its place in the tree instead. */
+  isPlaced?: boolean;
   time?: Instant;
   tags?: readonly string[];
   host?: string;
@@ -175,7 +184,7 @@ export async function backupOurs(repository: Repository, options: OurBackup): Pr
   const host = options.host ?? HOST;
   const startedAt = instantOfMs(systemClock.nowMs());
   const time = options.time ?? startedAt;
-  const paths = options.paths ?? [options.base!];
+  const paths = [options.base];
   const snapshots = options.isForced === true ? [] : await loadSnapshots(repository);
   const parent = findParent(snapshots, host, paths, time);
   const { index } = await loadIndex(repository);
@@ -188,11 +197,15 @@ export async function backupOurs(repository: Repository, options: OurBackup): Pr
     parent === undefined ? {} : { parent: { tree: parent.tree, reader } },
   );
   const problems: [string, BackupError][] = [];
-  await archivePaths(builder, options.base === undefined ? paths : ["/"], {
-    posix: options.port ?? posix,
+  const port = options.port ?? posix;
+  const { table } = walk(port, options.base, "source", EVERYTHING, () => {});
+  await archiveSource(builder, options.base, table, {
+    posix: port,
     accounts: readAccountNames(),
-    ...(options.base === undefined ? {} : { base: options.base }),
-    ...(options.threads === undefined ? {} : { encoders: new Encoders(options.threads, writer) }),
+    isRoot: options.isPlaced !== true,
+    ...(options.threads === undefined
+      ? {}
+      : { encoders: { encoders: new Encoders(options.threads, writer), folder: "" } }),
     ...(options.again === undefined ? {} : { again: options.again }),
     onProblem: (path, error) => problems.push([path, error]),
   });

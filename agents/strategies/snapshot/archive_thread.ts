@@ -12,6 +12,7 @@ import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { WireError } from "../../../protocol/mesh/task.ts";
 import { createKernels } from "../../kernels/mod.ts";
 import { confine, isInRoots } from "../../platform/confined_posix.ts";
+import { Garbage } from "../../platform/garbage.ts";
 import type { Posix } from "../../platform/posix.ts";
 import {
   BlobReader,
@@ -32,16 +33,16 @@ import {
   SnapshotBuilder,
   throwProblem,
   timeOf,
+  WINDOWS_FOR_TREES,
 } from "../../repository/mod.ts";
 import { EntryTable, type EntryTableShare, latin1OfUtf8 } from "../../source/entry_table.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
 import { borrowThread } from "../../threads/lent_thread.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { Ask, Methods, ThreadCells, ThreadEnd } from "../../threads/thread_rpc.ts";
-import { RowFinder } from "../mirror/row_finder.ts";
 import { type AccountNames, readAccountNames } from "./account_names.ts";
 import { hedgedStore } from "./hedged_store.ts";
-import { archivePaths } from "./archive_paths.ts";
+import { archiveSource } from "./archive_source.ts";
 import { askedObjectStore } from "./asked_object_store.ts";
 import { Encoders, type EncoderThreads, startEncoderThreads } from "./encoders.ts";
 import {
@@ -73,7 +74,7 @@ export interface ArchiveRequest {
   path: string;
   /** How files of it are named in messages. */
   name: string;
-  /** What the walk found, and so what belongs to the snapshot. */
+  /** What the walk found, and so what the snapshot holds. */
   table: EntryTableShare;
   /** Destinations that still take part. */
   destinations: readonly string[];
@@ -158,6 +159,8 @@ export const CHECKPOINT_EVERY_MS = 2 * 60_000;
 /** A checkpoint takes at most one part of so many of the time. */
 const CHECKPOINT_SHARE = 20;
 const NAMED_MAX = 10_000;
+/** What an entry leaves behind, with its share of what trees of the snapshot before are read into. */
+const ENTRY_GARBAGE_BYTES = 256;
 
 export function archiveCountersOf(shared: SharedArrayBuffer): ArchiveCounters {
   const [files, bytes, filesUnmodified, bytesUnmodified] = new Float64Array(shared);
@@ -196,8 +199,10 @@ class ArchiveThread {
   readonly #ask: Ask;
   readonly #clock: Clock;
   readonly #kernels = createKernels();
+  readonly #garbage = new Garbage();
   readonly #accounts: AccountNames = readAccountNames();
   readonly #cancel = new AbortController();
+  #isCancelled = false;
   readonly #stopTicking: () => void;
   readonly #watch: ThreadWatch;
   /** Of packs that somebody may be storing: gives their memory back. */
@@ -264,6 +269,8 @@ class ArchiveThread {
       }),
       this.#clock,
     );
+    // What lists were read into.
+    this.#garbage.made(Infinity);
     return this.#lists.lost.map(({ replica: { destination }, error }) => ({
       destination,
       error: toWireError(error),
@@ -292,6 +299,7 @@ class ArchiveThread {
     const warnings: string[] = [...lists.warnings];
     const stores = replicas.map((replica) => replica.repository.store);
     const reader = new BlobReader(hedgedStore(stores, this.#clock), repository.key, index, {
+      windows: WINDOWS_FOR_TREES,
       // What one has damaged another may have whole.
       fallbacks: stores.length > 1 ? stores : [],
     });
@@ -301,8 +309,12 @@ class ArchiveThread {
       sink: request.dryRun ? NOWHERE : this.#feed(),
     });
     const encoders = this.#encoders(request, repository, writer);
-    // All is new: they start while the first folders are listed.
-    if (encoders !== undefined && comparedWith === undefined) this.#threads?.clients();
+    const table = EntryTable.fromShare(request.table);
+    if (comparedWith === undefined) {
+      // All is new: an index that grows by and by would be copied each time.
+      index.reserve(index.rowCount + table.count);
+      if (encoders !== undefined) this.#threads?.clients();
+    }
     const builder = new SnapshotBuilder(
       writer,
       new Chunker(this.#kernels.createScanner(repository.config.polynomial)),
@@ -317,12 +329,13 @@ class ArchiveThread {
     let problemCount = 0;
     const endCheckpoints = request.dryRun ? () => {} : this.#checkpoints(builder, writer);
     try {
-      await archivePaths(builder, [request.path], {
+      await archiveSource(builder, request.path, table, {
         posix: this.#posix(),
         accounts: this.#accounts,
-        ...(encoders === undefined ? {} : { encoders }),
-        signal: this.#cancel.signal,
-        isExcluded: this.#isExcluded(request),
+        ...(encoders === undefined
+          ? {}
+          : { encoders: { encoders, folder: latin1OfUtf8(request.path.slice(1)) } }),
+        onEntry: () => this.#step(),
         again: {
           attempts: request.attemptsMax,
           pause: (attempt) => this.#clock.sleep(backoffMs(attempt), this.#cancel.signal),
@@ -400,13 +413,6 @@ class ArchiveThread {
     return new Encoders(this.#threads, writer);
   }
 
-  /** The source is what the walk found, so that all destinations of a run hold the same. */
-  #isExcluded({ path: source, table }: ArchiveRequest): (path: string) => boolean {
-    const finder = new RowFinder(EntryTable.fromShare(table));
-    const above = latin1OfUtf8(source).length + (source === "/" ? 0 : 1);
-    return (path) => finder.find(path.slice(above)) === undefined;
-  }
-
   /**
    * Folders above the source are only looked at. With roots, what lies in them is opened so that nothing leads out, and
    * what lies above them as the names of the roots say.
@@ -425,16 +431,23 @@ class ArchiveThread {
       },
       this.#cells,
       (call) => {
-        this.#count();
-        if (call !== "openRead" && call !== "read") return;
-        this.#look();
-        this.#cancel.signal.throwIfAborted();
+        if (call === "openRead" || call === "read") this.#step();
       },
     );
   }
 
+  /** The archive goes on, unless it was cancelled. */
+  #step(): void {
+    Atomics.add(this.#cells.operations, 0, 1);
+    this.#garbage.made(ENTRY_GARBAGE_BYTES);
+    this.#count();
+    this.#look();
+    if (this.#isCancelled) this.#cancel.signal.throwIfAborted();
+  }
+
   #look(): void {
     if (Atomics.load(this.#cells.cancelled, 0) === 0) return;
+    this.#isCancelled = true;
     this.#cancel.abort(new BackupError("cancelled", "Cancelled"));
   }
 

@@ -1,6 +1,6 @@
 /** The door to snapshots of this machine's files. Rule: others import this file only. */
 export { type AccountNames, readAccountNames } from "./account_names.ts";
-export { type ArchiveOptions, archivePaths, type ReadingAgain } from "./archive_paths.ts";
+export { type ArchiveOptions, archiveSource, type ReadingAgain } from "./archive_source.ts";
 export { askedObjectStore, carryOut, type StoreRequest } from "./asked_object_store.ts";
 export { type Temporaries, temporariesOf } from "./restore_temporaries.ts";
 export { lockContextOfThisProcess } from "./lock_context.ts";

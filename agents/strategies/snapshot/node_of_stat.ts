@@ -10,10 +10,12 @@ import {
   type Stat,
 } from "../../platform/posix.ts";
 import {
+  formatFraction,
   formatTime,
   type NodeType,
   toGoMode,
   type TreeNode,
+  type U64,
   type Zone,
 } from "../../repository/mod.ts";
 import type { AccountNames } from "./account_names.ts";
@@ -28,38 +30,74 @@ const TYPES: Readonly<Record<number, NodeType>> = {
   [KIND_SOCKET]: "socket",
 };
 
-/** `name` is one byte a character. The access time is the modification time, as restic has it by default. */
-export function nodeOfStat(
-  name: string,
-  stat: Stat,
-  accounts: AccountNames,
-  zone: Zone,
-): TreeNode {
-  const type = TYPES[stat.kind] ?? "irregular";
-  const mtime = formatTime({ sec: stat.mtimeSec, nsec: stat.mtimeNsec }, zone);
-  const node: TreeNode = {
-    name,
-    type,
-    mode: toGoMode(type, stat.mode),
-    mtime,
-    atime: mtime,
-    ctime: formatTime({ sec: stat.ctimeSec, nsec: stat.ctimeNsec }, zone),
-    uid: stat.uid,
-    gid: stat.gid,
-    inode: stat.inodeHigh === 0
-      ? stat.inodeLow
-      : (BigInt(stat.inodeHigh) << 32n) | BigInt(stat.inodeLow),
-    deviceId: rawDevice(stat.device),
-  };
-  const user = accounts.user(stat.uid);
-  const group = accounts.group(stat.gid);
-  if (type === "file") node.sizeBytes = stat.sizeBytes;
-  if (user !== undefined) node.user = user;
-  if (group !== undefined) node.group = group;
-  // restic counts no links of FIFOs; without the count a FIFO with two names would be two.
-  if (type !== "dir" && (type !== "fifo" || stat.linkCount > 1)) node.links = stat.linkCount;
-  if (type === "dev" || type === "chardev") node.device = rawDevice(stat.rdev);
-  return node;
+/** Of seconds whose text is kept: files of one folder have few, mostly. */
+const SECONDS_KEPT = 1024;
+
+/** Makes nodes. What many have in common is made once. */
+export class NodeMaker {
+  readonly #accounts: AccountNames;
+  readonly #zone: Zone;
+  /** What stands before the fraction of a second, and after it. */
+  readonly #seconds = new Map<number, { before: string; after: string }>();
+  #device = -1;
+  #deviceId: U64 = 0;
+
+  constructor(accounts: AccountNames, zone: Zone) {
+    this.#accounts = accounts;
+    this.#zone = zone;
+  }
+
+  /** `name` is one byte a character. The access time is the modification time, as restic has it by default. */
+  make(name: string, stat: Stat): TreeNode {
+    const type = TYPES[stat.kind] ?? "irregular";
+    const mtime = this.#time(stat.mtimeSec, stat.mtimeNsec);
+    if (stat.device !== this.#device) {
+      this.#device = stat.device;
+      this.#deviceId = small(rawDevice(stat.device));
+    }
+    const node: TreeNode = {
+      name,
+      type,
+      mode: toGoMode(type, stat.mode),
+      mtime,
+      atime: mtime,
+      ctime: this.#time(stat.ctimeSec, stat.ctimeNsec),
+      uid: stat.uid,
+      gid: stat.gid,
+      inode: stat.inodeHigh === 0
+        ? stat.inodeLow
+        : small((BigInt(stat.inodeHigh) << 32n) | BigInt(stat.inodeLow)),
+      deviceId: this.#deviceId,
+    };
+    const user = this.#accounts.user(stat.uid);
+    const group = this.#accounts.group(stat.gid);
+    if (user !== undefined) node.user = user;
+    if (group !== undefined) node.group = group;
+    if (type === "file") node.sizeBytes = stat.sizeBytes;
+    // restic counts no links of FIFOs; without the count a FIFO with two names would be two.
+    if (type !== "dir" && (type !== "fifo" || stat.linkCount > 1)) node.links = stat.linkCount;
+    if (type === "dev" || type === "chardev") node.device = small(rawDevice(stat.rdev));
+    return node;
+  }
+
+  #time(sec: number, nsec: number): string {
+    let whole = this.#seconds.get(sec);
+    if (whole === undefined) {
+      const text = formatTime({ sec, nsec: 0 }, this.#zone);
+      whole = { before: text.slice(0, TIME_DIGITS), after: text.slice(TIME_DIGITS) };
+      if (this.#seconds.size >= SECONDS_KEPT) this.#seconds.clear();
+      this.#seconds.set(sec, whole);
+    }
+    return whole.before + formatFraction(nsec) + whole.after;
+  }
+}
+
+/** Of `2026-01-01T00:00:00`. */
+const TIME_DIGITS = 19;
+
+/** The same as a number, which is quicker, where it can be one. */
+function small(value: bigint): U64 {
+  return value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }
 
 /** Linux's dev_t of major × 2³² + minor. */

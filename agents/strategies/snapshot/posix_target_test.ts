@@ -7,7 +7,6 @@ import { type Repository, toGoMode, type TreeNode } from "../../repository/mod.t
 import { rawDevice, splitDevice } from "./node_of_stat.ts";
 import { openRestoreTarget, type TargetOptions } from "./posix_target.ts";
 import { temporariesOf } from "./restore_temporaries.ts";
-import { makeTargetTree } from "./target_tree.ts";
 
 const ME = thisProcess("machine");
 const temporaries = temporariesOf(ME);
@@ -142,25 +141,6 @@ Deno.test("restore target: a target that is not there is refused", () => {
     () => openRestoreTarget("/nonexistent/target", { posix, temporaries, onProblem() {} }),
     BackupError,
   );
-});
-
-Deno.test("archive: a source that is missing is told, and the rest is backed up", async () => {
-  await inScene(async ({ repository, base }) => {
-    const missing = join(base, "missing");
-    const { problems, builder } = await backupOurs(repository, {
-      paths: [join(base, "sub"), missing],
-    });
-    assert.deepEqual(problems.map(([path, { code }]) => [path, code]), [[missing, "not_found"]]);
-    assert.equal(builder.counts.files, 1);
-  });
-});
-
-Deno.test("archive: sources within sources are one, and unclean paths are refused", () => {
-  const tree = makeTargetTree(["/a/b", "/a", "/c/ü"]);
-  assert.ok(tree.children.get("a")!.isSource);
-  assert.deepEqual([...tree.children.get("c")!.children.keys()], ["\xc3\xbc"]);
-  for (const wrong of ["a", "/a/../b", "/./a"]) assert.throws(() => makeTargetTree([wrong]));
-  assert.ok(makeTargetTree(["/"]).isSource);
 });
 
 Deno.test("devices: numbers are Linux's dev_t both ways", () => {

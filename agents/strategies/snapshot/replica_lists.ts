@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
+import { Garbage } from "../../platform/garbage.ts";
 import type { TakeRoom } from "../../kernels/mod.ts";
 import {
   BlobIndex,
@@ -167,10 +168,13 @@ async function readIndexes(
   index.reserve(indexes.storedBytes / INDEX_BYTES_A_BLOB);
   const columns = new IndexColumns();
   const room = keptRoom();
+  const garbage = new Garbage();
   for (const [id, holders] of indexes.holders) {
     try {
       const { json, path } = await indexes.read(id, any!, room);
       columns.read(json, path);
+      // As it was stored, on its way from the thread that reads it to where it is opened.
+      garbage.made(json.length);
     } catch (thrown) {
       const error = asBackupError(thrown);
       if (error.code === "cancelled") throw error;
