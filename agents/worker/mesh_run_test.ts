@@ -9,7 +9,7 @@ import {
   writeFirstVersion,
   writeSecondVersion,
 } from "../../tests/support/small_tree.ts";
-import type { LaneProgress } from "../../protocol/mesh/progress.ts";
+import type { LaneProgress, TaskProgress } from "../../protocol/mesh/progress.ts";
 import {
   inTime,
   TestAgent,
@@ -22,6 +22,7 @@ import {
   stagedFiles,
   treeState,
 } from "../../tests/support/tree_state.ts";
+import { EIO } from "../platform/errno.ts";
 import { openPosix } from "../platform/open_posix.ts";
 import { PART_WEIGHT_MIN } from "../source/division.ts";
 import { openStoredLists } from "../strategies/mirror/restore/stored_lists.ts";
@@ -497,4 +498,51 @@ Deno.test("S2-05: when one destination is done its workers help the one that has
     assert.deepEqual(result.lanes.map(({ state }) => state), ["verified", "verified"]);
     await agent.run({ op: "finish", runId: "run-1", destination: slow });
     await run.release(agent);
+  }));
+
+Deno.test("while other lanes go on, what a verified one lacks is told with it: its agent may not live to report it", () =>
+  inScene(async ({ folder, clock, sources: [source], destination }) => {
+    const slow = join(folder, "slow");
+    const bad = new TextEncoder().encode("same.txt\0");
+    const isBad = (name: Uint8Array) =>
+      name.length === bad.length && name.every((byte, k) => byte === bad[k]);
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => open = resolve);
+    const agent = new TestAgent({
+      ...{ name: "a", folder, clock },
+      posix: {
+        ...posix,
+        openRead: (at, name) => isBad(name) ? -EIO : posix.openRead(at, name),
+      },
+      gate: (method, path) => path === slow && method === "writeFiles" ? opened : undefined,
+    });
+    try {
+      const run = new TestRun({
+        runId: "run-1",
+        sources: [source!],
+        destinations: [destination, slow],
+      });
+      await run.prepare(agent);
+      await run.scan(agent);
+      let told: TaskProgress | undefined;
+      const mirrored = agent.ask(run.mirrorSpec(source!), {
+        progress: (progress) => told = progress,
+      });
+      for (let turn = 0; told?.lanes[0]?.state !== "verified"; turn++) {
+        assert.ok(turn < 1_000, JSON.stringify(told));
+        assert.equal(told?.unreadable, undefined);
+        await inTime(clock, Promise.resolve());
+      }
+      const { unreadable } = told;
+      assert.deepEqual([unreadable!.named.map(({ path }) => path), unreadable!.count], [
+        ["one/same.txt"],
+        1,
+      ]);
+      open();
+      const result = await inTime(clock, mirrored);
+      assert.deepEqual([result.unreadable, result.unreadableCount], [unreadable!.named, 1]);
+      await run.release(agent);
+    } finally {
+      await agent.close();
+    }
   }));

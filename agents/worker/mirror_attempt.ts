@@ -8,6 +8,7 @@ import type { FileFailure, MirrorOptions, SourceSpec } from "../../protocol/mesh
 import {
   type LaneProgress,
   type TaskProgress,
+  type Unreadable,
   ZERO_COUNTERS,
   ZERO_GAUGES,
 } from "../../protocol/mesh/progress.ts";
@@ -235,11 +236,19 @@ export class MirrorAttempt {
   ): Promise<MirrorResult> {
     const { clock, countedAt, lists } = this.#tools;
     const verified: LaneReport[] = [];
-    const report = () =>
+    const report = () => {
+      const lanes = works.map((work) => work.progress());
+      const isPartly = lanes.some(({ state }) => state === "verified") &&
+        lanes.some(({ state }) => !ENDS.has(state));
+      const unreadable = isPartly
+        ? this.#unreadable(isReported ? [] : scanned.unreadable)
+        : undefined;
       this.#tell({
-        lanes: works.map((work) => work.progress()),
+        lanes,
         ...(verified.length > 0 && { verified }),
+        ...(unreadable !== undefined && { unreadable }),
       });
+    };
     report();
     const stopTicks = clock.every(TICK_MS, report);
     try {
@@ -268,6 +277,13 @@ export class MirrorAttempt {
     } finally {
       stopTicks();
     }
+  }
+
+  /** So far, in few words: they are said again with each progress. */
+  #unreadable(unlisted: readonly FileFailure[]): Unreadable | undefined {
+    const count = this.#problems.count + unlisted.length;
+    if (count === 0) return undefined;
+    return { named: [...this.#problems.named, ...unlisted].slice(0, SHORT_LINES_MAX), count };
   }
 
   #tell(progress: Omit<TaskProgress, "seq">): void {
@@ -332,6 +348,8 @@ function isShort({ rewritten, warnings }: LaneReport): boolean {
 }
 
 const SHORT_LINES_MAX = 20;
+
+const ENDS: ReadonlySet<string> = new Set(["verified", "failed", "cancelled"]);
 
 /** A lane of a task whose source is being listed. */
 function notBegun(destination: string): LaneProgress {

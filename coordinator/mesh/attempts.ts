@@ -10,6 +10,12 @@ import { UnreachableError } from "../../protocol/rpc/client.ts";
 import type { LaneLedger } from "../runs/lane_ledger.ts";
 import { laneReport } from "../runs/report.ts";
 import type { StageContext } from "../runs/run_context.ts";
+import {
+  joinUnreadable,
+  NOTHING_UNREADABLE,
+  resultOf,
+  withUnreadable,
+} from "../runs/unreadable.ts";
 import { wireError, wireErrorOf } from "../runs/wire_error.ts";
 import { isAgentLost, isAgentsFault, UNREACHABLE_LEASES_MAX } from "./agent_faults.ts";
 import type { AttemptEnd, MeshTask } from "./mesh_dispatcher.ts";
@@ -82,6 +88,7 @@ export class Attempts {
         const both = AbortSignal.any([signal, this.#context.signal]);
         const isOver = () => both.aborted;
         let end: AttemptEnd;
+        const before = task.unreadable;
         let hasBegun = false;
         let hasJoined = false;
         try {
@@ -108,7 +115,7 @@ export class Attempts {
             ...(isOwn ? {} : { leaseMs }),
           }, {
             signal: both,
-            onProgress: ({ seq, lanes, verified }) => {
+            onProgress: ({ seq, lanes, verified, unreadable }) => {
               if (isOver()) return;
               if (!hasBegun) {
                 hasBegun = true;
@@ -117,6 +124,7 @@ export class Attempts {
               }
               const atMs = Math.round(clock.nowMs());
               progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes, atMs });
+              if (unreadable !== undefined) task.unreadable = joinUnreadable(before, unreadable);
               ledger.heard(index, lanes, verified);
               dispatcher.hold(taskId, mirrorHoldsSlot(ledger.statesOf(index)));
               this.#closeSettled();
@@ -128,8 +136,9 @@ export class Attempts {
             throw new BackupError("superseded", why, { retry: "elsewhere" });
           }
           ledger.reported(index, result);
-          addUnreadable(source, result);
-          end = { ...this.#endOf(index), result: this.#resultOf(index, result) };
+          const whole = withUnreadable(task.unreadable, result);
+          addUnreadable(source, whole);
+          end = { ...this.#endOf(index), result: this.#resultOf(index, whole) };
         } catch (thrown) {
           if (isOver()) return this.#over();
           return this.#failed({ task, index, agentId, epoch, hasJoined, thrown });
@@ -225,12 +234,9 @@ export class Attempts {
       error: error.message,
     });
     const again = this.#ledger.broke(index, error, mayRetry);
-    const result = this.#resultOf(index, {
-      op: "mirror",
-      lanes: [],
-      unreadable: [],
-      unreadableCount: 0,
-    });
+    const unreadable = resultOf(task.unreadable ?? NOTHING_UNREADABLE);
+    if (!again) addUnreadable(task.source, unreadable);
+    const result = this.#resultOf(index, unreadable);
     queueMicrotask(() => taskChanged(task.stored.taskId));
     return again
       ? { kind: "retry", reason: error.message, avoidsAgent: !isTakenBack }

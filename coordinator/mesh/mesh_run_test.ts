@@ -732,3 +732,40 @@ Deno.test("D7: a destination that was verified before a restart is not asked for
   );
   assert.ok(next.store.tasks(RUN).every((t) => t.state === "succeeded"));
 });
+
+Deno.test("what could not be read when a destination was verified is reported, though its agent dies and the next can read it", async () => {
+  const named = [{ path: "x/secret", code: "permission", message: "denied", attempts: 1 }];
+  for (const isRestarted of [false, true]) {
+    for (const isCancelled of [false, true]) {
+      let m = new Mesh();
+      const first = m.add("a");
+      await m.start(jobOf(["x"], ["/d", "/e"]));
+      first.mirror("x").progress({
+        seq: 1,
+        lanes: [lane("/d", "verified"), lane("/e", "copy")],
+        verified: [laneReport("/d", "verified")],
+        unreadable: { named, count: 2 },
+      });
+      await m.settle();
+      if (isRestarted) {
+        m.isKilled = true;
+        m = new Mesh(m);
+        await m.start();
+      } else {
+        await first.mirror("x").fail(new BackupError("io", "gone", { retry: "later" }));
+        await m.wait(10_000);
+      }
+      if (isCancelled) {
+        m.abort.abort();
+        await m.wait(1_000);
+      } else await m.verifyAll();
+      const { report } = m.outcome;
+      assert.deepEqual(report!.sources[0]!.unreadable, named);
+      assert.equal(report!.sources[0]!.unreadableCount, 2);
+      assert.deepEqual(
+        [report!.exitCode, report!.destinations.map((d) => d.state)],
+        isCancelled ? [130, ["verified", "cancelled"]] : [3, ["verified", "verified"]],
+      );
+    }
+  }
+});

@@ -4,11 +4,17 @@
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import { newId } from "../../protocol/base/ids.ts";
-import { type LaneProgress, type ScanCounters, ZERO_GAUGES } from "../../protocol/mesh/progress.ts";
+import {
+  type LaneProgress,
+  type ScanCounters,
+  type Unreadable,
+  ZERO_GAUGES,
+} from "../../protocol/mesh/progress.ts";
 import type { LaneReport, MirrorResult, PartSpec } from "../../protocol/mesh/task.ts";
 import { createLaneLedger, type LaneLedger } from "../runs/lane_ledger.ts";
 import { laneReport } from "../runs/report.ts";
 import type { SourceState } from "../runs/run_context.ts";
+import { NOTHING_UNREADABLE, resultOf } from "../runs/unreadable.ts";
 import { wireError } from "../runs/wire_error.ts";
 import type { StoreChanges } from "../store/job_store.ts";
 import type { StoredTask } from "../store/records.ts";
@@ -19,6 +25,8 @@ export interface PlannedTask {
   readonly source: SourceState;
   readonly scan: ScanCounters;
   faults: number;
+  /** What attempts could not read by the time when one of their lanes was verified. */
+  unreadable?: Unreadable | undefined;
 }
 
 type TasksScope = Pick<
@@ -84,14 +92,14 @@ export class RunTasks {
   keepVerified(tx: Pick<StoreChanges, "task" | "putResult">): void {
     const ledger = this.#ledger;
     if (ledger === undefined) return;
-    this.#tasks.forEach(({ stored: { taskId } }, index) => {
+    this.#tasks.forEach(({ stored: { taskId }, unreadable = NOTHING_UNREADABLE }, index) => {
       if (isFinal(tx.task(taskId)!.state)) return;
       const lanes = ledger.destinations.flatMap((key) => {
         const account = ledger.accounts(key)[index]!;
         return account.settled && account.state === "verified" ? [laneReport(key, account)] : [];
       });
       if (lanes.length === 0) return;
-      tx.putResult(taskId, { op: "mirror", lanes, unreadable: [], unreadableCount: 0 });
+      tx.putResult(taskId, { ...resultOf(unreadable), lanes });
     });
   }
 
@@ -148,7 +156,13 @@ export class RunTasks {
       taskChanged(task.taskId);
       const result = results.get(task.taskId);
       if (result !== undefined) this.#restore(task, index, result, ledger);
-      if (task.state !== "succeeded" && task.state !== "failed") return;
+      if (task.state !== "succeeded" && task.state !== "failed") {
+        if (result !== undefined && result.unreadableCount > 0) {
+          const { unreadable: named, unreadableCount: count } = result;
+          this.#tasks[index]!.unreadable = { named, count };
+        }
+        return;
+      }
       // Nothing is owed any more, whatever other destinations were prepared since.
       ledger.begin(index);
       if (result === undefined) {
@@ -189,6 +203,10 @@ export class RunTasks {
         if (!isFinal(task.state)) tx.moveTask(task.taskId, task.epoch, "cancelled");
       }
     });
+    for (const { stored: { taskId }, source, unreadable } of this.#tasks) {
+      if (unreadable === undefined || store.task(taskId)!.state !== "cancelled") continue;
+      addUnreadable(source, resultOf(unreadable));
+    }
     for (const { stored } of this.#tasks) taskChanged(stored.taskId);
   }
 }

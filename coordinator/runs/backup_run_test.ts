@@ -374,3 +374,18 @@ Deno.test("when the job store fails in the middle, the agent's tasks are cancell
   assert.equal(h.agent.calls("release").length, 1);
   assert.equal(h.progress.at(-1)!.state, "failed");
 });
+
+Deno.test("what could not be read when a destination was verified is reported, though the copy of the others fails", async () => {
+  const h = await start(jobOf(["a"], ["/x", "/y"]));
+  const named = [{ path: "a/secret", code: "permission", message: "denied", attempts: 1 }];
+  h.agent.mirror("a").progress({
+    seq: 1,
+    lanes: [lane("/x", "verified"), lane("/y", "copy")],
+    unreadable: { named, count: 1 },
+  });
+  await settle();
+  await h.agent.mirror("a").fail(new BackupError("io", "broken"));
+  const report = await h.done;
+  assert.deepEqual(report.sources[0]!.unreadable, named);
+  assert.deepEqual(report.destinations.map((d) => d.state), ["verified", "failed"]);
+});

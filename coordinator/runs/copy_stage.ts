@@ -3,6 +3,7 @@
  * destination ever waits for another.
  */
 import { newId } from "../../protocol/base/ids.ts";
+import type { Unreadable } from "../../protocol/mesh/progress.ts";
 import { mirrorHoldsSlot } from "../../protocol/mesh/holds_slot.ts";
 import type { AttemptEnd, Dispatch } from "./dispatcher.ts";
 import { finishAtHome } from "./finish_at_home.ts";
@@ -14,6 +15,7 @@ import {
   type RunContext,
   type SourceState,
 } from "./run_context.ts";
+import { joinUnreadable, resultOf, withUnreadable } from "./unreadable.ts";
 import { wireErrorOf } from "./wire_error.ts";
 
 /** Attempts in all for one directory whose agent failed with an error that may pass. */
@@ -61,6 +63,7 @@ export async function copyStage(context: RunContext): Promise<void> {
 
   function mirrorTask(index: number, state: SourceState): Dispatch {
     const taskId = newId("task");
+    let left: Unreadable | undefined;
     const attempt: Dispatch["attempt"] = async (agentId, epoch, begun) => {
       const owed = ledger.begin(index);
       if (owed.length === 0) return endOf(ledger, destinations, index);
@@ -77,8 +80,12 @@ export async function copyStage(context: RunContext): Promise<void> {
       try {
         const result = await home.client.run(spec, {
           signal,
-          onProgress({ seq, lanes, verified }) {
+          onProgress({ seq, lanes, verified, unreadable }) {
             if (isOver || signal.aborted) return;
+            if (unreadable !== undefined) {
+              left = joinUnreadable(left, unreadable);
+              state.mirrored = resultOf(left);
+            }
             begun();
             const held = mirrorHoldsSlot(ledger.statesOf(index));
             progress.apply({ kind: "lanes", taskId, agentId, epoch, seq, lanes });
@@ -88,7 +95,7 @@ export async function copyStage(context: RunContext): Promise<void> {
           },
         });
         isOver = true;
-        state.mirrored = result;
+        state.mirrored = withUnreadable(left, result);
         ledger.reported(index, result);
       } catch (thrown) {
         isOver = true;

@@ -3,6 +3,7 @@
  * 0 ≤ done ≤ total and nothing goes back.
  */
 import * as v from "valibot";
+import { FileFailure } from "./job.ts";
 import { LaneReport } from "./lane_report.ts";
 
 /** The phases of one destination, in order. */
@@ -86,6 +87,10 @@ export const RestoreCounters = v.object({
 });
 export type RestoreCounters = v.InferOutput<typeof RestoreCounters>;
 
+/** Files and folders of a source that an attempt could not read: some by name, and how many. */
+export const Unreadable = v.object({ named: v.array(FileFailure), count });
+export type Unreadable = v.InferOutput<typeof Unreadable>;
+
 /** What a task says while it works: at most 4 a second, and always once at its end. `seq` grows by one. */
 export const TaskProgress = v.object({
   seq: count,
@@ -94,6 +99,8 @@ export const TaskProgress = v.object({
   lanes: v.array(LaneProgress),
   /** Reports of lanes that are verified while others go on, those that are short; the result has all. */
   verified: v.exactOptional(v.array(LaneReport)),
+  /** Goes with `verified`: those lanes do not have it, and the attempt may not live to report it. */
+  unreadable: v.exactOptional(Unreadable),
 });
 export type TaskProgress = v.InferOutput<typeof TaskProgress>;
 
