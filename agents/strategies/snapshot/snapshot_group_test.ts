@@ -125,6 +125,17 @@ Deno.test("snapshots: an index that is damaged at one replica is put right from 
     await requireWhole(b, source);
   }));
 
+Deno.test("snapshots: a replica whose index is gone gets one of what stands there", () =>
+  inScene(async ({ source, a, b }) => {
+    const run = () => snapshot({ source, repositories: [{ path: a }, { path: b }] });
+    await run();
+    const packs = packsOf(a);
+    Deno.removeSync(join(a, "index"), { recursive: true });
+    assert.deepEqual(states((await run()).reports), ["verified", "verified"]);
+    await requireWhole(a, source);
+    assert.deepEqual(packs.filter((id) => !packsOf(a).includes(id)), []);
+  }));
+
 Deno.test("snapshots: a repository whose folder is moved away is lost, not verified, and goes on when it is back", () =>
   inScene(async ({ source, a, b }) => {
     for (const [back, moved] of [["put", 3], ["check", 1], ["stillThere", 1]] as const) {
