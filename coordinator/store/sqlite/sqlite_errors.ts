@@ -14,6 +14,11 @@ const KNOWN: Readonly<Record<number, readonly [ErrorCode, RetryHint]>> = {
   26: ["damaged", "no"],
 };
 
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  no_space: "Make room on the file system of the state folder",
+  damaged: "Move it away to forget earlier runs; no copy is touched by that",
+};
+
 /** What `work` returns; what SQLite throws comes out as a BackupError about `path`. */
 export function withSqliteErrors<T>(path: string, work: () => T): T {
   try {
@@ -27,11 +32,12 @@ export function withSqliteErrors<T>(path: string, work: () => T): T {
       ? ["io", "no"] as const
       : KNOWN[resultCode & 0xff] ?? ["internal", "no"];
     const message = `Cannot use the job store ${path}: ${(thrown as Error).message}`;
+    const hint = HINTS[code];
     throw new BackupError(code, message, {
       path,
       retry,
       cause: thrown,
-      ...(code === "no_space" ? { hint: "Make room on the file system of the state folder" } : {}),
+      ...(hint === undefined ? {} : { hint }),
     });
   }
 }

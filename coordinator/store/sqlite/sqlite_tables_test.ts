@@ -197,7 +197,7 @@ Deno.test("sqlite: a file that is no database is reported as damaged, by name", 
   inFolder((path) => {
     openDatabase(path, MIGRATIONS).close();
     writeFileSync(path, "this is no database, and long enough to be read as a header\n".repeat(99));
-    assert.throws(() => storeAt(path).runs(1), { code: "damaged", path });
+    assert.throws(() => storeAt(path).runs(1), { code: "damaged", path, hint: /Move it away/ });
   }));
 
 Deno.test("sqlite: a row that does not fit its schema is reported as damaged", () =>
