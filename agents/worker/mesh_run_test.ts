@@ -10,6 +10,8 @@ import {
   writeSecondVersion,
 } from "../../tests/support/small_tree.ts";
 import type { LaneProgress, TaskProgress } from "../../protocol/mesh/progress.ts";
+import { PASSWORD } from "../../tests/support/restic.ts";
+import { makeReplicas } from "../../tests/support/snapshot_engine.ts";
 import {
   inTime,
   TestAgent,
@@ -307,6 +309,38 @@ Deno.test("a destination that is cancelled alone is given back at once, also whi
     assert.deepEqual(stagedFiles(destination), []);
     await run.release(home, other);
     await next.release(third);
+  }));
+
+Deno.test("a repository that is cancelled alone is unlocked, and the run goes on with the others", () =>
+  inScene(async ({ folder, sources: [source], destination, clock }) => {
+    const repository = join(folder, "repository");
+    await makeReplicas(repository);
+    const secrets = new Map([["vault", { typed: PASSWORD }]]);
+    const agent = new TestAgent({ name: "a", folder, clock, posix, secrets });
+    try {
+      const run = new TestRun({
+        runId: "run-1",
+        sources: [source!],
+        destinations: [destination],
+        options: { keys: { repositoryPassword: "vault" } },
+      });
+      run.destinations.push({ key: "vault", kind: "restic", path: repository, isNew: false });
+      const { destinations } = await run.prepare(agent);
+      assert.deepEqual(destinations.map(({ error }) => error), [undefined, undefined]);
+      const locks = () => fs.readdirSync(join(repository, "locks")).length;
+      assert.equal(locks(), 1);
+      await agent.run({ op: "drop", runId: "run-1", destination: "vault" });
+      assert.equal(locks(), 0);
+      await run.scan(agent);
+      const { lanes } = await agent.run({
+        ...run.mirrorSpec(source!),
+        destinations: [destination],
+      });
+      assert.equal(lanes[0]!.state, "verified");
+      await run.release(agent);
+    } finally {
+      await agent.close();
+    }
   }));
 
 Deno.test("a destination that is cancelled while it is being opened is given back when it is open", () =>
