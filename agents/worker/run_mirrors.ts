@@ -16,7 +16,7 @@ import {
   type LaneDeps,
   type WantedKeys,
 } from "../strategies/mirror/destination_lane.ts";
-import type { OpenRequest } from "../strategies/mirror/lane_thread.ts";
+import type { OpenRequest } from "../strategies/mirror/held_destination.ts";
 import type { Inspected } from "./compare_places.ts";
 import { type KnownPlace, unknownPlace } from "./unknown_place.ts";
 

@@ -1,13 +1,15 @@
 /**
  * `SHA256SUMS`: every current file of every source at one destination, as stock `sha256sum -c` reads it from the
- * destination's folder. Rule: it is made from the manifests and replaced whole.
+ * destination's folder. Rule: it is made from the manifests and replaced whole, unless none of them changed since.
  */
 import { Buffer } from "node:buffer";
-import { CHECKSUMS_FILE } from "../../destinations/layout.ts";
-import { posixError } from "../../platform/errno.ts";
-import { cName, type Posix } from "../../platform/posix.ts";
+import { CHECKSUMS_FILE, CHECKSUMS_STALE_FILE } from "../../destinations/layout.ts";
+import type { OpenDestination } from "../../destinations/local_destination.ts";
+import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
+import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { temporaryNameFor, writeAll } from "../../platform/small_file.ts";
 import { latin1OfUtf8 } from "../../source/entry_table.ts";
+import { flushDestination } from "./flush_destination.ts";
 import type { CopyDestination } from "./list_keys.ts";
 import { openManifest } from "./manifest_file.ts";
 import { manifestName } from "./manifest_update.ts";
@@ -88,4 +90,28 @@ export function writeChecksums(
     throw posixError(result, "write", display);
   }
   posix.flushDirectory(destination.own);
+}
+
+/** Before a manifest changes. @throws {BackupError} when that cannot be noted: then it must not change */
+export function markChecksumsStale(posix: Posix, { own, display }: OpenDestination): void {
+  const fd = posix.createFile(own, cName(CHECKSUMS_STALE_FILE));
+  if (fd >= 0) posix.close(fd);
+  else if (fd !== -EEXIST) throw posixError(fd, "create", `${display}/${CHECKSUMS_STALE_FILE}`);
+}
+
+/** Makes them anew unless no manifest changed since they were written, in this run or one that was cut off. */
+export function renewChecksums(
+  posix: Posix,
+  destination: CopyDestination,
+  tick: () => void,
+): void {
+  const { own } = destination;
+  const stat = newStat();
+  const stale = cName(CHECKSUMS_STALE_FILE);
+  const isThere = posix.statAt(own, cName(CHECKSUMS_FILE), stat) === 0;
+  if (isThere && posix.statAt(own, stale, stat) === -ENOENT) return;
+  writeChecksums(posix, destination, tick);
+  posix.unlink(own, stale);
+  tick();
+  flushDestination(posix, destination);
 }

@@ -109,6 +109,7 @@ export class KeptFiles {
    */
   giveUp(task: LaneTask, row: number, mayRemove: boolean): GivenUp {
     const given: GivenUp = { outcome: "stays", warnings: [] };
+    this.#call.tick();
     task.assertMayChange();
     const back = this.#putBack(task, row);
     if (back === "back") given.outcome = "back";

@@ -35,6 +35,7 @@ import {
 import { verificationKind } from "./file_verifier.ts";
 import { type ItemProblem, problemError } from "./item_problem.ts";
 import type { GivenUp, KeptNotes, Standing } from "./kept_files.ts";
+import type { Diffed } from "./lane_comparison.ts";
 import {
   deleteDoomed,
   type GoneSource,
@@ -53,7 +54,6 @@ import {
   NOT_KEPT_TIMES,
   NOT_KEPT_XATTRS,
 } from "./lane_task.ts";
-import type { Diffed, Finished } from "./lane_thread.ts";
 import type { Verified } from "./lane_verifier.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
@@ -64,6 +64,7 @@ import type { Moved } from "./publisher.ts";
 import type { SourceProblems } from "./source_problems.ts";
 import type { WriteItem } from "./staged_files.ts";
 import { STORED_ROW_BYTES } from "./stored_rows.ts";
+import type { Finished } from "./task_ending.ts";
 
 export interface LaneRunInput {
   destination: string;

@@ -5,10 +5,9 @@
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import type { Pacer } from "../../destinations/pacer.ts";
 import type { Posix } from "../../platform/posix.ts";
-import type { ThreadCells } from "../../threads/thread_rpc.ts";
 import { Displaced } from "./displaced.ts";
 import { KeptFiles } from "./kept_files.ts";
-import { LaneCall } from "./lane_call.ts";
+import type { LaneCall } from "./lane_call.ts";
 import { LaneFolders } from "./lane_folders.ts";
 import { LaneOthers } from "./lane_others.ts";
 import { MetadataSetter } from "./metadata_setter.ts";
@@ -26,11 +25,10 @@ export class LaneWriter {
     posix: Posix,
     destination: OpenDestination,
     slots: SharedArrayBuffer,
-    cells: ThreadCells,
+    call: LaneCall,
     pacer: Pacer,
     identity: { uid: number; gid: number },
   ) {
-    const call = new LaneCall(cells);
     const metadata = new MetadataSetter(posix, identity);
     const displaced = new Displaced(posix, destination);
     this.folders = new LaneFolders(posix, destination, call, displaced, metadata);

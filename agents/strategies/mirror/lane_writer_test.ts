@@ -12,6 +12,7 @@ import { newStat, type Posix } from "../../platform/posix.ts";
 import { FLAG_SPARSE } from "../../source/entry_table.ts";
 import { type ThreadCells, threadCells } from "../../threads/thread_rpc.ts";
 import { STATUS_STAGED, STATUS_WANTED } from "./entry_status.ts";
+import { LaneCall } from "./lane_call.ts";
 import { LaneTask, NOT_KEPT_XATTRS } from "./lane_task.ts";
 import { LaneWriter } from "./lane_writer.ts";
 
@@ -53,7 +54,14 @@ function inScene(
     });
     task.status[ROW] = STATUS_WANTED;
     const identity = { uid: 0, gid: 0 };
-    const writer = new LaneWriter(port, destination, slots, cells, unlimited, identity);
+    const writer = new LaneWriter(
+      port,
+      destination,
+      slots,
+      new LaneCall(cells),
+      unlimited,
+      identity,
+    );
     writer.folders.make(task);
     const staged = join(folder, "to/.backup-agent/stage/s1/run-1/t1");
     use({ writer, task, cells, staged, copy: join(folder, "to/copy/f000000") });

@@ -9,7 +9,7 @@ import type { ThreadClient } from "../../threads/thread_rpc.ts";
 import type { Inspection } from "../../destinations/local_destination.ts";
 import { noDestination } from "../../destinations/other_kind.ts";
 import type { OpenedKeys } from "./destination_keys.ts";
-import type { KeysRequest, OpenRequest } from "./lane_thread.ts";
+import type { KeysRequest, OpenRequest } from "./held_destination.ts";
 import type { GivenKeys } from "./read_keys.ts";
 import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
 import type { NewForm } from "./repair_forms.ts";

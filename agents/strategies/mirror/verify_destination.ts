@@ -9,7 +9,8 @@ import type { Inspection } from "../../destinations/local_destination.ts";
 import { noDestination } from "../../destinations/other_kind.ts";
 import { ThreadClient } from "../../threads/thread_rpc.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
-import type { KeysRequest, LaneThreadStart, OpenRequest } from "./lane_thread.ts";
+import type { KeysRequest, OpenRequest } from "./held_destination.ts";
+import type { LaneThreadStart } from "./lane_thread.ts";
 import {
   openOthers,
   repairCopy,
