@@ -4,7 +4,7 @@ import { PASSWORD } from "../../tests/support/restic.ts";
 import { RepositoryShell } from "../../tests/support/repository_commands.ts";
 import { BackupError } from "../../protocol/base/errors.ts";
 import { openRepository } from "../repository/mod.ts";
-import { backup } from "../repository/sample_repository_suite.ts";
+import { backup, clock } from "../repository/sample_repository_suite.ts";
 
 const A = "restic:/memory/a";
 const B = "restic:/memory/b";
@@ -125,6 +125,51 @@ Deno.test("damage: the only key comes back from a replica that has one for the p
   );
   assert.deepEqual(stored, whole);
   assert.equal((await shell.type(["check", A])).code, 0);
+});
+
+Deno.test("damage: who restores the latest is told by the exit code that one which cannot be read may be newer", async () => {
+  const { shell, stored } = await twoReplicas();
+  const { kernels } = shell.world;
+  const a = await openRepository(shell.memory("/memory/a"), kernels, { password: PASSWORD });
+  const before = new Set(stored.keys());
+  await clock.advance(60_000);
+  await backup(a, { ...FILES, "a": "newer" });
+  const newer = [...stored.keys()].find((name) =>
+    name.startsWith("snapshots/") && !before.has(name)
+  )!;
+  const whole = stored.get(newer)!;
+  stored.set(newer, whole.with(40, whole[40]! ^ 1));
+  const folder = Deno.makeTempDirSync();
+  try {
+    const restore = (...words: string[]) =>
+      shell.type([
+        "restore",
+        ...words,
+        "--target",
+        join(folder, "target"),
+        "--overwrite",
+        "always",
+      ]);
+    const older = await restore(A);
+    assert.equal(older.code, 4, older.err);
+    assert.match(older.err, new RegExp(newer));
+    assert.match(older.out, /1 snapshot that may be newer cannot be read/);
+    assert.equal(Deno.readTextFileSync(join(folder, "target/a")), FILES.a);
+    assert.equal((await restore(A, "--dry-run")).code, 4);
+    // Whoever says which one, means no other.
+    const [id] = [...before].filter((name) => name.startsWith("snapshots/")).map((name) =>
+      name.slice("snapshots/".length)
+    );
+    assert.equal((await restore(A, "--snapshot", id!)).code, 0);
+    // A replica that has it whole knows better.
+    for (const [name, bytes] of stored) shell.memory("/memory/b").objects.set(name, bytes);
+    shell.memory("/memory/b").objects.set(newer, whole);
+    const both = await restore(A, B);
+    assert.equal(both.code, 0, both.err);
+    assert.equal(Deno.readTextFileSync(join(folder, "target/a")), "newer");
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 });
 
 Deno.test("damage: repair without a password heals what is named by its hash, and says what it cannot", async () => {

@@ -68,6 +68,7 @@ async function restoreBy(
         if (error.code === "usage") throw error;
         if (error.code === "damaged") tell(error.message);
       },
+      unread: () => report.unreadSnapshots++,
     });
     report.snapshot = snapshot;
     report.start();

@@ -26,6 +26,8 @@ export class RestoreReport {
   #show: { close(): void } = { close() {} };
   readonly #failures = new Set<string>();
   #metadataFailures = 0;
+  /** Nobody knows whether one of them is what latest means. */
+  unreadSnapshots = 0;
 
   constructor(call: CommandCall, target: string, isDryRun: boolean) {
     this.#call = call;
@@ -110,9 +112,9 @@ export class RestoreReport {
   }
 
   #code(): number {
-    if (this.#failures.size + this.#metadataFailures === 0) return 0;
+    if (this.#failures.size + this.#metadataFailures + this.unreadSnapshots === 0) return 0;
     const { files = 0, others = 0, skipped = 0 } = this.done?.counts ?? {};
-    return files + others + skipped > 0 ? 4 : 1;
+    return files + others + skipped > 0 || this.#isDryRun ? 4 : 1;
   }
 
   #tell(during: string, path: string, error: BackupError): void {
@@ -145,6 +147,9 @@ export class RestoreReport {
       ...(deleted > 0 ? [`${deleted} deleted`] : []),
       ...(verified === undefined ? [] : [`${verified} read again and right`]),
       ...(this.#failures.size > 0 ? [`${this.#failures.size} failed`] : []),
+      ...(this.unreadSnapshots > 0
+        ? [`${formatPlural(this.unreadSnapshots, "snapshot")} that may be newer cannot be read`]
+        : []),
       ...(this.#metadataFailures > 0 ? [`${this.#metadataFailures} with incomplete metadata`] : []),
     ];
     const mark = code === 0 ? style.good(style.glyphs.done) : style.bad(style.glyphs.failed);

@@ -61,6 +61,13 @@ export function parseSnapshotWord(text: string): { id: string; folder: string } 
   return at < 0 ? { id: text, folder: "" } : { id: text.slice(0, at), folder: text.slice(at + 1) };
 }
 
+export interface FindEvents {
+  tell(message: string): void;
+  failed?(error: BackupError): void;
+  /** A snapshot that no replica has whole: it may have been the one that is meant. */
+  unread?(id: string): void;
+}
+
 /**
  * A replica that came late may lack it: the newest of all is the latest. `failed` hears what each replica without it says,
  * and may throw. @throws {BackupError} the first of those, when none has it
@@ -69,13 +76,19 @@ export async function findInReplicas(
   replicas: readonly { repository: Repository }[],
   id: string,
   filter: SnapshotFilter,
-  { tell, failed }: { tell(message: string): void; failed?(error: BackupError): void },
+  { tell, failed, unread }: FindEvents,
 ): Promise<StoredSnapshot> {
   let failure: unknown;
   const found: StoredSnapshot[] = [];
+  const damaged = new Set<string>();
   for (const { repository } of replicas) {
     try {
-      found.push(await chooseSnapshot(repository, id, filter, (error) => tell(error.message)));
+      found.push(
+        await chooseSnapshot(repository, id, filter, (error, id) => {
+          tell(error.message);
+          damaged.add(id);
+        }),
+      );
     } catch (error) {
       if (!(error instanceof BackupError)) throw error;
       failure ??= error;
@@ -83,7 +96,23 @@ export async function findInReplicas(
     }
   }
   if (found.length === 0) throw failure;
+  for (const id of damaged) if (!await canBeRead(replicas, id)) unread?.(id);
   return found.reduce((best, one) => Date.parse(one.time) > Date.parse(best.time) ? one : best);
+}
+
+async function canBeRead(
+  replicas: readonly { repository: Repository }[],
+  id: string,
+): Promise<boolean> {
+  for (const { repository } of replicas) {
+    try {
+      await loadSnapshot(repository, id);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+    }
+  }
+  return false;
 }
 
 /**
@@ -94,7 +123,7 @@ export async function chooseSnapshot(
   repository: Repository,
   id: string,
   filter: SnapshotFilter,
-  onDamage: (error: BackupError) => void,
+  onDamage: (error: BackupError, id: string) => void,
 ): Promise<StoredSnapshot> {
   if (id !== LATEST) {
     if (!/^[0-9a-f]{1,64}$/.test(id)) {
@@ -102,7 +131,7 @@ export async function chooseSnapshot(
     }
     return await loadSnapshot(repository, await repository.find("snapshot", id));
   }
-  const all = await loadSnapshots(repository, (_, error) => onDamage(error));
+  const all = await loadSnapshots(repository, (id, error) => onDamage(error, id));
   const found = all.findLast((snapshot) => passes(filter, snapshot));
   if (found !== undefined) return found;
   throw new BackupError(
