@@ -111,7 +111,7 @@ export function createRestoreCommand(
     exitMeanings: {
       0: "everything asked for stands there, restored now or before",
       1: "failed: nothing was restored, or the target cannot be written any more",
-      4: "some was restored, some was not (named in the report)",
+      4: "some was restored, some was not, or a snapshot that may be newer cannot be read (named)",
       12: "the password is wrong, or all files are encrypted and nothing given opens them",
     },
     run(call) {
