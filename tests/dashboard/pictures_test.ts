@@ -123,6 +123,8 @@ async function logIn(context: BrowserContext, shown: ShownConsole): Promise<Open
   page.on("request", (request) => asked.add(request));
   page.on("requestfinished", (request) => asked.delete(request));
   page.on("requestfailed", (request) => asked.delete(request));
+  // Of what the page before has asked for, nobody may be told the end.
+  page.on("framenavigated", () => asked.clear());
   await page.goto(shown.loginUrl());
   await isLive(page);
   return { page, asked };
@@ -168,5 +170,6 @@ async function settled({ page, asked }: OpenPage): Promise<void> {
     if (now === before && asked.size === 0) return;
     before = now;
   }
-  throw new Error("The page does not come to rest");
+  const open = [...asked].map((request) => request.url()).join(", ");
+  throw new Error(`The page does not come to rest${open === "" ? "" : `, it waits for ${open}`}`);
 }
