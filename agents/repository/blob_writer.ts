@@ -24,6 +24,8 @@ import type { Repository } from "./repository.ts";
 export const INDEX_EVERY_MS = 5 * 60_000;
 /** Packs on their way to the store, beside the two that are being filled. */
 const PACKS_UNDERWAY_MAX = 1;
+/** Of trees: while one is stored and read back the next is made, and few folders have so many. */
+const TREE_PACK_BYTES = 8 << 20;
 /** Memory of stored packs that is kept for the next ones. */
 const ROOMS_KEPT = 2;
 
@@ -92,9 +94,12 @@ export class BlobWriter {
     this.#levels = isOld ? { data: 0, tree: 0 } : { data: level, tree: treeLevel };
     this.dataLevel = this.#levels.data;
     this.packTargetBytes = options.packTargetBytes ?? PACK_TARGET_BYTES;
-    const make = () =>
-      new PackBuilder({ targetBytes: this.packTargetBytes, takeRoom: () => this.#takeRoom() });
-    this.#builders = { data: make(), tree: make() };
+    const make = (targetBytes: number) =>
+      new PackBuilder({ targetBytes, takeRoom: () => this.#takeRoom() });
+    this.#builders = {
+      data: make(this.packTargetBytes),
+      tree: make(Math.min(this.packTargetBytes, TREE_PACK_BYTES)),
+    };
     this.#listedAtMs = options.clock.monotonicMs();
   }
 

@@ -1,6 +1,7 @@
 /** Text as bytes that grow. Rule: their memory serves again, and no text is kept. */
 
 const BYTES_FIRST = 4 << 10;
+const GROWTH = 1.5;
 const UTF8 = new TextEncoder();
 
 export class Utf8Bytes {
@@ -48,7 +49,7 @@ export class Utf8Bytes {
   #reserve(bytes: number): void {
     const wanted = this.#length + bytes;
     if (wanted <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(wanted, this.#bytes.length * 2));
+    const grown = new Uint8Array(Math.max(wanted, Math.ceil(this.#bytes.length * GROWTH)));
     grown.set(this.view());
     this.#bytes = grown;
   }

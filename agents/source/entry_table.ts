@@ -9,6 +9,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import {
   KIND_BLOCK_DEVICE,
   KIND_CHARACTER_DEVICE,
+  KIND_DIRECTORY,
   KIND_FILE,
   type Stat,
 } from "../platform/posix.ts";
@@ -54,7 +55,9 @@ const COLUMNS = {
   mode: Uint32Array,
   uid: Uint32Array,
   gid: Uint32Array,
-  linkCount: Uint32Array,
+  /** Further names, of what is no folder. */
+  furtherLinks: Uint32Array,
+  /** 0: that of the first row. */
   device: Float64Array,
   /** For a later name of a hard-linked file: the row of its first name. */
   linkTo: Uint32Array,
@@ -177,15 +180,21 @@ export class EntryTable {
     c.ctimeSec[i] = stat.ctimeSec;
     c.ctimeNsec[i] = stat.ctimeNsec;
     c.inodeLow[i] = stat.inodeLow;
-    c.inodeHigh[i] = stat.inodeHigh;
     c.mode[i] = stat.mode;
-    c.uid[i] = stat.uid;
-    c.gid[i] = stat.gid;
-    c.linkCount[i] = stat.linkCount;
-    c.device[i] = stat.device;
+    const furtherLinks = stat.kind === KIND_DIRECTORY ? 0 : Math.max(0, stat.linkCount - 1);
+    // Mostly zero: memory that is never written is never taken.
+    if (c.inodeHigh[i] !== stat.inodeHigh) c.inodeHigh[i] = stat.inodeHigh;
+    if (c.uid[i] !== stat.uid) c.uid[i] = stat.uid;
+    if (c.gid[i] !== stat.gid) c.gid[i] = stat.gid;
+    if (c.furtherLinks[i] !== furtherLinks) c.furtherLinks[i] = furtherLinks;
+    const device = i > 0 && stat.device === c.device[0] ? 0 : stat.device;
+    if (c.device[i] !== device) c.device[i] = device;
   }
 
-  /** What `stat` said about row `i`; of what it takes on the disk only whether that is less than its size. */
+  /**
+   * What `stat` said about row `i`; of what it takes on the disk only whether that is less than its size, and how many names a
+   * folder has is left out.
+   */
   getStat(i: number, stat: Stat): void {
     const c = this.#columns;
     const isNode = c.kind[i] === KIND_BLOCK_DEVICE || c.kind[i] === KIND_CHARACTER_DEVICE;
@@ -202,8 +211,8 @@ export class EntryTable {
     stat.mode = c.mode[i]!;
     stat.uid = c.uid[i]!;
     stat.gid = c.gid[i]!;
-    stat.linkCount = c.linkCount[i]!;
-    stat.device = c.device[i]!;
+    stat.linkCount = c.furtherLinks[i]! + 1;
+    stat.device = c.device[i]! || c.device[0]!;
   }
 
   /** Same size, mtime, ctime and inode as the row. */
