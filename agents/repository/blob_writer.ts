@@ -7,13 +7,14 @@ import type { Clock } from "../../protocol/base/clock.ts";
 import type { BlobIndex } from "./blob_index.ts";
 import { type Compression, COMPRESSION_LEVELS } from "./compression.ts";
 import { IdSet } from "./id_set.ts";
-import { INDEX_BLOBS_MAX, IndexEncoder } from "./index_file.ts";
+import { INDEX_BLOBS_MAX, INDEX_JSON_BYTES, IndexEncoder } from "./index_file.ts";
 import { objectName } from "./layout.ts";
 import { idOf, isId } from "./object_id.ts";
 import {
   type FinishedPack,
   type LooseBlobs,
   newPackRoom,
+  PACK_BLOBS_MAX,
   PACK_TARGET_BYTES,
   PackBuilder,
 } from "./pack_builder.ts";
@@ -24,6 +25,8 @@ import type { Repository } from "./repository.ts";
 export const INDEX_EVERY_MS = 5 * 60_000;
 /** Packs on their way to the store, beside the two that are being filled. */
 const PACKS_UNDERWAY_MAX = 1;
+/** A file is written when it has enough, and the last pack may be of many. */
+const UNLISTED_BYTES = (INDEX_BLOBS_MAX + PACK_BLOBS_MAX) * INDEX_JSON_BYTES;
 /** Of trees: while one is stored and read back the next is made, and few folders have so many. */
 const TREE_PACK_BYTES = 8 << 20;
 /** Memory of stored packs that is kept for the next ones. */
@@ -79,7 +82,7 @@ export class BlobWriter {
   readonly #underway = new Set<Promise<void>>();
   readonly #rooms: SharedArrayBuffer[] = [];
   /** Packs that are durable and in no index file. */
-  readonly #unlisted = new IndexEncoder();
+  readonly #unlisted = new IndexEncoder(UNLISTED_BYTES);
   #listedAtMs: number;
   #failure: { error: unknown } | undefined;
 

@@ -27,11 +27,18 @@ export function encodeIndex(packs: readonly IndexedPack[]): Uint8Array {
 }
 
 const ENCODED_TOGETHER = 256;
+/** Of a blob. */
+export const INDEX_JSON_BYTES = 150;
 
 /** Index files, one after the other, in the same memory. What is added is kept as bytes: there may be fifty thousand blobs. */
 export class IndexEncoder {
   blobCount = 0;
-  readonly #text = new Utf8Bytes();
+  readonly #text: Utf8Bytes;
+
+  /** `bytesFirst`: what the first file takes, if that is known. Growing to it leaves three times as much behind. */
+  constructor(bytesFirst?: number) {
+    this.#text = new Utf8Bytes(bytesFirst);
+  }
 
   add({ id, blobs }: IndexedPack): void {
     const text = this.#text;

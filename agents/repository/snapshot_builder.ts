@@ -52,7 +52,7 @@ export interface BuilderCounts {
 
 /** Of a file that was read and saved. */
 export interface ReadContent {
-  content: string[];
+  content: readonly string[];
   bytes: number;
 }
 
@@ -122,6 +122,7 @@ export class SnapshotBuilder {
   readonly #spare: TreeEntries[] = [];
   readonly #rooms: Uint8Array[] = [];
   readonly #has = (id: Uint8Array) => this.#writer.hasData(id);
+  readonly #fulfil: Fulfil = (promised, read) => this.#keep(promised, read);
   #failure: { error: unknown } | undefined;
 
   constructor(writer: BlobWriter, chunker: Chunker, options: BuilderOptions = {}) {
@@ -186,18 +187,7 @@ export class SnapshotBuilder {
       return undefined;
     }
     folder.promised++;
-    return {
-      addContent: (content, bytes, now) => {
-        if (now !== undefined || bytes !== sizeBytes) {
-          const read = now ?? decodeNode(concat(entries.head(entry), NO_CONTENT));
-          entries.setHead(entry, encodeHead({ ...read, sizeBytes: bytes }));
-        }
-        entries.end(entry, encodeTail({ type: "file", content }));
-        this.#count(bytes, isKnown ? "filesChanged" : "filesNew");
-        this.#kept(folder);
-      },
-      leaveOut: () => this.#kept(folder),
-    };
+    return new Promised(this.#fulfil, { folder, entry, sizeBytes, isKnown });
   }
 
   /**
@@ -302,6 +292,21 @@ export class SnapshotBuilder {
     return (await saved).id;
   }
 
+  /** A promised file was read; undefined: it is left out. */
+  #keep({ folder, entry, sizeBytes, isKnown }: Promised, read: Fulfilled | undefined): void {
+    if (read !== undefined) {
+      const { content, bytes, node } = read;
+      const { entries } = folder;
+      if (node !== undefined || bytes !== sizeBytes) {
+        const now = node ?? decodeNode(concat(entries.head(entry), NO_CONTENT));
+        entries.setHead(entry, encodeHead({ ...now, sizeBytes: bytes }));
+      }
+      entries.end(entry, encodeTail({ type: "file", content }));
+      this.#count(bytes, isKnown ? "filesChanged" : "filesNew");
+    }
+    this.#kept(folder);
+  }
+
   /** Something that was promised to a folder is there. */
   #kept(folder: Folder): void {
     if (--folder.promised === 0) folder.complete?.();
@@ -403,6 +408,44 @@ export class SnapshotBuilder {
 }
 
 type Tail = string | Uint8Array;
+
+interface Fulfilled extends ReadContent {
+  node: FileNode | undefined;
+}
+
+type Fulfil = (promised: Promised, read: Fulfilled | undefined) => void;
+
+/** One small object: thousands are in hand at once. */
+class Promised implements PromisedFile {
+  readonly folder: Folder;
+  readonly entry: number;
+  readonly sizeBytes: number;
+  /** The parent has a file of this name. */
+  readonly isKnown: boolean;
+  readonly #fulfil: Fulfil;
+
+  constructor(
+    fulfil: Fulfil,
+    { folder, entry, sizeBytes, isKnown }: Pick<
+      Promised,
+      "folder" | "entry" | "sizeBytes" | "isKnown"
+    >,
+  ) {
+    this.#fulfil = fulfil;
+    this.folder = folder;
+    this.entry = entry;
+    this.sizeBytes = sizeBytes;
+    this.isKnown = isKnown;
+  }
+
+  addContent(content: readonly string[], bytes: number, node?: FileNode): void {
+    this.#fulfil(this, { content, bytes, node });
+  }
+
+  leaveOut(): void {
+    this.#fulfil(this, undefined);
+  }
+}
 
 const NO_CONTENT = new TextEncoder().encode("[]}");
 

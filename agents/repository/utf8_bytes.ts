@@ -5,8 +5,13 @@ const GROWTH = 1.5;
 const UTF8 = new TextEncoder();
 
 export class Utf8Bytes {
-  #bytes = new Uint8Array(BYTES_FIRST);
+  #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+
+  /** Of what is never used, no memory is taken. */
+  constructor(bytesFirst: number = BYTES_FIRST) {
+    this.#bytes = new Uint8Array(bytesFirst);
+  }
 
   get length(): number {
     return this.#length;
