@@ -20,3 +20,8 @@ export const STATUS_UNFINISHED = 8;
 export const STATUS_REVERIFIED = 9;
 /** The destination cannot hold it: its line in the manifest is all there is, see recorded_only.ts. */
 export const STATUS_RECORDED = 10;
+
+/** Under its final name, and still to be read back. */
+export function isPublished(status: number | undefined): boolean {
+  return status === STATUS_PUBLISHED || status === STATUS_ADOPTED;
+}

@@ -1,6 +1,7 @@
 /** What keeps one entry of a task from its destination, as a destination's thread says it. Rule: one row, one error. */
 import { BackupError, type RetryHint } from "../../../protocol/base/errors.ts";
 import { errnoText, posixError } from "../../platform/errno.ts";
+import type { FileOutcome } from "../../queue/destination_queue.ts";
 import type { LaneTask } from "./lane_task.ts";
 
 export interface ItemProblem {
@@ -36,4 +37,9 @@ export function problemError(problem: ItemProblem): BackupError {
   return new BackupError(problem.code as BackupError["code"], problem.message, {
     retry: problem.code === "damaged" ? "no" : problem.retry,
   });
+}
+
+/** As the queue takes it. */
+export function outcomeOf(problem: ItemProblem): FileOutcome {
+  return { row: problem.row, error: problemError(problem) };
 }

@@ -5,9 +5,11 @@ import { EEXIST, ENOENT } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
 import { EntryTable, type EntryTableShare } from "../../source/entry_table.ts";
 import { AttemptGuard, superseded } from "./attempt_guard.ts";
+import { displayOf } from "./entry_display.ts";
 import { dropDefaultAcl } from "./keep_xattrs.ts";
 import type { FileVersion, ManifestEntry } from "./manifest_line.ts";
 import { Xxh64Column } from "./mhl/xxh64_column.ts";
+import { NOT_KEPT_BYTES } from "./not_kept.ts";
 import { nameOfStored } from "./codec/stored_name.ts";
 import { RowFinder } from "./row_finder.ts";
 import { nameOf } from "./stored_form.ts";
@@ -42,16 +44,10 @@ export interface LaneTaskShare {
   encoding?: EncodingShare;
   /** With `--mhl`: see `Xxh64Column`. */
   xxh64?: SharedArrayBuffer;
-  /** Four counters: what could not be set as it is in the source, see `LaneTask.notKept`. */
+  /** Four counters: what could not be set as it is in the source, see not_kept.ts. */
   notKept?: SharedArrayBuffer;
 }
 
-export const NOT_KEPT_BYTES = 16;
-/** Places in `LaneTask.notKept`. */
-export const NOT_KEPT_OWNERS = 0;
-export const NOT_KEPT_MODES = 1;
-export const NOT_KEPT_TIMES = 2;
-export const NOT_KEPT_XATTRS = 3;
 /** Ends the name of a stage that holds only earlier versions which could not be put back: the next run tries again. */
 const ASIDE_SUFFIX = "-kept";
 
@@ -266,8 +262,7 @@ export class LaneTask {
   }
 
   display(i: number): string {
-    const path = this.table.pathText(i);
-    return path === "" ? this.share.name : `${this.share.name}/${path}`;
+    return displayOf(this.table, this.share.name, i);
   }
 
   get hasKnownSha256(): boolean {

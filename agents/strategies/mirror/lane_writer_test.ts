@@ -13,8 +13,9 @@ import { FLAG_SPARSE } from "../../source/entry_table.ts";
 import { type ThreadCells, threadCells } from "../../threads/thread_rpc.ts";
 import { STATUS_STAGED, STATUS_WANTED } from "./entry_status.ts";
 import { LaneCall } from "./lane_call.ts";
-import { LaneTask, NOT_KEPT_XATTRS } from "./lane_task.ts";
+import { LaneTask } from "./lane_task.ts";
 import { LaneWriter } from "./lane_writer.ts";
+import { NOT_KEPT_XATTRS } from "./not_kept.ts";
 
 const posix = openPosix();
 const ROW = 1;

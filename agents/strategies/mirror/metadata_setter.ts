@@ -12,14 +12,9 @@ import {
   setXattrsOfFile,
   SOME_REFUSED,
 } from "./keep_xattrs.ts";
-import {
-  type LaneTask,
-  NOT_KEPT_MODES,
-  NOT_KEPT_OWNERS,
-  NOT_KEPT_TIMES,
-  NOT_KEPT_XATTRS,
-} from "./lane_task.ts";
+import type { LaneTask } from "./lane_task.ts";
 import type { FileVersion } from "./manifest_line.ts";
+import { NOT_KEPT_MODES, NOT_KEPT_OWNERS, NOT_KEPT_TIMES, NOT_KEPT_XATTRS } from "./not_kept.ts";
 
 export class MetadataSetter {
   readonly #posix: Posix;
