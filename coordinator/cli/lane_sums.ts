@@ -1,4 +1,5 @@
 /** One destination's report summed over the sources. */
+import { nothingDone } from "../../protocol/mesh/lane_report.ts";
 import type { DestinationReport } from "../../protocol/mesh/run.ts";
 import type {
   LaneHistory,
@@ -34,17 +35,7 @@ export type LaneSums =
 /** Sums of all lanes; the oldest verification of all; `mixed` when the lanes were verified in different ways. */
 export function sumLanes({ lanes }: Pick<DestinationReport, "lanes">): LaneSums {
   const sums: LaneSums = {
-    filesTotal: 0,
-    filesCopied: 0,
-    bytesCopied: 0,
-    filesUnchanged: 0,
-    filesVerified: 0,
-    bytesVerified: 0,
-    verification: "none",
-    failures: [],
-    failureCount: 0,
-    rewritten: [],
-    warnings: [],
+    ...nothingDone(),
     snapshots: [],
   };
   for (const { source, report } of lanes) {

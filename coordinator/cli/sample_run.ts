@@ -13,7 +13,7 @@ import type {
   RunProgress,
   RunReport,
 } from "../../protocol/mesh/run.ts";
-import type { LaneReport } from "../../protocol/mesh/task.ts";
+import { type LaneReport, nothingDone } from "../../protocol/mesh/lane_report.ts";
 
 export function sampleLane(
   destination: string,
@@ -101,17 +101,7 @@ export function sampleLaneReport(
   return {
     destination,
     state,
-    filesTotal: 0,
-    filesCopied: 0,
-    bytesCopied: 0,
-    filesUnchanged: 0,
-    filesVerified: 0,
-    bytesVerified: 0,
-    verification: "none",
-    failures: [],
-    failureCount: 0,
-    rewritten: [],
-    warnings: [],
+    ...nothingDone(),
     ...facts,
   };
 }

@@ -92,3 +92,30 @@ export const LaneReport = v.object({
   snapshot: v.exactOptional(SnapshotReport),
 });
 export type LaneReport = v.InferOutput<typeof LaneReport>;
+
+/** What a report has in any case, of a lane that has done nothing. */
+export function nothingDone(): Omit<LaneReport, OfSomeReports> {
+  return {
+    filesTotal: 0,
+    filesCopied: 0,
+    bytesCopied: 0,
+    filesUnchanged: 0,
+    filesVerified: 0,
+    bytesVerified: 0,
+    verification: "none",
+    failures: [],
+    failureCount: 0,
+    rewritten: [],
+    warnings: [],
+  };
+}
+
+type OfSomeReports =
+  | "destination"
+  | "state"
+  | "error"
+  | "oldestVerifiedAtMs"
+  | "recordedOnly"
+  | "plan"
+  | "history"
+  | "snapshot";

@@ -1,6 +1,6 @@
 /** A dry run at a destination that does not exist yet. Rule: nothing is opened or made; everything would be copied. */
 import { type LaneProgress, ZERO_COUNTERS, ZERO_GAUGES } from "../../../protocol/mesh/progress.ts";
-import type { LaneReport } from "../../../protocol/mesh/task.ts";
+import { type LaneReport, nothingDone } from "../../../protocol/mesh/lane_report.ts";
 
 /** What `DestinationLane.mirror` gives, for a source of so many files and bytes. */
 export function planUnmade(
@@ -10,17 +10,8 @@ export function planUnmade(
   const report: LaneReport = {
     destination,
     state: "planned",
+    ...nothingDone(),
     filesTotal: source.files,
-    filesCopied: 0,
-    bytesCopied: 0,
-    filesUnchanged: 0,
-    filesVerified: 0,
-    bytesVerified: 0,
-    verification: "none",
-    failures: [],
-    failureCount: 0,
-    rewritten: [],
-    warnings: [],
     plan: {
       filesToCopy: source.files,
       bytesToCopy: source.bytes,

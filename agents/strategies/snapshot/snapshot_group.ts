@@ -18,6 +18,7 @@ import {
   type LaneState,
   ZERO_COUNTERS,
 } from "../../../protocol/mesh/progress.ts";
+import { nothingDone } from "../../../protocol/mesh/lane_report.ts";
 import type { LaneReport, SnapshotReport, WireError } from "../../../protocol/mesh/task.ts";
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { EntryTableShare } from "../../source/entry_table.ts";
@@ -635,16 +636,9 @@ function planned(destination: string, result: ArchiveResult): LaneReport {
   return {
     destination,
     state: "planned",
+    ...nothingDone(),
     filesTotal: files,
-    filesCopied: 0,
-    bytesCopied: 0,
     filesUnchanged: filesUnmodified,
-    filesVerified: 0,
-    bytesVerified: 0,
-    verification: "none",
-    failures: [],
-    failureCount: 0,
-    rewritten: [],
     warnings: result.warnings,
     plan: {
       filesToCopy: filesNew + filesChanged,
