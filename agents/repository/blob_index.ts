@@ -5,6 +5,7 @@
 import type { IndexColumns } from "./index_columns.ts";
 import { ID_BYTES, readHexId } from "./object_id.ts";
 import type { BlobType, PackedBlob } from "./pack_header.ts";
+import { SEAL_OVERHEAD_BYTES } from "./sealing_key.ts";
 
 const EMPTY = 0;
 /** More full than this and the table grows. */
@@ -16,20 +17,76 @@ const TREE_BIT = 1;
 /** A row number, growing from 0, or this. */
 export const NO_ROW = -1;
 
+/** An index that is complete, for other threads: they share its memory. */
+export interface SharedIndex {
+  count: number;
+  packIds: readonly string[];
+  ids: Uint32Array;
+  packs: Uint32Array;
+  offsets: Uint32Array;
+  lengths: Uint32Array;
+  plains: Uint32Array;
+  flags: Uint8Array;
+  table: Uint32Array;
+}
+
 export class BlobIndex {
   #count = 0;
-  #ids = new Uint32Array(ROWS_FIRST * ID_WORDS);
-  #packs = new Uint32Array(ROWS_FIRST);
-  #offsets = new Uint32Array(ROWS_FIRST);
-  #lengths = new Uint32Array(ROWS_FIRST);
-  #plains = new Uint32Array(ROWS_FIRST);
-  #flags = new Uint8Array(ROWS_FIRST);
+  #ids: Uint32Array;
+  #packs: Uint32Array;
+  #offsets: Uint32Array;
+  #lengths: Uint32Array;
+  #plains: Uint32Array;
+  #flags: Uint8Array;
   /** Row + 1 by hash of type and id. */
-  #table = new Uint32Array(ROWS_FIRST * 2);
+  #table: Uint32Array;
+  readonly #isShared: boolean;
   readonly #packIds: string[] = [];
   readonly #packNumbers = new Map<string, number>();
   readonly #probe = new Uint32Array(ID_WORDS);
   readonly #probeBytes = new Uint8Array(this.#probe.buffer);
+
+  /** `isShared`: in memory that threads can share. */
+  constructor({ isShared = false }: { isShared?: boolean } = {}) {
+    this.#isShared = isShared;
+    this.#ids = this.#words(ROWS_FIRST * ID_WORDS);
+    this.#packs = this.#words(ROWS_FIRST);
+    this.#offsets = this.#words(ROWS_FIRST);
+    this.#lengths = this.#words(ROWS_FIRST);
+    this.#plains = this.#words(ROWS_FIRST);
+    this.#flags = new Uint8Array(this.#memory(ROWS_FIRST));
+    this.#table = this.#words(ROWS_FIRST * 2);
+  }
+
+  /** What another thread has given by `share`; only to look things up in. */
+  static of(shared: SharedIndex): BlobIndex {
+    const index = new BlobIndex();
+    index.#count = shared.count;
+    index.#ids = shared.ids;
+    index.#packs = shared.packs;
+    index.#offsets = shared.offsets;
+    index.#lengths = shared.lengths;
+    index.#plains = shared.plains;
+    index.#flags = shared.flags;
+    index.#table = shared.table;
+    for (const packId of shared.packIds) index.addPack(packId);
+    return index;
+  }
+
+  /** For other threads, of an index in shared memory to which nothing is added any more. */
+  share(): SharedIndex {
+    return {
+      count: this.#count,
+      packIds: this.#packIds,
+      ids: this.#ids,
+      packs: this.#packs,
+      offsets: this.#offsets,
+      lengths: this.#lengths,
+      plains: this.#plains,
+      flags: this.#flags,
+      table: this.#table,
+    };
+  }
 
   /** Rows: blobs and further copies of them. */
   get rowCount(): number {
@@ -159,6 +216,17 @@ export class BlobIndex {
     return new Uint8Array(this.#ids.buffer, row * ID_BYTES, ID_BYTES).toHex();
   }
 
+  /** How long a blob is when it is read; undefined when none is known by that name. */
+  sizeOf(type: BlobType, id: string): number | undefined {
+    const row = this.find(type, id);
+    return row === NO_ROW ? undefined : this.sizeOfRow(row);
+  }
+
+  /** The same of a row; negative where its file says what cannot be. */
+  sizeOfRow(row: number): number {
+    return this.#plains[row] || this.#lengths[row]! - SEAL_OVERHEAD_BYTES;
+  }
+
   /** Everything about a row as an object. */
   blob(row: number): PackedBlob {
     return {
@@ -209,7 +277,7 @@ export class BlobIndex {
   }
 
   #growTable(): void {
-    const table = new Uint32Array(this.#table.length * 2);
+    const table = this.#words(this.#table.length * 2);
     const mask = table.length - 1;
     for (let row = 0; row < this.#count; row++) {
       let slot = (this.#ids[row * ID_WORDS]! + (this.#flags[row]! & TREE_BIT)) & mask;
@@ -225,19 +293,27 @@ export class BlobIndex {
   }
 
   #setRoom(rows: number): void {
-    this.#ids = grown(this.#ids, rows * ID_WORDS);
-    this.#packs = grown(this.#packs, rows);
-    this.#offsets = grown(this.#offsets, rows);
-    this.#lengths = grown(this.#lengths, rows);
-    this.#plains = grown(this.#plains, rows);
-    const flags = new Uint8Array(rows);
+    this.#ids = this.#grown(this.#ids, rows * ID_WORDS);
+    this.#packs = this.#grown(this.#packs, rows);
+    this.#offsets = this.#grown(this.#offsets, rows);
+    this.#lengths = this.#grown(this.#lengths, rows);
+    this.#plains = this.#grown(this.#plains, rows);
+    const flags = new Uint8Array(this.#memory(rows));
     flags.set(this.#flags);
     this.#flags = flags;
   }
-}
 
-function grown(from: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
-  const to = new Uint32Array(length);
-  to.set(from);
-  return to;
+  #grown(from: Uint32Array, length: number): Uint32Array {
+    const to = this.#words(length);
+    to.set(from);
+    return to;
+  }
+
+  #words(length: number): Uint32Array {
+    return new Uint32Array(this.#memory(length * 4));
+  }
+
+  #memory(bytes: number): ArrayBufferLike {
+    return this.#isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+  }
 }

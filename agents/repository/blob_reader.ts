@@ -6,6 +6,7 @@ import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { TakeRoom } from "../kernels/mod.ts";
 import { type BlobIndex, NO_ROW } from "./blob_index.ts";
+import type { BlobSource } from "./blob_source.ts";
 import { objectName } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
 import type { BlobType } from "./pack_header.ts";
@@ -67,7 +68,7 @@ export interface BlobReaderOptions {
   onDamage?(error: BackupError, packId: string): void;
 }
 
-export class BlobReader {
+export class BlobReader implements BlobSource {
   readonly #index: BlobIndex;
   readonly #key: SealingKey;
   readonly #stores: readonly ObjectStore[];
@@ -93,17 +94,10 @@ export class BlobReader {
     this.#windowsKept = options.windows ?? WINDOWS_KEPT;
   }
 
-  /** Plain size of a blob; undefined when the index does not know it. */
   sizeOf(type: BlobType, id: string): number | undefined {
-    const row = this.#index.find(type, id);
-    if (row === NO_ROW) return undefined;
-    return this.#index.plainOf(row) || this.#index.lengthOf(row) - SEAL_OVERHEAD_BYTES;
+    return this.#index.sizeOf(type, id);
   }
 
-  /**
-   * In `room` where one is given, for who needs no blob longer than until the next.
-   * @throws {BackupError} `damaged` when no copy anywhere is whole, `not_found` when no index lists it
-   */
   async load(type: BlobType, id: string, room?: TakeRoom): Promise<Uint8Array> {
     this.#loading++;
     try {

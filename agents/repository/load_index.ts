@@ -8,10 +8,11 @@ import type { Repository } from "./repository.ts";
 /** Of an index file as it is stored: an id cannot be compressed, everything else can. */
 export const INDEX_BYTES_A_BLOB = 36;
 
-/** Memory for one file after the other: what is in it is read before the next comes. */
-export function keptRoom(): TakeRoom {
+/** Memory for one file after the other: what is in it is read before the next comes. What is larger is given up each time. */
+export function keptRoom(maxBytes = Number.POSITIVE_INFINITY): TakeRoom {
   let room = new Uint8Array(0);
   return (bytes) => {
+    if (bytes > maxBytes) return new Uint8Array(bytes);
     if (room.length < bytes) room = new Uint8Array(Math.ceil(bytes * 1.25));
     return room;
   };
@@ -32,8 +33,8 @@ export interface LoadedIndex {
 export async function loadIndex(
   repository: Repository,
   onDamage?: (id: string, error: IntegrityError) => void,
+  index = new BlobIndex(),
 ): Promise<LoadedIndex> {
-  const index = new BlobIndex();
   const files: string[] = [];
   const seenIn = new Map<number, string>();
   const repeated = new Map<string, string[]>();

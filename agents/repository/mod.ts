@@ -1,7 +1,8 @@
 /** The door to repositories in restic's format. Rule: others import this file only. */
 export { BlobEncoder, type BlobEncoderOptions } from "./blob_encoder.ts";
-export { BlobIndex } from "./blob_index.ts";
+export { BlobIndex, NO_ROW, type SharedIndex } from "./blob_index.ts";
 export { BlobReader, type BlobReaderOptions, WINDOWS_FOR_TREES } from "./blob_reader.ts";
+export type { BlobSource, WantedBlobs, WantedTree } from "./blob_source.ts";
 export { BlobWriter, type BlobWriterOptions, type PackSink, sinkOf } from "./blob_writer.ts";
 export {
   type CheckCounts,
@@ -95,8 +96,8 @@ export {
   RepositoryLock,
   unlockRepository,
 } from "./repository_lock.ts";
+export { DEPTH_MAX } from "./restore_plan.ts";
 export {
-  DEPTH_MAX,
   type RestoreCounts,
   type RestoreOptions,
   restoreTree,

@@ -1,15 +1,21 @@
 /**
- * Trees back to files. Rule: what a tree says is believed only after it was checked: no name leads out of its folder, no name
- * comes twice, nothing lies too deep, and no size is reserved on a node's word.
+ * Trees back to files, one step of the plan after the other. Rule: no name leads out of its folder, no name comes twice, nothing
+ * lies too deep, and no size is reserved on a node's word.
  */
 import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
-import type { TakeRoom } from "../kernels/mod.ts";
-import type { BlobReader } from "./blob_reader.ts";
-import { type ByteString, showBytes } from "./go_json.ts";
-import { decodeTree, nameProblem, type NodeType, type TreeNode } from "./tree.ts";
+import type { BlobSource, WantedBlobs } from "./blob_source.ts";
+import type { ByteString } from "./go_json.ts";
+import { keptRoom } from "./load_index.ts";
+import {
+  isGivenUp,
+  linkKey,
+  type PlannedFolder,
+  RestorePlan,
+  type RestoreStep,
+  showPath,
+} from "./restore_plan.ts";
+import type { NodeType, TreeNode } from "./tree.ts";
 
-/** Folders within folders; paths have at most 4096 bytes on the systems we know. */
-export const DEPTH_MAX = 2048;
 /** Larger blobs are rare, and memory for them is not kept. */
 const ROOM_MAX_BYTES = 16 << 20;
 
@@ -39,8 +45,10 @@ export interface TargetFile<Place> {
 }
 
 export interface RestoreOptions {
-  /** False leaves an entry out, with all below it. `path` begins with a slash. */
+  /** False leaves an entry out, with all below it. `path` begins with a slash. Asked long before its turn has come. */
   select?(path: ByteString, type: NodeType): boolean;
+  /** A file's turn has come. */
+  onBegin?(path: ByteString): void;
   /** One entry could not be restored; the rest goes on. Without it the first failure is thrown. */
   onFailure?(path: string, error: BackupError): void;
   onFile?(path: ByteString, sizeBytes: number): void;
@@ -58,105 +66,140 @@ export interface RestoreCounts {
 
 /** Puts the tree into the target folder. */
 export async function restoreTree<Place>(
-  reader: BlobReader,
+  source: BlobSource,
   tree: string,
   target: TargetFolder<Place>,
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
-  const restorer = new Restorer<Place>(reader, options);
-  await restorer.folder(tree, undefined, target, "", 0);
+  const plan = new RestorePlan(source, tree, options);
+  const restorer = new Restorer<Place>(source, plan, target, options);
+  try {
+    await restorer.run();
+  } finally {
+    restorer.close();
+  }
   return restorer.counts;
 }
 
 class Restorer<Place> {
   readonly counts: RestoreCounts = { files: 0, folders: 0, others: 0, bytes: 0, skipped: 0 };
-  readonly #reader: BlobReader;
+  readonly #source: BlobSource;
+  readonly #plan: RestorePlan;
+  readonly #root: TargetFolder<Place>;
   readonly #options: RestoreOptions;
   /** Where a blob lies until it is written. */
-  readonly #takeRoom: TakeRoom = (bytes) => {
-    if (bytes > ROOM_MAX_BYTES) return new Uint8Array(bytes);
-    if (this.#room.length < bytes) this.#room = new Uint8Array(Math.ceil(bytes * 1.25));
-    return this.#room;
-  };
-  #room = new Uint8Array(0);
+  readonly #room = keptRoom(ROOM_MAX_BYTES);
+  /** Those on the way to where the plan is; the last is the one it is in. */
+  readonly #open: TargetFolder<Place>[] = [];
   /** First names of files that have several, by device and inode. */
   readonly #linked = new Map<string, { place: Place; node: TreeNode }>();
 
-  constructor(reader: BlobReader, options: RestoreOptions) {
-    this.#reader = reader;
+  constructor(
+    source: BlobSource,
+    plan: RestorePlan,
+    root: TargetFolder<Place>,
+    options: RestoreOptions,
+  ) {
+    this.#source = source;
+    this.#plan = plan;
+    this.#root = root;
     this.#options = options;
   }
 
-  async folder(
-    tree: string,
-    node: TreeNode | undefined,
-    target: TargetFolder<Place>,
-    path: ByteString,
-    depth: number,
-  ): Promise<void> {
-    if (depth >= DEPTH_MAX) {
-      throw new IntegrityError(`The folder ${show(path)} lies too deep`);
-    }
-    const nodes = decodeTree(await this.#reader.load("tree", tree), `The tree of ${show(path)}`);
-    const names = new Set<ByteString>();
-    for (const entry of nodes) {
-      this.#options.signal?.throwIfAborted();
-      const entryPath = `${path}/${entry.name}`;
+  async run(): Promise<void> {
+    for (;;) {
+      const step = await this.#plan.take();
+      if (step === undefined) return;
+      const wanted = step.kind === "entry" ? step.wanted : undefined;
       try {
-        const problem = nameProblem(entry.name);
-        if (problem !== undefined) {
-          throw new IntegrityError(`${show(entryPath)} is no name to restore under: ${problem}`);
-        }
-        if (names.has(entry.name)) {
-          throw new IntegrityError(`${show(entryPath)} is listed twice`);
-        }
-        names.add(entry.name);
-        if (this.#options.select?.(entryPath, entry.type) === false) continue;
-        await this.#entry(entry, target, entryPath, depth + 1);
-      } catch (error) {
-        if (!(error instanceof BackupError) || error.code === "cancelled") throw error;
-        if (this.#options.onFailure === undefined || endsAll(error)) throw error;
-        this.#options.onFailure(show(entryPath), error);
+        if (!isGivenUp(step.folder)) await this.#do(step);
+      } finally {
+        wanted?.drop();
       }
     }
-    target.finish(node, names);
-    this.counts.folders++;
   }
 
-  async #entry(
-    node: TreeNode,
-    target: TargetFolder<Place>,
-    path: ByteString,
-    depth: number,
-  ): Promise<void> {
-    switch (node.type) {
-      case "dir": {
-        if (node.subtree === undefined) throw new IntegrityError(`${show(path)} has no tree`);
-        const folder = target.folder(node);
+  /** Frees the folders that a failure has left open. */
+  close(): void {
+    while (this.#open.length > 0) this.#leave();
+  }
+
+  async #do(step: RestoreStep): Promise<void> {
+    const { folder } = step;
+    switch (step.kind) {
+      case "enter":
+        return this.#enter(folder);
+      case "lost":
+        this.#leave();
+        return this.#failed(folder, folder.path, step.error);
+      case "leave":
+        return this.#finish(folder, step.names);
+      case "refused":
+        return this.#failed(folder, step.path, step.error);
+      case "entry":
         try {
-          await this.folder(node.subtree, node, folder, path, depth);
-        } finally {
-          folder.close();
+          await this.#entry(step);
+        } catch (error) {
+          this.#failed(folder, step.path, error);
         }
-        return;
-      }
+    }
+  }
+
+  #enter(folder: PlannedFolder): void {
+    const { node } = folder;
+    if (node === undefined) return void this.#open.push(this.#root);
+    try {
+      this.#open.push(this.#open.at(-1)!.folder(node));
+    } catch (error) {
+      folder.isGivenUp = true;
+      this.#failed(folder, folder.path, error);
+    }
+  }
+
+  #finish(folder: PlannedFolder, names: ReadonlySet<ByteString>): void {
+    try {
+      this.#open.at(-1)!.finish(folder.node, names);
+      this.counts.folders++;
+    } catch (error) {
+      this.#failed(folder, folder.path, error);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** The first one is its opener's to close. */
+  #leave(): void {
+    const folder = this.#open.pop();
+    if (folder !== this.#root) folder?.close();
+  }
+
+  /** One entry less, unless nothing else can go better. */
+  #failed(folder: PlannedFolder, path: ByteString, error: unknown): void {
+    if (!(error instanceof BackupError) || error.code === "cancelled") throw error;
+    const isAll = path === "" && folder.above === undefined;
+    if (this.#options.onFailure === undefined || isAll || endsAll(error)) throw error;
+    this.#options.onFailure(showPath(path), error);
+  }
+
+  async #entry(step: RestoreStep & { kind: "entry" }): Promise<void> {
+    const { node, path } = step;
+    const target = this.#open.at(-1)!;
+    switch (node.type) {
       case "file":
-        return await this.#file(node, target, path);
+        return await this.#file(step, target);
       case "symlink":
         if (!node.linkTarget || node.linkTarget.includes("\0")) {
-          throw new IntegrityError(`${show(path)} is a link to nowhere`);
+          throw new IntegrityError(`${showPath(path)} is a link to nowhere`);
         }
-        this.#other(node, target);
         break;
       case "fifo":
       case "dev":
       case "chardev":
-        this.#other(node, target);
         break;
-      case "socket":
-      case "irregular":
+      default:
         return;
     }
+    this.#other(node, target);
     this.counts.others++;
   }
 
@@ -170,8 +213,11 @@ class Restorer<Place> {
     }
   }
 
-  async #file(node: TreeNode, target: TargetFolder<Place>, path: ByteString): Promise<void> {
-    if (node.content === undefined) throw new IntegrityError(`${show(path)} has no content`);
+  async #file(
+    { node, path, problem, wanted }: RestoreStep & { kind: "entry" },
+    target: TargetFolder<Place>,
+  ): Promise<void> {
+    this.#options.onBegin?.(path);
     const key = linkKey(node);
     const first = key === undefined ? undefined : this.#linked.get(key);
     // A file that changed between two of its names was saved as it was at each.
@@ -180,8 +226,9 @@ class Restorer<Place> {
       this.counts.files++;
       return;
     }
-    this.#requireSize(node, path);
+    if (problem !== undefined) throw problem;
     const file = target.file(node);
+    this.#plan.learn(file !== undefined);
     if (file === undefined) {
       this.counts.skipped++;
       return;
@@ -189,9 +236,10 @@ class Restorer<Place> {
     let bytes = 0;
     let place: Place;
     try {
-      for (const id of node.content) {
+      const blobs = wanted ?? this.#blobsOf(node);
+      for (let i = 0; i < node.content!.length; i++) {
         this.#options.signal?.throwIfAborted();
-        const blob = await this.#reader.load("data", id, this.#takeRoom);
+        const blob = await blobs.next();
         file.write(blob);
         bytes += blob.length;
       }
@@ -206,21 +254,10 @@ class Restorer<Place> {
     this.#options.onFile?.(path, bytes);
   }
 
-  /** The index knows how long a file will be; a node that says otherwise is not written at all. */
-  #requireSize(node: TreeNode, path: ByteString): void {
-    let sizeBytes = 0;
-    for (const id of node.content!) {
-      const blobBytes = this.#reader.sizeOf("data", id);
-      if (blobBytes === undefined) {
-        throw new IntegrityError(`${show(path)}: its blob ${id} is in no index`);
-      }
-      sizeBytes += blobBytes;
-    }
-    if (sizeBytes !== (node.sizeBytes ?? 0)) {
-      throw new IntegrityError(
-        `${show(path)} says it has ${node.sizeBytes ?? 0} bytes, its blobs have ${sizeBytes}`,
-      );
-    }
+  /** Loaded when they are taken. */
+  #blobsOf({ content }: TreeNode): Pick<WantedBlobs, "next"> {
+    let next = 0;
+    return { next: () => this.#source.load("data", content![next++]!, this.#room) };
   }
 }
 
@@ -230,16 +267,7 @@ function endsAll(error: BackupError): boolean {
     error.code === "destination_lost";
 }
 
-/** What all names of one file have in common; undefined when it has no other name. */
-function linkKey(node: TreeNode): string | undefined {
-  return Number(node.links ?? 0) > 1 ? `${node.deviceId ?? 0}/${node.inode ?? 0}` : undefined;
-}
-
 function isSameFile(a: TreeNode, b: TreeNode): boolean {
   const [x, y] = [a.content ?? [], b.content ?? []];
   return a.type === b.type && x.length === y.length && x.every((id, i) => id === y[i]);
-}
-
-function show(path: ByteString): string {
-  return path === "" ? "/" : showBytes(path);
 }

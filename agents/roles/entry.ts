@@ -18,6 +18,7 @@ const ROLES: Readonly<Record<string, () => Promise<{ role: Role }>>> = {
   store: () => import("./store.ts"),
   archive: () => import("./archive.ts"),
   packs: () => import("./packs.ts"),
+  repositoryLoad: () => import("./repository_load.ts"),
   repositoryRestore: () => import("./repository_restore.ts"),
 };
 

@@ -1,4 +1,4 @@
-/** Restores from repositories. */
+/** Writes what is restored from repositories. */
 import { systemClock } from "../../protocol/base/clock.ts";
 import { openRestoreThread, type RestoreThreadStart } from "../snapshots/restore_thread.ts";
 import type { Role } from "./role.ts";

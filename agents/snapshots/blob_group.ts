@@ -18,16 +18,22 @@ export interface BlobGroup {
   index: BlobIndex;
 }
 
-/** `tell` is told what is damaged; with one repository alone that is what will be missing. */
+/**
+ * `tell` is told what is damaged; with one repository alone that is what will be missing. `isShared`: the index is in memory
+ * that threads can share.
+ */
 export async function openBlobGroup(
   repositories: readonly OpenedRepository[],
   clock: Clock,
   tell: (message: string) => void,
+  options: { isShared?: boolean } = {},
 ): Promise<BlobGroup> {
-  const index = new BlobIndex();
+  const index = new BlobIndex(options);
   for (const { repository } of repositories) {
-    const loaded = await loadIndex(repository, (_, error) => tell(error.message));
-    if (repositories.length === 1) {
+    const isAlone = repositories.length === 1;
+    const own = isAlone ? index : new BlobIndex();
+    const loaded = await loadIndex(repository, (_, error) => tell(error.message), own);
+    if (isAlone) {
       return {
         repositories: [...repositories],
         index: loaded.index,

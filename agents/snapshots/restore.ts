@@ -11,7 +11,7 @@ import type { StoredSnapshot } from "../repository/mod.ts";
 import type { Overwrite } from "../strategies/snapshot/mod.ts";
 import { ReadyThread } from "../threads/ready_thread.ts";
 import type { RepositoryWorld } from "./repository_world.ts";
-import { restoreInThread } from "./restore_in_thread.ts";
+import { RESTORE_ROLES, restoreInThread } from "./restore_in_thread.ts";
 import type { RestoreDone } from "./restore_thread.ts";
 import { RestoreReport } from "./restore_report.ts";
 import { Selection, type SelectionOptions } from "./selection.ts";
@@ -41,17 +41,22 @@ interface RestoreRequest {
 
 export async function runRestore(world: RepositoryWorld, call: CommandCall): Promise<number> {
   const request = requestOf(call);
-  // A thread takes a while to begin, and so does trying the password, which keeps this one busy.
-  const thread = new ReadyThread(world.spawn("repositoryRestore"));
+  // Threads take a while to begin, and so does trying the password, which keeps this one busy.
+  const threads: ReadyThreads = new Map(
+    RESTORE_ROLES.map((role) => [role, new ReadyThread(world.spawn(role))]),
+  );
   try {
-    return await restoreBy(thread, world, call, request);
+    return await restoreBy(threads, world, call, request);
   } finally {
-    thread.endUnlessTaken();
+    for (const thread of threads.values()) thread.endUnlessTaken();
   }
 }
 
+/** By their roles. */
+type ReadyThreads = ReadonlyMap<string, ReadyThread>;
+
 async function restoreBy(
-  thread: ReadyThread,
+  threads: ReadyThreads,
   world: RepositoryWorld,
   call: CommandCall,
   request: RestoreRequest,
@@ -74,7 +79,7 @@ async function restoreBy(
     report.start();
     try {
       const from = { snapshot, replicas, opened };
-      report.done = await restore(thread, world, call, request, from, report);
+      report.done = await restore(threads, world, call, request, from, report);
     } finally {
       report.stop();
     }
@@ -137,7 +142,7 @@ function typedTarget(call: CommandCall): string | undefined {
 }
 
 async function restore(
-  thread: ReadyThread,
+  threads: ReadyThreads,
   world: RepositoryWorld,
   call: CommandCall,
   request: RestoreRequest,
@@ -158,7 +163,7 @@ async function restore(
     process: world.lockContext(call).owner.process,
     timeoutMs: settings.get("timeout").value,
     clock,
-    spawn: () => thread.take(),
+    spawn: (role) => threads.get(role)!.take(),
     listen: (event) => report.hear(event),
     signal: opened.signal,
   }, [{

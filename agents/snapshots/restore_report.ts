@@ -11,6 +11,9 @@ import { type ByteString, shortId, showBytes, type StoredSnapshot } from "../rep
 import { RESTORE_PROGRESS_BYTES, type RestoreDone, type RestoreEvent } from "./restore_thread.ts";
 import { tellExit, tellWarning } from "./telling.ts";
 
+/** It is told more often than that. */
+const WAITING_SHOWN_MS = 2_500;
+
 export class RestoreReport {
   snapshot: StoredSnapshot | undefined;
   done: RestoreDone | undefined;
@@ -23,6 +26,8 @@ export class RestoreReport {
   #totals = { files: 0, bytes: 0 };
   #what = "Restoring";
   #current: ByteString = "";
+  /** Who is waited for, while it is told. */
+  #waiting: { place: string; forMs: number; toldAtMs: number } | undefined;
   #show: { close(): void } = { close() {} };
   readonly #failures = new Set<string>();
   #metadataFailures = 0;
@@ -40,15 +45,14 @@ export class RestoreReport {
     if (this.#isDryRun || this.#call.settings.get("quiet").value) return;
     this.#show = showProgress(this.#call, {
       lane: (columns, style) => [
-        fitStart(`${this.#what}: ${visibleText(this.#target + showBytes(this.#current))}`, columns),
+        fitStart(this.#whatNow(), columns),
         numbersLine(this.#view(), columns, style),
       ],
       message: () => this.#status(),
       line: () =>
         `${this.#target}: ${this.#what.toLowerCase()}, ${
           formatPlural(this.#progress().filesDone, "file")
-        }, ` +
-        formatBytes(this.#progress().bytesDone),
+        }, ${formatBytes(this.#progress().bytesDone)}${this.#waits(", ")}`,
     }, this.#call.settings.get("json").value);
   }
 
@@ -62,6 +66,11 @@ export class RestoreReport {
       case "at":
         this.#current = event.path;
         return;
+      case "waiting": {
+        const { place, forMs } = event;
+        this.#waiting = { place, forMs, toldAtMs: this.#call.clock.monotonicMs() };
+        return;
+      }
       case "verifying":
         this.#what = "Verifying";
         this.#current = "";
@@ -179,6 +188,7 @@ export class RestoreReport {
     const view = this.#view();
     const etaMs = etaMsOf(view);
     const { filesDone, filesTotal, bytesDone, bytesTotal } = view.progress;
+    const waiting = this.#waitingNow();
     return {
       message_type: "status",
       percent_done: fractionOf(view),
@@ -188,7 +198,32 @@ export class RestoreReport {
       files_restored: filesDone,
       total_bytes: bytesTotal,
       bytes_restored: bytesDone,
+      ...(waiting === undefined
+        ? {}
+        : { waiting_for: waiting.place, seconds_waiting: waiting.forMs / 1000 }),
     };
+  }
+
+  #whatNow(): string {
+    const waits = this.#waits();
+    if (waits !== "") return waits;
+    return `${this.#what}: ${visibleText(this.#target + showBytes(this.#current))}`;
+  }
+
+  /** Empty while something moves. */
+  #waits(before = ""): string {
+    const waiting = this.#waitingNow();
+    if (waiting === undefined) return "";
+    const { place, forMs } = waiting;
+    return `${before}waiting for ${visibleText(place)} since ${formatDuration(forMs)}`;
+  }
+
+  /** What was not told again is over. */
+  #waitingNow() {
+    const waiting = this.#waiting;
+    const isOld = waiting !== undefined &&
+      this.#call.clock.monotonicMs() - waiting.toldAtMs > WAITING_SHOWN_MS;
+    return isOld ? undefined : waiting;
   }
 
   #progress() {

@@ -1,40 +1,32 @@
 /**
- * The thread that restores from repositories. Rule: it alone touches the target, so that a disk that hangs holds up nobody else.
- * One repository it reads itself; of several it asks its owner, so that one that hangs is passed over for another.
+ * The thread that writes what is restored from repositories. Rule: it alone touches the target, and never a repository, so that it
+ * can be told which of them hangs; blobs come from the loader.
  */
 import { BackupError } from "../../protocol/base/errors.ts";
 import type { Clock } from "../../protocol/base/clock.ts";
 import type { WireError } from "../../protocol/mesh/task.ts";
 import { toWireError } from "../../protocol/mesh/task_mapping.ts";
-import { openLocalObjectStore } from "../destinations/local_object_store.ts";
-import type { ObjectStore } from "../destinations/object_store.ts";
-import { createKernels } from "../kernels/mod.ts";
 import { confine } from "../platform/confined_posix.ts";
-import { Garbage } from "../platform/garbage.ts";
 import type { Posix } from "../platform/posix.ts";
 import type { ProcessFacts } from "../platform/process_identity.ts";
 import {
+  BlobIndex,
+  type BlobSource,
   type ByteString,
-  type OpenedKey,
-  Repository,
-  type RepositoryConfig,
   type RestoreCounts,
   restoreTree,
+  type SharedIndex,
   showBytes,
   type TargetFolder,
 } from "../repository/mod.ts";
-import {
-  askedObjectStore,
-  openRestoreTarget,
-  type Overwrite,
-  temporariesOf,
-} from "../strategies/snapshot/mod.ts";
+import { openRestoreTarget, type Overwrite, temporariesOf } from "../strategies/snapshot/mod.ts";
 import { countingPosix } from "../threads/counting_posix.ts";
 import type { Ask, Methods, ThreadCells } from "../threads/thread_rpc.ts";
-import { type BlobGroup, openBlobGroup } from "./blob_group.ts";
 import { type DryCounts, openDryTarget } from "./dry_target.ts";
 import { lazyTarget } from "./lazy_target.ts";
 import { makeTarget } from "./make_target.ts";
+import { BlobsAhead } from "./restore_ahead.ts";
+import { RestoreMemory, type SharedRestoreMemory } from "./restore_memory.ts";
 import { Selection, type SelectionOptions } from "./selection.ts";
 import { treeOfFolder } from "./snapshot_choice.ts";
 import { verifyRestored } from "./verify_restored.ts";
@@ -43,22 +35,11 @@ import { walkSnapshot } from "./walk_snapshot.ts";
 export interface RestoreThreadStart {
   /** Where the target may lie; empty: anywhere. */
   roots: readonly string[];
-  /** Where repositories may lie that it opens itself; empty: anywhere. */
-  repositoryRoots: readonly string[];
   /** Whose restore it is; its name is in what it is writing. */
   process: ProcessFacts;
-  replicas: RestoreReplica[];
-}
-
-/** One repository, with what opens it. Secret. */
-export interface RestoreReplica {
-  /** What the owner is asked by. */
-  key: string;
-  display: string;
-  /** Where it opens the repository for itself. */
-  folder?: string;
-  config: RepositoryConfig;
-  opened: OpenedKey;
+  /** What the loader has opened, and where it puts what it loads. */
+  index: SharedIndex;
+  memory: SharedRestoreMemory;
 }
 
 export interface RestoreRequest {
@@ -87,7 +68,9 @@ export type RestoreEvent =
   | { kind: "at"; path: ByteString }
   | { kind: "failed" | "metadata"; path: string; error: WireError }
   | { kind: "rehearsed"; action: string; path: string }
-  | { kind: "verifying" };
+  | { kind: "verifying" }
+  /** Told now and then while nothing moves: who is waited for, and how long by now. */
+  | { kind: "waiting"; place: string; forMs: number };
 
 export interface RestoreDone {
   /** Absent of a dry run. */
@@ -116,78 +99,34 @@ export function openRestoreThread(
       cancel.abort(new BackupError("cancelled", "Cancelled"));
     }
   };
-  const within = (roots: readonly string[]): Posix =>
-    countingPosix(confine(raw, roots), cells, () => {
-      look();
-      if (Atomics.load(cells.fenced, 0) !== 0) throw new BackupError("cancelled", "Given up");
-    });
-  const posix = within(start.roots);
-  // Waiting for a repository is no standing still: that has a deadline of its own.
+  const posix = countingPosix(confine(raw, start.roots), cells, () => {
+    look();
+    if (Atomics.load(cells.fenced, 0) !== 0) throw new BackupError("cancelled", "Given up");
+  });
+  // Waiting for the loader is no standing still: that is watched too.
   const stopTicking = clock.every(TICK_MS, () => {
     Atomics.add(cells.operations, 0, 1);
     look();
   });
   const tell = (event: RestoreEvent): void => void ask("tell", event).catch(() => {});
-  let group: Promise<BlobGroup> | undefined;
-  const stores: ObjectStore[] = [];
-  // deno-lint-ignore require-await -- what it throws is the promise's
-  const openGroup = async (): Promise<BlobGroup> => {
-    const kernels = createKernels();
-    const storeOf = ({ key, display, folder }: RestoreReplica): ObjectStore => {
-      if (folder === undefined) return frugal(askedObjectStore(ask, key, display));
-      const store = openLocalObjectStore(within(start.repositoryRoots), folder);
-      stores.push(store);
-      return frugal(store);
-    };
-    const repositories = start.replicas.map((replica) => ({
-      address: { key: replica.display, path: replica.display },
-      repository: new Repository(storeOf(replica), kernels, replica.config, replica.opened),
-    }));
-    return openBlobGroup(repositories, clock, (message) => tell({ kind: "warning", message }));
-  };
+  const { signal } = cancel;
+  const blobs = new BlobsAhead(
+    new RestoreMemory(start.memory),
+    BlobIndex.of(start.index),
+    (request) => ask<Uint8Array>("load", request),
+    signal,
+  );
+  const tools: Tools = { posix, clock, blobs, tell, signal };
   return {
-    async restore(request: RestoreRequest): Promise<RestoreDone> {
-      group ??= openGroup();
-      const { signal } = cancel;
-      return await new TreeRestore({ posix, clock, tell, signal }, start, request, await group)
-        .run();
-    },
-    close(): void {
-      stopTicking();
-      for (const store of stores) store.close();
-    },
-  };
-}
-
-/** Of what is read into memory that is used again: for the hashes of the blobs in it. */
-const GARBAGE_SHARE = 8;
-
-/** What is read lies outside the heap, where nobody but a collection frees it. */
-function frugal(store: ObjectStore): ObjectStore {
-  const garbage = new Garbage();
-  const { display } = store;
-  return {
-    display,
-    put: (name, parts, options) => store.put(name, parts, options),
-    get: (name, maxBytes) => store.get(name, maxBytes),
-    async getRange(name, offset, lengthBytes, room) {
-      const bytes = await store.getRange(name, offset, lengthBytes, room);
-      const isRoom = bytes.buffer === room?.buffer;
-      garbage.made(isRoom ? lengthBytes / GARBAGE_SHARE : lengthBytes);
-      return bytes;
-    },
-    readBack: (name, maxBytes, room) => store.readBack(name, maxBytes, room),
-    stat: (name) => store.stat(name),
-    list: (folder) => store.list(folder),
-    leftovers: (folder) => store.leftovers(folder),
-    remove: (name) => store.remove(name),
-    close: () => store.close(),
+    restore: (request: RestoreRequest) => new TreeRestore(tools, start, request).run(),
+    close: () => stopTicking(),
   };
 }
 
 interface Tools {
   posix: Posix;
   clock: Clock;
+  blobs: BlobSource;
   tell(event: RestoreEvent): void;
   signal: AbortSignal;
 }
@@ -196,24 +135,22 @@ class TreeRestore {
   readonly #tools: Tools;
   readonly #start: RestoreThreadStart;
   readonly #request: RestoreRequest;
-  readonly #group: BlobGroup;
   readonly #selection: Selection;
   readonly #progress: Float64Array;
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #deleted = 0;
 
-  constructor(tools: Tools, start: RestoreThreadStart, request: RestoreRequest, group: BlobGroup) {
+  constructor(tools: Tools, start: RestoreThreadStart, request: RestoreRequest) {
     this.#tools = tools;
     this.#start = start;
     this.#request = request;
-    this.#group = group;
     this.#selection = new Selection(request.selection);
     this.#progress = new Float64Array(request.progress);
   }
 
   async run(): Promise<RestoreDone> {
     const { tree: whole, folder, counts, dryRun, verify } = this.#request;
-    const tree = await treeOfFolder(this.#group.reader, whole, folder);
+    const tree = await treeOfFolder(this.#tools.blobs, whole, folder);
     await this.#findPaths(tree);
     if (counts) await this.#count(tree);
     if (dryRun) return { dry: await this.#rehearse(tree), deleted: 0 };
@@ -227,7 +164,7 @@ class TreeRestore {
     const missing = new Set(this.#selection.paths);
     if (missing.size === 0) return;
     let isWhole = true;
-    const walk = walkSnapshot(this.#group.reader, tree, {
+    const walk = walkSnapshot(this.#tools.blobs, tree, {
       enters: (path) => this.#selection.leadsTo(path),
       // What is in a tree that cannot be read nobody knows; the restore itself will tell.
       onFailure: () => void (isWhole = false),
@@ -251,7 +188,7 @@ class TreeRestore {
       return this.#tools.tell({ kind: "totals", ...totals });
     }
     let [files, bytes] = [0, 0];
-    const walk = walkSnapshot(this.#group.reader, tree, {
+    const walk = walkSnapshot(this.#tools.blobs, tree, {
       enters: (path) => selection.looksAt(path, true),
       // The restore itself will tell.
       onFailure() {},
@@ -276,7 +213,13 @@ class TreeRestore {
       onAction: (action, path) => this.#tools.tell({ kind: "rehearsed", action, path }),
     });
     try {
-      await restoreTree(this.#group.reader, tree, target, this.#options());
+      // No content is wanted.
+      const { blobs } = this.#tools;
+      const trees: BlobSource = {
+        sizeOf: (type, id) => blobs.sizeOf(type, id),
+        load: (type, id, room) => blobs.load(type, id, room),
+      };
+      await restoreTree(trees, tree, target, this.#options());
     } finally {
       target.close();
     }
@@ -302,7 +245,7 @@ class TreeRestore {
       const target: TargetFolder<readonly string[]> = this.#selection.isSparse
         ? lazyTarget(real, (place) => this.#selection.asksFor(place, true))
         : real;
-      return await restoreTree(this.#group.reader, tree, target, this.#options());
+      return await restoreTree(this.#tools.blobs, tree, target, this.#options());
     } finally {
       real.close();
     }
@@ -314,7 +257,7 @@ class TreeRestore {
     tell({ kind: "verifying" });
     return await verifyRestored({
       posix,
-      reader: this.#group.reader,
+      reader: this.#tools.blobs,
       tree,
       target,
       selection: this.#selection,
@@ -327,11 +270,9 @@ class TreeRestore {
   #options() {
     const { tell, signal } = this.#tools;
     return {
-      select: (path: ByteString, type: string): boolean => {
-        const isWanted = this.#selection.looksAt(path, type === "dir");
-        if (isWanted && type === "file") this.#begin(path);
-        return isWanted;
-      },
+      select: (path: ByteString, type: string): boolean =>
+        this.#selection.looksAt(path, type === "dir"),
+      onBegin: (path: ByteString) => this.#begin(path),
       onFailure: (path: string, error: BackupError) =>
         tell({ kind: "failed", path, error: toWireError(error) }),
       onFile: (_: ByteString, sizeBytes: number) => void (this.#progress[1]! += sizeBytes),

@@ -3,7 +3,7 @@ import { BackupError } from "../../protocol/base/errors.ts";
 import type { CommandCall } from "../../protocol/cli/command.ts";
 import type { OptionKey } from "../../protocol/cli/options.ts";
 import {
-  type BlobReader,
+  type BlobSource,
   decodeTree,
   loadSnapshot,
   loadSnapshots,
@@ -145,7 +145,7 @@ export async function chooseSnapshot(
 
 /** The tree of a folder within a tree. @throws {BackupError} `not_found` */
 export async function treeOfFolder(
-  reader: BlobReader,
+  reader: BlobSource,
   tree: string,
   folder: string,
 ): Promise<string> {

@@ -12,7 +12,7 @@ import {
   type Posix,
 } from "../platform/posix.ts";
 import {
-  type BlobReader,
+  type BlobSource,
   type ByteString,
   idOf,
   parseTime,
@@ -25,7 +25,7 @@ import { walkSnapshot } from "./walk_snapshot.ts";
 
 export interface VerifyRestoredOptions {
   posix: Posix;
-  reader: BlobReader;
+  reader: BlobSource;
   tree: string;
   /** Absolute. */
   target: string;

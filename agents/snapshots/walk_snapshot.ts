@@ -1,7 +1,7 @@
 /** Everything in a tree, one entry after the other. Rule: what a tree says is believed no further than it is shown. */
 import { IntegrityError } from "../../protocol/base/errors.ts";
 import {
-  type BlobReader,
+  type BlobSource,
   type ByteString,
   decodeTree,
   DEPTH_MAX,
@@ -21,7 +21,7 @@ export interface WalkedEntry {
  * `onFailure`, and the walk goes on.
  */
 export async function* walkSnapshot(
-  reader: BlobReader,
+  reader: BlobSource,
   tree: string,
   options: {
     path?: ByteString;
@@ -36,7 +36,7 @@ export async function* walkSnapshot(
 }
 
 async function* walkFolder(
-  reader: BlobReader,
+  reader: BlobSource,
   tree: string,
   path: ByteString,
   depth: number,

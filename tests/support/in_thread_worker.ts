@@ -10,6 +10,8 @@ import {
   type ThreadCells,
 } from "../../agents/threads/thread_rpc.ts";
 
+const ALIVE_MS = 3_600_000;
+
 /** Serves the method table that `open` makes, as `serveThread` does. `hangs` answers whether a method never returns. */
 export function inThreadWorker(
   open: (argument: unknown, cells: ThreadCells, ask: Ask) => Methods,
@@ -17,6 +19,8 @@ export function inThreadWorker(
 ): Worker {
   let isStuck = false;
   let terminated = false;
+  // A thread may wait for memory to change, which keeps nothing going by itself.
+  const alive = setInterval(() => {}, ALIVE_MS);
   const worker = {
     onmessage: null as ((event: MessageEvent) => void) | null,
     onerror: null,
@@ -29,6 +33,7 @@ export function inThreadWorker(
     },
     terminate(): void {
       terminated = true;
+      clearInterval(alive);
     },
   };
   const scope: DedicatedScope = {

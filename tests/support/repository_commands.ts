@@ -9,6 +9,10 @@ import { createVersionsCommand } from "../../agents/cli/versions.ts";
 import { createVerifyCommand } from "../../agents/cli/verify.ts";
 import type { RepositoryWorld } from "../../agents/snapshots/repository_world.ts";
 import {
+  openRestoreLoader,
+  type RestoreLoaderStart,
+} from "../../agents/snapshots/restore_loader.ts";
+import {
   openRestoreThread,
   type RestoreThreadStart,
 } from "../../agents/snapshots/restore_thread.ts";
@@ -78,6 +82,11 @@ export class RepositoryShell {
       spawn: (role) => {
         if (role === "place") {
           return inThreadWorker((_, cells) => openPlaceThread(posix, cells, this.clock));
+        }
+        if (role === "repositoryLoad") {
+          return inThreadWorker((argument, cells, ask) =>
+            openRestoreLoader(posix, argument as RestoreLoaderStart, cells, ask, this.clock)
+          );
         }
         assert.equal(role, "repositoryRestore");
         return inThreadWorker((argument, cells, ask) =>

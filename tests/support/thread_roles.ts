@@ -6,6 +6,7 @@ import { role as packs } from "../../agents/roles/packs.ts";
 import { role as place } from "../../agents/roles/place.ts";
 import { role as reader } from "../../agents/roles/reader.ts";
 import { role as repository } from "../../agents/roles/repository.ts";
+import { role as repositoryLoad } from "../../agents/roles/repository_load.ts";
 import { role as repositoryRestore } from "../../agents/roles/repository_restore.ts";
 import { role as restore } from "../../agents/roles/restore.ts";
 import { role as store } from "../../agents/roles/store.ts";
@@ -21,5 +22,6 @@ export const THREAD_ROLES: Readonly<Record<string, Role>> = {
   store,
   archive,
   packs,
+  repositoryLoad,
   repositoryRestore,
 };
