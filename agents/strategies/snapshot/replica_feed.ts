@@ -104,15 +104,19 @@ class Fed {
   /** As of the last piece that it has. */
   counters: ArchiveCounters | undefined;
   idle: (() => void)[] = [];
-  /** For what it borrows, one after the other. */
-  #room: SharedArrayBuffer | undefined;
+  /** Memory for what it borrows. What is stored and what is written again may be borrowed at the same time. */
+  readonly #rooms: SharedArrayBuffer[] = [];
 
   constructor(lane: FedLane) {
     this.lane = lane;
   }
 
-  get room(): SharedArrayBuffer {
-    return this.#room ??= pagedMemory(ROOM_BYTES);
+  takeRoom(): SharedArrayBuffer {
+    return this.#rooms.pop() ?? pagedMemory(ROOM_BYTES);
+  }
+
+  giveBack(room: SharedArrayBuffer): void {
+    this.#rooms.push(room);
   }
 }
 
@@ -204,7 +208,7 @@ export class ReplicaFeed {
   }
 
   /**
-   * The right bytes of an object, from memory or another replica, until `done` or the same replica borrows again.
+   * The right bytes of an object, from memory or another replica, until `done`.
    * @throws {BackupError} when nobody has them
    */
   async borrow(name: string, forKey: string): Promise<Borrowed> {
@@ -215,12 +219,14 @@ export class ReplicaFeed {
       return { bytes: held.bytes, done: () => void held.readers-- };
     }
     let failure: BackupError | undefined;
-    const { room } = this.#find(forKey);
+    const borrower = this.#find(forKey);
     for (const { lane } of this.#fed) {
       if (lane.key === forKey) continue;
+      const room = borrower.takeRoom();
       try {
-        return { bytes: await lane.lend(name, room), done: () => {} };
+        return { bytes: await lane.lend(name, room), done: () => borrower.giveBack(room) };
       } catch (thrown) {
+        // One that was given up may still be reading into this room: it is used for nothing else.
         failure ??= asBackupError(thrown);
       }
     }

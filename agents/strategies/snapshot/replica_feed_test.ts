@@ -10,6 +10,8 @@ class PlayedLane implements FedLane {
   readonly key: string;
   readonly stored = new Map<string, number>();
   lent = 0;
+  /** Given to it to lend into. */
+  readonly rooms: SharedArrayBuffer[] = [];
   readonly waiting: { name: string; bytes: Uint8Array; end: PromiseWithResolvers<void> }[] = [];
 
   constructor(key: string) {
@@ -24,11 +26,12 @@ class PlayedLane implements FedLane {
   }
 
   // deno-lint-ignore require-await -- a thread answers it
-  async lend(name: string): Promise<Uint8Array> {
+  async lend(name: string, room: SharedArrayBuffer): Promise<Uint8Array> {
     const first = this.stored.get(name);
+    this.rooms.push(room);
     if (first === undefined) throw new BackupError("not_found", `${this.key} has no ${name}`);
     this.lent++;
-    return new Uint8Array(100).fill(first);
+    return new Uint8Array(room, 0, 100).fill(first);
   }
 
   /** Ends the put in hand, if there is one. */
@@ -185,4 +188,22 @@ Deno.test("feed: what two replicas lack is held once, and until both have read i
   assert.deepEqual(released, []);
   feed.seen("index/1", "b");
   assert.deepEqual(released, ["index/1"]);
+});
+
+Deno.test("feed: what is borrowed at the same time lies apart, and where a lender failed nothing is read to later", async () => {
+  const { lanes: [late, failing, lender], feed } = scene(["late", "failing", "lender"], 0);
+  lender!.stored.set("data/1", 1).set("data/2", 2).set("data/3", 3);
+  const first = await feed.borrow("data/1", "late");
+  const second = await feed.borrow("data/2", "late");
+  assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 2]);
+  first.done();
+  const third = await feed.borrow("data/3", "late");
+  assert.deepEqual([second.bytes[0], third.bytes[0]], [2, 3]);
+  assert.deepEqual(late!.rooms, []);
+  // It may have been reading into them still.
+  const given = new Set(failing!.rooms.slice(-1));
+  assert.equal(given.has(third.bytes.buffer as SharedArrayBuffer), false);
+  third.done();
+  await feed.borrow("data/1", "late");
+  assert.equal(given.has(lender!.rooms.at(-1)!), false);
 });
