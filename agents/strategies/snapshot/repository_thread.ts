@@ -14,6 +14,7 @@ import { createPacer, unlimited } from "../../destinations/pacer.ts";
 import { createKernels } from "../../kernels/mod.ts";
 import { confine } from "../../platform/confined_posix.ts";
 import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
+import { Garbage } from "../../platform/garbage.ts";
 import { pagedMemory } from "../../platform/paged_memory.ts";
 import { cName, newStat, type Posix } from "../../platform/posix.ts";
 import { isProcessAlive, thisProcess } from "../../platform/process_identity.ts";
@@ -40,7 +41,7 @@ import {
   writerOf,
 } from "../../repository/mod.ts";
 import { countingPosix } from "../../threads/counting_posix.ts";
-import type { Methods, ThreadCells } from "../../threads/thread_rpc.ts";
+import { type Methods, Moved, type ThreadCells } from "../../threads/thread_rpc.ts";
 import { carryOut, type StoreCall } from "./asked_object_store.ts";
 
 export interface RepositoryThreadStart {
@@ -151,6 +152,7 @@ export function openRepositoryThread(
     pacer.pay(bytes);
     if (owedMs > 0) await clock.sleep(owedMs, cancel.signal);
   };
+  const garbage = new Garbage();
   let room: Uint8Array = new Uint8Array(0);
   let store: ObjectStore | undefined;
   /** The one that is open. */
@@ -311,7 +313,13 @@ export function openRepositoryThread(
       return shared;
     },
 
-    store: (call: StoreCall): Promise<unknown> => carryOut(opened().store, call),
+    async store(call: StoreCall): Promise<unknown> {
+      const result = await carryOut(opened().store, call);
+      if (!(result instanceof Uint8Array)) return result;
+      // A part of its memory is copied, and the rest waits for a collection.
+      garbage.made(result.length);
+      return new Moved(result);
+    },
 
     async unlock(): Promise<void> {
       const held = lock;

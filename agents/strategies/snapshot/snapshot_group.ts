@@ -23,7 +23,7 @@ import type { LaneReport, SnapshotReport, WireError } from "../../../protocol/me
 import { toWireError } from "../../../protocol/mesh/task_mapping.ts";
 import type { EntryTableShare } from "../../source/entry_table.ts";
 import { LEND_THREAD, lendThread, type LendThreadRequest } from "../../threads/lent_thread.ts";
-import { ThreadClient, type ThreadEnd } from "../../threads/thread_rpc.ts";
+import { Moved, ThreadClient, type ThreadEnd } from "../../threads/thread_rpc.ts";
 import type { ThreadWatch } from "../../threads/thread_watch.ts";
 import {
   ARCHIVE_COUNTERS_BYTES,
@@ -355,7 +355,9 @@ export class SnapshotGroup {
     switch (method) {
       case "store": {
         const { destination, call } = argument as StoreRequest;
-        return await this.#lanes.find(({ key }) => key === destination)!.store(call);
+        const result = await this.#lanes.find(({ key }) => key === destination)!.store(call);
+        // On their way from thread to thread they are nobody's here.
+        return result instanceof Uint8Array ? new Moved(result) : result;
       }
       case "feed": {
         const request = argument as FeedRequest;
