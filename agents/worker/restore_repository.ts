@@ -106,11 +106,14 @@ class Heard {
       case "failed":
       case "metadata": {
         const { path, error: { code, message } } = event;
-        this.failureCount++;
-        if (this.failures.length >= FAILURES_NAMED_MAX) return;
-        this.failures.push({ path, code, message, attempts: 1 });
+        this.fail({ path, code, message, attempts: 1 });
       }
     }
+  }
+
+  fail(failure: FileFailure): void {
+    this.failureCount++;
+    if (this.failures.length < FAILURES_NAMED_MAX) this.failures.push(failure);
   }
 
   warn(message: string): void {
@@ -209,6 +212,13 @@ async function requestsOf(
   for (const [id, chosen] of pathsById) {
     const { tree, summary } = await findInReplicas(replicas, id, NO_FILTER, {
       tell: (text) => heard.warn(text),
+      unread: (unread) =>
+        heard.fail({
+          path: `snapshots/${unread}`,
+          code: "damaged",
+          message: "This snapshot cannot be read, and may be newer than what is restored",
+          attempts: 1,
+        }),
     });
     requests.push({
       tree,

@@ -232,6 +232,13 @@ Deno.test("snapshots of a repository are browsed, searched and downloaded from, 
   const over = await restored(desk, { place, target, paths: [], keys, overwrite: true });
   assert.equal(over.restore!.state, "completed", JSON.stringify(over));
   assert.equal(readFileSync(note, "utf8"), "in a snapshot");
+  // One that cannot be read may be newer than the newest of the others.
+  const broken = "0".repeat(64);
+  writeFileSync(join(scene.folder, "repo/snapshots", broken), "no snapshot at all, but a file");
+  const older = await restored(desk, { place, target, paths: [], keys, overwrite: true });
+  assert.deepEqual([older.restore!.state, older.restore!.failureCount], ["failed", 1]);
+  assert.equal(older.restore!.failures[0]!.path, `snapshots/${broken}`);
+  assert.match(older.restore!.failures[0]!.message, /may be newer/);
   const unnamed = await restored(desk, { place, target, paths: [] });
   assert.equal(unnamed.restore!.state, "failed");
   assert.match(unnamed.restore!.error!, /needs a password/);
