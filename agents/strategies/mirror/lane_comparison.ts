@@ -18,6 +18,7 @@ import { diff, type DiffResult } from "./diff.ts";
 import { STATUS_ADOPTED, STATUS_FAILED } from "./entry_status.ts";
 import { foldedClashes } from "./folded_names.ts";
 import type { ItemProblem } from "./item_problem.ts";
+import { addToJournal, jsonLines } from "./journal.ts";
 import type { LaneHistory } from "./lane_history.ts";
 import type { LaneTask } from "./lane_task.ts";
 import { type CopyDestination, dropShadowed, isSealedAlike } from "./list_keys.ts";
@@ -25,7 +26,7 @@ import type { ManifestHeader } from "./manifest_file.ts";
 import { removeStrays } from "./old_forms.ts";
 import { openTaskList, taskListName } from "./part_list.ts";
 import { settleParts, type Settling } from "./part_settling.ts";
-import { addToJournal, putBackUnless, readJournals, recover, type Recovered } from "./recovery.ts";
+import { putBackUnless, readJournals, recover, type Recovered } from "./recovery.ts";
 import { TriedTimes } from "./time_trust.ts";
 import { fileBytesMax, forbiddenName, unholdableRows } from "./unholdable_rows.ts";
 
@@ -163,7 +164,7 @@ function takeOver(context: Comparison, header: ManifestHeader | undefined): Reco
       if (journal.size === 0) return;
       // Should this attempt be cut off too, the next one knows as much; a journal that cannot be written costs a copy.
       const own = task.makeStage();
-      if (own >= 0) addToJournal(posix, own, journal.values());
+      if (own >= 0) addToJournal(posix, own, jsonLines(journal.values()), true, tick);
     },
     tick,
   });

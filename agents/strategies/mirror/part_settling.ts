@@ -10,6 +10,7 @@ import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import { foldersAbove } from "../../source/stretch.ts";
 import { attemptOf } from "./attempt_names.ts";
 import { isConfined } from "./confined_path.ts";
+import { addToJournal, jsonLines } from "./journal.ts";
 import { setXattrsOfDirectory } from "./keep_xattrs.ts";
 import { type CopyDestination, dropShadowed, keysAsBefore, removeList } from "./list_keys.ts";
 import { NewList } from "./list_writer.ts";
@@ -26,7 +27,7 @@ import {
   stretchOf,
 } from "./part_list.ts";
 import { mergeParts } from "./part_merge.ts";
-import { addToJournal, DONE_PREFIX, recover } from "./recovery.ts";
+import { DONE_PREFIX, recover } from "./recovery.ts";
 import { openPath, removeTree } from "./tree_removal.ts";
 
 export interface Settling {
@@ -157,7 +158,7 @@ function settleStages(
  * @throws {BackupError} when it cannot be written
  */
 export function keepJournal(
-  { posix, destination }: Settling,
+  { posix, destination, tick }: Settling,
   { key }: SettledSource,
   journal: ReadonlyMap<string, ManifestEntry>,
   label: string,
@@ -174,7 +175,7 @@ export function keepJournal(
       made = posix.makeDirectory(above, name, 0o700);
     }
     const at = made < 0 ? made : posix.openDirectory(above, name);
-    const added = at < 0 ? at : addToJournal(posix, at, journal.values());
+    const added = at < 0 ? at : addToJournal(posix, at, jsonLines(journal.values()), true, tick);
     if (at >= 0) posix.closeDirectory(at);
     if (added < 0) throw posixError(added, "write to", display);
     posix.flushDirectory(above);

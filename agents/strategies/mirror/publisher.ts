@@ -2,27 +2,22 @@
  * Gives staged files their names. Rule: journal → flush → rename; what stood under a name is kept first, and what a crash
  * leaves under a name is known as ours.
  */
-import { Buffer } from "node:buffer";
 import type { OpenDestination } from "../../destinations/local_destination.ts";
 import { posixError } from "../../platform/errno.ts";
-import { cName, type Posix } from "../../platform/posix.ts";
-import { writeAll } from "../../platform/small_file.ts";
+import type { Posix } from "../../platform/posix.ts";
 import { STATUS_PUBLISHED, STATUS_UNFINISHED } from "./entry_status.ts";
 import { type ItemProblem, itemProblem } from "./item_problem.ts";
+import { addToJournal } from "./journal.ts";
 import type { KeptFiles, KeptNotes, Standing } from "./kept_files.ts";
 import type { LaneCall } from "./lane_call.ts";
 import type { LaneTask } from "./lane_task.ts";
 import { type FileVersion, lineOfRow } from "./manifest_line.ts";
-import { JOURNAL_FILE } from "./recovery.ts";
 
 export interface Moved extends KeptNotes {
   /** Rows now under their final name. */
   published: number;
   problems: ItemProblem[];
 }
-
-/** The journal is written in pieces of about this size. */
-const JOURNAL_CHARACTERS = 64 << 10;
 
 export class Publisher {
   readonly #posix: Posix;
@@ -83,7 +78,6 @@ export class Publisher {
     return moved;
   }
 
-  /** A journal that cannot be written costs a copy after a crash, nothing else. */
   #writeJournal(
     task: LaneTask,
     rows: Uint32Array,
@@ -91,22 +85,20 @@ export class Publisher {
   ): void {
     const stage = task.stage();
     if (stage < 0 || rows.length === 0) return;
-    const fd = this.#posix.openAppend(stage, cName(JOURNAL_FILE));
-    if (fd < 0) return;
-    let text = "";
-    for (const row of rows) {
-      const version = versions.get(row);
-      const sha256 = task.expectedHex(row, false, version);
-      const stored = task.encoded?.form(row);
-      text += lineOfRow(task.table, row, task.path(row), { sha256, version, stored }) + "\n";
-      if (text.length < JOURNAL_CHARACTERS) continue;
-      this.#call.tick();
-      writeAll(this.#posix, fd, Buffer.from(text, "utf8"));
-      text = "";
-    }
-    writeAll(this.#posix, fd, Buffer.from(text, "utf8"));
-    // With a batch the flush of the whole file system comes next.
-    if (!this.#destination.batchFlush) this.#posix.flushFile(fd);
-    this.#posix.close(fd);
+    const isFlushed = !this.#destination.batchFlush;
+    addToJournal(this.#posix, stage, linesOf(task, rows, versions), isFlushed, this.#call.tick);
+  }
+}
+
+function* linesOf(
+  task: LaneTask,
+  rows: Uint32Array,
+  versions: ReadonlyMap<number, FileVersion>,
+): Iterable<string> {
+  for (const row of rows) {
+    const version = versions.get(row);
+    const sha256 = task.expectedHex(row, false, version);
+    const stored = task.encoded?.form(row);
+    yield lineOfRow(task.table, row, task.path(row), { sha256, version, stored });
   }
 }

@@ -2,13 +2,12 @@
  * What an interrupted run left in the stage. Rule: a replaced file whose successor was never verified is put back, so the
  * destination is what its manifest says; files that were new are kept and only verified again.
  */
-import { Buffer } from "node:buffer";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { ENOENT, ENOTDIR, posixError } from "../../platform/errno.ts";
 import { cName, type DirectoryHandle, newStat, type Posix } from "../../platform/posix.ts";
-import { writeAll } from "../../platform/small_file.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
-import { entryPathLatin1, type ManifestEntry } from "./manifest_line.ts";
+import { readJournal } from "./journal.ts";
+import type { ManifestEntry } from "./manifest_line.ts";
 import { storedPathLatin1 } from "./stored_form.ts";
 import { isEarlier, isLater } from "./attempt_names.ts";
 import { lastName, parentPath } from "./recorded_state.ts";
@@ -20,11 +19,7 @@ import {
   removeTree,
 } from "./tree_removal.ts";
 
-export const JOURNAL_FILE = "journal.jsonl";
 export const KEPT_DIRECTORY = "kept";
-/** Entries of one journal that are used; what lies beyond is copied again. */
-const JOURNAL_ENTRIES_MAX = 500_000;
-const JOURNAL_READ_BYTES = 1 << 20;
 
 export interface Recovered {
   /** What was published and not verified, by path (one byte a character). */
@@ -231,30 +226,6 @@ export function readJournals(
   posix.closeDirectory(above);
 }
 
-/** Adds entries to the journal of a stage and flushes it; 0 or -errno. */
-export function addToJournal(
-  posix: Posix,
-  stage: DirectoryHandle,
-  entries: Iterable<ManifestEntry>,
-): number {
-  const fd = posix.openAppend(stage, cName(JOURNAL_FILE));
-  if (fd < 0) return fd;
-  let result = 0;
-  let text = "";
-  const drain = () => {
-    if (result >= 0) result = writeAll(posix, fd, Buffer.from(text, "utf8"));
-    text = "";
-  };
-  for (const entry of entries) {
-    text += JSON.stringify(entry) + "\n";
-    if (text.length >= JOURNAL_READ_BYTES) drain();
-  }
-  drain();
-  if (result >= 0) result = posix.flushFile(fd);
-  posix.close(fd);
-  return result < 0 ? result : 0;
-}
-
 /**
  * The run was cut off after its manifest was written. The next manifest will not name this stage any more, so it must not
  * be taken for an interrupted one then: its old files would be put over newer ones.
@@ -379,41 +350,4 @@ function putAllBack(
   if (copy < 0) return report.onFailed("", copy);
   moveFilesBack(posix, kept, copy, "", report);
   posix.closeDirectory(copy);
-}
-
-/** The last line may be cut by the crash; it and whatever else does not parse is left out, so that file is copied again. */
-function readJournal(
-  posix: Posix,
-  stage: DirectoryHandle,
-  into: Map<string, ManifestEntry>,
-  byStored: Map<string, string>,
-): void {
-  const fd = posix.openRead(stage, cName(JOURNAL_FILE));
-  if (fd < 0) return;
-  const buffer = Buffer.alloc(JOURNAL_READ_BYTES);
-  let carry = Buffer.alloc(0);
-  let offset = 0;
-  for (;;) {
-    const got = posix.readAt(fd, buffer, offset);
-    if (got <= 0) break;
-    offset += got;
-    const chunk = Buffer.concat([carry, buffer.subarray(0, got)]);
-    let from = 0;
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
-      const text = chunk.toString("utf8", from, end);
-      from = end + 1;
-      try {
-        const entry = JSON.parse(text) as ManifestEntry;
-        if (typeof entry.path !== "string" || typeof entry.sha256 !== "string") continue;
-        if (into.size >= JOURNAL_ENTRIES_MAX) continue;
-        const path = entryPathLatin1(entry);
-        into.set(path, entry);
-        if (entry.codec !== undefined) byStored.set(storedPathLatin1(entry), path);
-      } catch {
-        continue;
-      }
-    }
-    carry = Buffer.from(chunk.subarray(from));
-  }
-  posix.close(fd);
 }
