@@ -18,7 +18,8 @@ import { FoldedFolders } from "./folded_folders.ts";
 import { type ItemProblem, itemProblem } from "./item_problem.ts";
 import type { LaneCall } from "./lane_call.ts";
 import type { LaneTask } from "./lane_task.ts";
-import { isUnsupported, type MetadataSetter } from "./metadata_setter.ts";
+import type { MetadataSetter } from "./metadata_setter.ts";
+import { isUnsupported } from "./unsupported_metadata.ts";
 
 const OF_OTHERS = FLAG_ABOVE | FLAG_DIVIDED;
 

@@ -2,7 +2,6 @@
  * Gives copies the owner, attributes, mode and time of their originals. Rule: in this order, since a new owner takes
  * capabilities and setuid away; what the destination does not take is counted, never a reason to lose the content.
  */
-import { EINVAL, EOPNOTSUPP, EPERM } from "../../platform/errno.ts";
 import { type DirectoryHandle, KIND_SYMLINK, type Posix } from "../../platform/posix.ts";
 import { FLAG_XATTRS_UNKNOWN } from "../../source/entry_table.ts";
 import {
@@ -15,6 +14,7 @@ import {
 import type { LaneTask } from "./lane_task.ts";
 import type { FileVersion } from "./manifest_line.ts";
 import { NOT_KEPT_MODES, NOT_KEPT_OWNERS, NOT_KEPT_TIMES, NOT_KEPT_XATTRS } from "./not_kept.ts";
+import { isUnsupported } from "./unsupported_metadata.ts";
 
 export class MetadataSetter {
   readonly #posix: Posix;
@@ -120,9 +120,4 @@ export class MetadataSetter {
     Atomics.add(task.notKept, what, 1);
     return 0;
   }
-}
-
-/** Modes and times that this file system cannot hold are no reason to lose the content. */
-export function isUnsupported(result: number): boolean {
-  return result === -EPERM || result === -EOPNOTSUPP || result === -EINVAL;
 }

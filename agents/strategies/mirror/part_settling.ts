@@ -4,7 +4,7 @@
  * parts go last, so that after a crash the same is done again.
  */
 import { BackupError } from "../../../protocol/base/errors.ts";
-import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM, posixError } from "../../platform/errno.ts";
+import { EEXIST, ENOENT, posixError } from "../../platform/errno.ts";
 import { cName, cNameOfLatin1, type DirectoryHandle, type Posix } from "../../platform/posix.ts";
 import { utf8OfLatin1 } from "../../source/entry_table.ts";
 import { foldersAbove } from "../../source/stretch.ts";
@@ -29,6 +29,7 @@ import {
 import { mergeParts } from "./part_merge.ts";
 import { DONE_PREFIX, recover } from "./recovery.ts";
 import { openPath, removeTree } from "./tree_removal.ts";
+import { isUnsupported } from "./unsupported_metadata.ts";
 
 export interface Settling {
   posix: Posix;
@@ -289,7 +290,3 @@ function finishFolder(posix: Posix, handle: DirectoryHandle, entry: ManifestEntr
 }
 
 const NS_PER_SECOND = 1_000_000_000n;
-
-function isUnsupported(result: number): boolean {
-  return result === -EPERM || result === -EOPNOTSUPP || result === -EINVAL;
-}

@@ -4,9 +4,10 @@
  */
 import { Buffer } from "node:buffer";
 import { IntegrityError } from "../../../protocol/base/errors.ts";
-import { EINVAL, EOPNOTSUPP, EPERM } from "../../platform/errno.ts";
+import { EOPNOTSUPP } from "../../platform/errno.ts";
 import type { DirectoryHandle, Posix, Stat } from "../../platform/posix.ts";
 import type { ManifestEntry } from "./manifest_line.ts";
+import { isUnsupported } from "./unsupported_metadata.ts";
 
 /** What a destination is known to keep. */
 export interface Kept {
@@ -106,10 +107,6 @@ function isNear(stat: Stat, time: { sec: number; nsec: number }, toleranceMs: nu
   if (toleranceMs === 0) return false;
   const apartMs = (stat.mtimeSec - time.sec) * 1000 + (stat.mtimeNsec - time.nsec) / 1e6;
   return Math.abs(apartMs) <= toleranceMs;
-}
-
-function isUnsupported(result: number): boolean {
-  return result === -EPERM || result === -EOPNOTSUPP || result === -EINVAL;
 }
 
 function octal(mode: number): string {
