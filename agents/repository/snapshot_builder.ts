@@ -284,12 +284,13 @@ export class SnapshotBuilder {
   async #saveTree({ entries }: Folder): Promise<string> {
     const joiner = this.#joiner;
     for (let entry = 0; entry < entries.count; entry++) entries.copy(entry, joiner);
-    const saved = this.#writer.save("tree", joiner.finish());
+    const { id } = await this.#writer.save("tree", joiner.finish());
+    // Only now: a checkpoint meanwhile finds the folder among those that are not stored yet.
     entries.clear();
     if (this.#spare.length < ENTRIES_KEPT && entries.roomBytes <= KEPT_BYTES) {
       this.#spare.push(entries);
     }
-    return (await saved).id;
+    return id;
   }
 
   /** A promised file was read; undefined: it is left out. */
