@@ -187,21 +187,22 @@ class Archive {
     const file = this.#toRead(path, name);
     const promised = this.#builder.addFile(node);
     if (promised === undefined) return undefined;
-    if (this.#options.encoders === undefined) return this.#readHere(path, name, promised);
+    if (this.#options.encoders === undefined) return this.#readHere(path, file, promised);
     return this.#readElsewhere(row, file, promised);
   }
 
-  async #readHere(path: string, name: string, promised: PromisedFile): Promise<void> {
+  async #readHere(path: string, file: FileToRead, promised: PromisedFile): Promise<void> {
+    const { name } = file;
     const whole = join(path, name);
     const raw = cNameOfLatin1(name);
-    const again: { node?: TreeNode } = {};
+    let node: TreeNode | undefined;
     let read: ReadContent | undefined;
     for (let attempt = 1;; attempt++) {
       let failure: BackupError | undefined;
       let isChanged = false;
       try {
         read = await this.#builder.read(() =>
-          this.#open(this.#folders.folder(path), raw, whole, {
+          this.#open(this.#folders.folder(path), raw, whole, file, {
             fail: (error) => (failure = error),
             changed: () => (isChanged = true),
           })
@@ -220,10 +221,12 @@ class Archive {
         break;
       }
       await this.#options.again!.pause(attempt);
-      const node = this.#lookAgain(path, name);
-      if (node !== undefined) again.node = node;
+      const now = this.#lookAgain(path, name);
+      if (now === undefined) continue;
+      node = now;
+      file = this.#toRead(path, name);
     }
-    promised.addContent(read.content, read.bytes, again.node);
+    promised.addContent(read.content, read.bytes, node);
   }
 
   #readElsewhere(row: number, file: FileToRead, promised: PromisedFile): Promise<void> {
@@ -334,14 +337,15 @@ class Archive {
     at: DirectoryHandle,
     name: Uint8Array,
     path: string,
+    file: FileToRead,
     { fail, changed }: { fail(error: BackupError): BackupError; changed(): void },
   ): FileContent {
     const posix = this.#posix;
     const fd = at < 0 ? at : posix.openRead(at, name);
     if (fd < 0) throw fail(posixError(fd, "open", this.#show(path)));
-    const before = newStat();
-    posix.stat(fd, before);
-    let { sizeBytes: end } = before;
+    const stat = newStat();
+    posix.stat(fd, stat);
+    let { sizeBytes: end } = stat;
     let done = 0;
     return {
       read: (into) => {
@@ -354,11 +358,10 @@ class Archive {
         return got;
       },
       close: () => {
-        const after = newStat();
-        const result = posix.stat(fd, after);
+        const result = posix.stat(fd, stat);
         posix.close(fd);
-        if (result >= 0 && isSameContent(before, after)) return;
-        changed();
+        // What is now as it was looked at was so all the time between.
+        if (result < 0 || !isAsFound(stat, file)) changed();
       },
     };
   }
@@ -398,9 +401,10 @@ class Archive {
 
 const CURRENT = cName(".");
 
-function isSameContent(a: Stat, b: Stat): boolean {
-  return a.sizeBytes === b.sizeBytes && a.mtimeSec === b.mtimeSec &&
-    a.mtimeNsec === b.mtimeNsec;
+function isAsFound(stat: Stat, file: FileToRead): boolean {
+  return stat.sizeBytes === file.sizeBytes &&
+    stat.mtimeSec === file.mtimeSec && stat.mtimeNsec === file.mtimeNsec &&
+    stat.inodeLow === file.inodeLow && stat.inodeHigh === file.inodeHigh;
 }
 
 function join(folder: string, name: string): string {

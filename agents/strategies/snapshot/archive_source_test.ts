@@ -122,3 +122,34 @@ Deno.test("archive: attributes that copies do not keep are stored all the same, 
       }
     }
   }));
+
+Deno.test("archive: a file that was replaced after the walk is stored as it is now, or told, whoever reads it", () =>
+  inScene(async ({ backup, base, nodesOf }) => {
+    const path = join(base, "a");
+    const inHand = (attempts: number) => {
+      let version = 1;
+      // Same length, in its place, as editors save.
+      const replacing: Posix = {
+        ...posix,
+        openRead: (at, name) => {
+          if (nameOf(name) === "a" && version++ === 1) {
+            Deno.writeTextFileSync(`${path}.new`, "b");
+            Deno.utimeSync(`${path}.new`, 1, attempts);
+            Deno.renameSync(`${path}.new`, path);
+          }
+          return posix.openRead(at, name);
+        },
+      };
+      const again = { attempts, pause: () => Promise.resolve() };
+      return backup({ port: replacing, isForced: true, again });
+    };
+    const { problems, snapshot } = await inHand(2);
+    assert.deepEqual(problems, []);
+    const [{ mtime, inode }] = await nodesOf(snapshot.tree) as [TreeNode];
+    assert.equal(Date.parse(mtime), 2000);
+    assert.equal(String(inode), String(Deno.statSync(path).ino));
+    const once = await inHand(1);
+    assert.deepEqual(once.problems.map(([name, { code }]) => [name, code]), [
+      ["/a", "changed_while_read"],
+    ]);
+  }));
