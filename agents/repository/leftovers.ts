@@ -10,16 +10,12 @@ import {
   WRITER_DIGITS,
   writerIn,
 } from "../destinations/object_store.ts";
-import { folderOf } from "./layout.ts";
+import { CONFIG_NAME, folderOf } from "./layout.ts";
 import type { IsAlive, ProcessIdentity } from "./lock_file.ts";
 import { idOf } from "./object_id.ts";
 import type { Repository } from "./repository.ts";
 
-/** Where a configuration is written lies above them all. */
-const FOLDERS = [
-  ...(["pack", "index", "snapshot", "key", "lock"] as const).map(folderOf),
-  "",
-];
+const FOLDERS = (["pack", "index", "snapshot", "key", "lock"] as const).map(folderOf);
 
 const HASH_DIGITS = 12;
 const PID_DIGITS = 8;
@@ -70,6 +66,9 @@ function hashOf(text: string, digits: number): string {
 export async function findLeftovers({ store }: { store: ObjectStore }): Promise<ObjectInfo[]> {
   const found: ObjectInfo[] = [];
   for (const folder of FOLDERS) found.push(...await store.leftovers(folder));
+  // Beside a configuration may lie anybody's.
+  const above = await store.leftovers("");
+  found.push(...above.filter(({ name }) => name.startsWith(`${CONFIG_NAME}-tmp-`)));
   return found;
 }
 
