@@ -152,7 +152,7 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
       })).values(),
     ];
     const cells = { operations: new Int32Array(1), cancelled: new Int32Array(1) };
-    const scanned = scanSource(posix, {
+    const scanned = scanSource(run.posix ?? posix, {
       path: run.source,
       name: "source",
       options: { excludes: [], ignoreFiles: false, excludeCaches: false, oneFileSystem: false },

@@ -327,7 +327,8 @@ class Archive {
     if (folder < 0) throw posixError(folder, "open", path);
     try {
       this.#posix.statDirectory(folder, this.#stat);
-      return this.#withXattrs(this.#nodes.make(name, this.#stat), folder, CURRENT, "");
+      const node = this.#nodes.make(name, this.#stat);
+      return this.#withXattrs(node, folder, CURRENT, utf8ByteString(path));
     } finally {
       this.#posix.closeDirectory(folder);
     }
@@ -392,8 +393,9 @@ class Archive {
     this.#options.onProblem(this.#show(path), asBackupError(error), attempts);
   }
 
-  /** For people; `path` is below the source. */
+  /** For people; `path` is below the source, or absolute. */
   #show(path: string): string {
+    if (path.startsWith("/")) return showBytes(path);
     const source = this.#options.isRoot === true || this.#path === "/" ? "" : this.#path;
     return path === "" && source !== "" ? source : `${source}/${showBytes(path)}`;
   }

@@ -341,7 +341,6 @@ class ArchiveThread {
           pause: (attempt) => this.#clock.sleep(backoffMs(attempt), this.#cancel.signal),
         },
         onProblem: (path, error, attempts) => {
-          if (path === request.path) throw error;
           problemCount++;
           if (problems.size >= NAMED_MAX) return;
           const named = pathWithin(request, path);
@@ -601,6 +600,7 @@ const NOWHERE: PackSink = {
 };
 
 function pathWithin({ path: source, name }: ArchiveRequest, path: string): string {
+  if (path === source) return name;
   const start = source === "/" ? source : `${source}/`;
   return path.startsWith(start) ? `${name}/${path.slice(start.length)}` : path;
 }

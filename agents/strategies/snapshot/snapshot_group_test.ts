@@ -47,6 +47,7 @@ async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
   }
 }
 
+const isCurrent = (name: Uint8Array) => name.length === 2 && name[0] === ".".charCodeAt(0);
 const states = (reports: readonly LaneReport[]) => reports.map(({ state }) => state);
 
 async function requireWhole(path: string, source: string): Promise<void> {
@@ -351,6 +352,29 @@ Deno.test("snapshots: a source file that cannot be read is named, and the snapsh
     assert.deepEqual(states(reports), ["verified"]);
     assert.equal(unreadable.length, 7, JSON.stringify(unreadable));
     assert.equal(reports[0]!.filesTotal, 0);
+  }));
+
+Deno.test("snapshots: attributes of the source, or of what it lies in, that cannot be read are told, and the rest is stored", () =>
+  inScene(async ({ source, a }) => {
+    const odd: Posix = {
+      ...posix,
+      listXattrs: (at, name) => isCurrent(name) ? ["user.odd"] : posix.listXattrs(at, name),
+      getXattr: (at, name, attribute) =>
+        isCurrent(name) ? -EIO : posix.getXattr(at, name, attribute),
+    };
+    const { reports, unreadable } = await snapshot({
+      source,
+      repositories: [{ path: a }],
+      posix: odd,
+    });
+    assert.deepEqual(states(reports), ["verified"], JSON.stringify(reports));
+    assert.equal(reports[0]!.filesTotal, 7);
+    const parts = source.split("/").slice(1, -1);
+    assert.deepEqual(
+      unreadable.map(({ path }) => path).sort(),
+      [...parts.map((_, at) => `/${parts.slice(0, at + 1).join("/")}`), "source"].sort(),
+    );
+    await requireWhole(a, source);
   }));
 
 Deno.test("snapshots: a checkpoint holds what the walk has got through, and the parent's entries where it has not been", () =>
