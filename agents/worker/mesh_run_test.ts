@@ -343,6 +343,28 @@ Deno.test("a repository that is cancelled alone is unlocked, and the run goes on
     }
   }));
 
+Deno.test("the home of a run with a repository need not have its first source", () =>
+  inScene(async ({ folder, sources, destination, clock }) => {
+    const repository = join(folder, "repository");
+    await makeReplicas(repository);
+    const secrets = new Map([["vault", { typed: PASSWORD }]]);
+    const agent = new TestAgent({ name: "a", folder, clock, posix, secrets });
+    try {
+      const run = new TestRun({
+        runId: "run-1",
+        sources: [{ ...sources[0]!, hostId: "host-there" }, sources[1]!],
+        destinations: [destination],
+        options: { keys: { repositoryPassword: "vault" } },
+      });
+      run.destinations.push({ key: "vault", kind: "restic", path: repository, isNew: false });
+      const { destinations } = await run.prepare(agent);
+      assert.deepEqual(destinations.map(({ error }) => error), [undefined, undefined]);
+      await run.release(agent);
+    } finally {
+      await agent.close();
+    }
+  }));
+
 Deno.test("a destination that is cancelled while it is being opened is given back when it is open", () =>
   inScene(async (scene) => {
     const { sources, destination, clock } = scene;

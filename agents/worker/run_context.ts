@@ -142,9 +142,9 @@ export class RunContext {
       signal,
     };
     // A password is slow to try on purpose; the source can be listed meanwhile.
-    const [first] = readable;
+    const [first] = readable.flatMap((source) => this.#sources.hereIfAny(source) ?? []);
     if (first !== undefined && !this.#repositories!.isEmpty) {
-      this.#lists.begin(this.#sources.here(first), task.options);
+      this.#lists.begin(first, task.options);
     }
     const prepared = await Promise.all(
       results.map(async (one) =>
