@@ -11,7 +11,7 @@ import {
   type KeyOwner,
   openKeyFile,
 } from "./key_file.ts";
-import { folderOf, idOfObject, objectName } from "./layout.ts";
+import { folderOf, idOfObject, objectName, REPAIR_HINT } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
 import type { OpenedKey, Repository } from "./repository.ts";
 
@@ -54,7 +54,10 @@ export async function openWithPassword(
   }
   if (tried === 0 && damage !== undefined) throw damage;
   if (ids.length === 0) {
-    throw new IntegrityError(`${store.display} has no key at all`, { path: store.display });
+    throw new IntegrityError(`${store.display} has no key at all`, {
+      path: store.display,
+      hint: REPAIR_HINT,
+    });
   }
   const also = damage instanceof Error ? ` (and ${damage.message})` : "";
   throw new BackupError("wrong_key", `Wrong password for ${store.display}${also}`, {
@@ -110,7 +113,10 @@ async function loadKeyFile(store: ObjectStore, id: string): Promise<KeyFile> {
   const path = pathOf(store, id);
   const bytes = await store.get(objectName("key", id), KEY_MAX_BYTES);
   if (idOf(bytes) !== id) {
-    throw new IntegrityError(`${path} is damaged: its SHA-256 is not its name`, { path });
+    throw new IntegrityError(`${path} is damaged: its SHA-256 is not its name`, {
+      path,
+      hint: REPAIR_HINT,
+    });
   }
   return decodeKeyFile(bytes, path);
 }

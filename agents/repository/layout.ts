@@ -6,6 +6,10 @@ export type FileType = "key" | "lock" | "snapshot" | "index" | "pack";
 
 export const CONFIG_NAME = "config";
 
+/** What a person can do about a file of a repository that is damaged. */
+export const REPAIR_HINT =
+  "Where a replica has it, repair restic:PATH --from restic:OTHER puts it right";
+
 const FOLDERS: Readonly<Record<FileType, string>> = {
   key: "keys",
   lock: "locks",

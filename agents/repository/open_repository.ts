@@ -9,7 +9,7 @@ import type { Kernels } from "../kernels/mod.ts";
 import type { KdfParameters } from "./kdf.ts";
 import { encodeKeyFile, type KeyOwner, newMasterKey } from "./key_file.ts";
 import { KEY_MAX_BYTES, openWithPassword } from "./keys.ts";
-import { CONFIG_NAME, idOfObject, objectName } from "./layout.ts";
+import { CONFIG_NAME, folderOf, idOfObject, objectName, REPAIR_HINT } from "./layout.ts";
 import { idOf } from "./object_id.ts";
 import { type OpenedKey, Repository } from "./repository.ts";
 import {
@@ -52,6 +52,7 @@ export async function openWithKey(
   if (plain === undefined) {
     throw new IntegrityError(`${path} is damaged, or of another repository than its keys`, {
       path,
+      hint: REPAIR_HINT,
     });
   }
   return new Repository(store, kernels, decodeConfig(plain, path), opened);
@@ -104,6 +105,7 @@ export async function finishRepository(
     }
   }
   if (files.size === 0) return undefined;
+  await refuseContent(store);
   try {
     const { master } = await openWithPassword(store, kernels, password, undefined);
     const config = encodeConfig(newConfig(version));
@@ -207,18 +209,39 @@ async function writeRepositories(
       const id = idOfObject("key", name);
       return id !== undefined && !keys.has(id);
     });
-    if (foreign) {
-      throw new BackupError(
-        "rejected",
-        `${store.display} has keys and no config: a repository that lost it`,
-        { path: store.display, hint: "Put the config back from a replica, or empty the folder" },
-      );
-    }
+    if (foreign) throw lostConfig(store, "keys");
+    await refuseContent(store);
   }
   for (const store of stores) {
     for (const [id, bytes] of keys) await store.put(objectName("key", id), [bytes]);
     await store.put(CONFIG_NAME, [config], { mustBeNew: true });
   }
+}
+
+/**
+ * The config is written before anything else is, so what has content had one; another would cut it off from its replicas, or make
+ * all of it unreadable.
+ */
+async function refuseContent(store: ObjectStore): Promise<void> {
+  for (const type of ["snapshot", "index", "pack"] as const) {
+    const files = await store.list(folderOf(type));
+    if (files.some(({ name }) => idOfObject(type, name) !== undefined)) {
+      throw lostConfig(store, type === "index" ? "an index" : `${type}s`);
+    }
+  }
+}
+
+function lostConfig(store: ObjectStore, what: string): BackupError {
+  const path = store.display;
+  return new BackupError(
+    "rejected",
+    `${path} has ${what} and no config: a repository that lost it`,
+    {
+      path,
+      hint:
+        "From a replica repair restic:PATH --from restic:OTHER puts it back; otherwise take an empty folder",
+    },
+  );
 }
 
 async function requireConfig(store: ObjectStore): Promise<void> {

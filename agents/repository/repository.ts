@@ -6,7 +6,7 @@ import { BackupError, IntegrityError } from "../../protocol/base/errors.ts";
 import type { ObjectStore } from "../destinations/object_store.ts";
 import type { Kernels, TakeRoom } from "../kernels/mod.ts";
 import { COMPRESSION_LEVELS } from "./compression.ts";
-import { type FileType, folderOf, idOfObject, objectName } from "./layout.ts";
+import { type FileType, folderOf, idOfObject, objectName, REPAIR_HINT } from "./layout.ts";
 import { idOf, shortId } from "./object_id.ts";
 import type { RepositoryConfig } from "./repository_config.ts";
 import { type KeyMaterial, SealingKey } from "./sealing_key.ts";
@@ -74,7 +74,10 @@ export class Repository {
     const path = this.pathOf(type, id);
     const stored = await this.store.get(objectName(type, id), UNPACKED_MAX_BYTES);
     if (idOf(stored) !== id) {
-      throw new IntegrityError(`${path} is damaged: its SHA-256 is not its name`, { path });
+      throw new IntegrityError(`${path} is damaged: its SHA-256 is not its name`, {
+        path,
+        hint: REPAIR_HINT,
+      });
     }
     const plain = this.key.open(stored);
     if (plain === undefined) {

@@ -114,7 +114,7 @@ Deno.test("damage: the only key comes back from a replica that has one for the p
   assert.equal((await shell.type(["init", "restic:/memory/stranger"])).code, 0);
   const stranger = await shell.type(["repair", A, "--from", "restic:/memory/stranger"]);
   assert.equal(stranger.code, 1);
-  assert.match(stranger.err, /has no key at all/);
+  assert.match(stranger.err, /has no key at all \(Where a replica has it, repair restic:PATH/);
   assert.equal((await shell.type(["repair", A, "--from", B], { password: "wrong" })).code, 1);
   assert.ok(!stored.has(key));
   const repaired = await shell.type(["repair", A, "--from", B, "--json"]);
@@ -282,4 +282,26 @@ Deno.test("damage: a sector that the disk cannot read costs the file in it, and 
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("damage: what has lost its config is made whole by repair, and never made anew over its content", async () => {
+  const { shell, stored, whole } = await twoReplicas();
+  const remains = () => [...stored.keys()].filter((name) => !whole.has(name));
+  for (const without of [["config"], ["config", "keys/"]]) {
+    for (const name of whole.keys()) {
+      if (without.some((start) => name.startsWith(start))) stored.delete(name);
+    }
+    for (const words of [["init", A], ["init", A, "--from", B]]) {
+      const made = await shell.type(words);
+      assert.equal(made.code, 1, made.err);
+      assert.match(made.err, /\/memory\/a has snapshots and no config: a repository that lost it/);
+      assert.match(made.err, /repair restic:PATH --from restic:OTHER/);
+      assert.ok(!stored.has("config"));
+      assert.deepEqual(remains(), []);
+    }
+  }
+  for (const [name, bytes] of whole) if (name.startsWith("keys/")) stored.set(name, bytes);
+  const repaired = await shell.type(["repair", A, "--from", B]);
+  assert.equal(repaired.code, 0, repaired.err);
+  assert.deepEqual(stored, whole);
 });
