@@ -7,8 +7,10 @@ const REQUIRE = `import { createRequire } from "node:module";
 const require = createRequire(import.meta.url);`;
 
 export interface BundleOptions {
-  /** Without white space and long names, but for those of functions and classes, which traces show. */
+  /** Without white space and long names. */
   isSmall?: boolean;
+  /** But for those of functions and classes, which traces show. It costs time wherever a function is made. */
+  keepsNames?: boolean;
 }
 
 /** Bundles `entry` to `outFile` with text and WASM imports inlined. @throws {Error} with the bundler's own words. */
@@ -16,9 +18,9 @@ export async function bundleProgram(
   entry: string,
   outFile: string,
   cwd: string,
-  { isSmall = false }: BundleOptions = {},
+  { isSmall = false, keepsNames = true }: BundleOptions = {},
 ): Promise<void> {
-  const small = isSmall ? ["--minify", "--keep-names"] : [];
+  const small = isSmall ? ["--minify", ...keepsNames ? ["--keep-names"] : []] : [];
   const result = await new Deno.Command(Deno.execPath(), {
     args: ["bundle", "--quiet", "--platform", "deno", ...small, "--output", outFile, entry],
     cwd,
@@ -34,7 +36,8 @@ export async function bundleProgram(
 
 /**
  * The same, with the program of its threads as a text at its beginning: every thread parses and keeps what it is started
- * from, and theirs is a seventh of the whole.
+ * from, and theirs is a seventh of the whole. Names of functions are not kept in it: that would be a property set each time one
+ * is made, which took a thread that restores small files a quarter of its time.
  */
 export async function bundleWithThreads(
   entry: string,
@@ -44,7 +47,7 @@ export async function bundleWithThreads(
 ): Promise<void> {
   const threadsFile = `${outFile}.threads`;
   try {
-    await bundleProgram(threadsEntry, threadsFile, cwd, { isSmall: true });
+    await bundleProgram(threadsEntry, threadsFile, cwd, { isSmall: true, keepsNames: false });
     await bundleProgram(entry, outFile, cwd, { isSmall: true });
     const threads = JSON.stringify(readFileSync(threadsFile, "utf8"));
     const program = readFileSync(outFile, "utf8");
