@@ -55,7 +55,7 @@ export { calibrate, type KdfParameters } from "./kdf.ts";
 export { addKey, type ListedKey, listKeys, removeKey } from "./keys.ts";
 export { IndexColumns } from "./index_columns.ts";
 export type { KeyOwner } from "./key_file.ts";
-export { type FileType, objectName } from "./layout.ts";
+export { type FileType, idOfObject, objectName } from "./layout.ts";
 export { decodeIndex, encodeIndex, INDEX_BLOBS_MAX, type IndexedPack } from "./index_file.ts";
 export { removeLeftoversOfDead, writerOf } from "./leftovers.ts";
 export { INDEX_BYTES_A_BLOB, keptRoom, type LoadedIndex, loadIndex } from "./load_index.ts";
@@ -83,6 +83,7 @@ export {
 export { pruneRepository, type PruneRun } from "./prune.ts";
 export type { MaxUnused, PruneCounts, PruneOptions, PrunePlan } from "./prune_plan.ts";
 export { type RepairCounts, type RepairOptions, repairReplica } from "./repair.ts";
+export { replaceIndex } from "./replace_index.ts";
 export { repairConfig, restoreIndex, restoreKey } from "./repair_with_key.ts";
 export { type ReplicateCounts, replicateSnapshots } from "./replicate.ts";
 export type { BlobType, PackedBlob } from "./pack_header.ts";

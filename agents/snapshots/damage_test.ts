@@ -305,3 +305,31 @@ Deno.test("damage: what has lost its config is made whole by repair, and never m
   assert.equal(repaired.code, 0, repaired.err);
   assert.deepEqual(stored, whole);
 });
+
+Deno.test("damage: an index file that no replica has whole is made anew from the packs, and goes only when nothing is missing", async () => {
+  const { shell, stored } = await twoReplicas();
+  const { kernels } = shell.world;
+  const a = await openRepository(shell.memory("/memory/a"), kernels, { password: PASSWORD });
+  const before = new Set(stored.keys());
+  await clock.advance(60_000);
+  await backup(a, { ...FILES, "a": "newer" });
+  const added = (folder: string) =>
+    [...stored.keys()].filter((name) => name.startsWith(folder) && !before.has(name));
+  const [index] = added("index/");
+  const bytes = stored.get(index!)!;
+  stored.set(index!, bytes.with(30, bytes[30]! ^ 1));
+  const packs = added("data/").map((name) => [name, stored.get(name)!] as const);
+
+  for (const [name] of packs) stored.delete(name);
+  const without = await shell.type(["repair", A, "--from", B]);
+  assert.equal(without.code, 1, without.err);
+  assert.ok(stored.has(index!), "it may come back from another replica");
+
+  for (const [name, bytes] of packs) stored.set(name, bytes);
+  const repaired = await shell.type(["repair", A, "--from", B]);
+  assert.equal(repaired.code, 0, repaired.err);
+  assert.match(repaired.out, /that no index listed[^]*new index files list what it listed/);
+  assert.ok(!stored.has(index!));
+  const checked = await shell.type(["check", A, "--read-data"]);
+  assert.equal(checked.code, 0, checked.err);
+});

@@ -16,6 +16,7 @@ import type { ObjectStore } from "../destinations/object_store.ts";
 import {
   type Credentials,
   holdsReplica,
+  idOfObject,
   isRepository,
   loadIndex,
   openRepository,
@@ -23,6 +24,7 @@ import {
   repairConfig,
   type RepairCounts,
   repairReplica,
+  replaceIndex,
   type Repository,
   restoreIndex,
   restoreKey,
@@ -43,9 +45,10 @@ export function createRepairCommand(world: RepositoryWorld): Command {
     synopsis: [SYNOPSIS],
     about: [
       "Reads every file and compares it with its name, which is its SHA-256; one that is damaged is taken from OTHER when it " +
-      "is whole there. Nothing is deleted, and OTHER is only read.",
+      "is whole there. OTHER is only read, and nothing is deleted but a damaged index file that others have replaced.",
       "With the password (--password-file, --password-command or RESTIC_PASSWORD) also packs that are missing are known and " +
-      "come back, packs that are in no index any more are listed again, and a damaged config is replaced.",
+      "come back, packs that are in no index any more are listed again, and a damaged config is replaced. An index file that " +
+      "no replica has whole is made anew from the packs.",
     ],
     options: ["from", ...PASSWORD_OPTIONS, "timeout", "json", "quiet"],
     optionHelp: { from: "Replica to take from, as restic:PATH; repeat for more" },
@@ -158,7 +161,7 @@ async function repairOne(
     if (name === "config" && outcome === "lost" && credentials !== undefined) return;
     if (name.startsWith("data/")) progress.set(++done, Math.max(all, done));
     const path = `${store.display}/${name}`;
-    if (outcome === "repaired" && !call.settings.get("quiet").value) say(call, path);
+    if (outcome === "repaired") say(call, path);
     if (outcome === "lost") tellProblem(call, `${path} is damaged, and no replica has it whole`);
   };
   try {
@@ -185,9 +188,22 @@ async function repairOne(
       tellWarning(call, `${other.display} is not known to be a replica of ${target.key}`);
     }
     const listed = await restoreIndex(repository, replicas, signal);
-    if (listed.packs > 0 && !call.settings.get("quiet").value) {
+    if (listed.packs > 0) {
       say(call, `${formatPlural(listed.packs, "pack")} of ${target.key} that no index listed`);
       counts.repaired.push(...listed.names);
+    }
+    const damaged = counts.lost.map((name) => idOfObject("index", name))
+      .filter((id) => id !== undefined);
+    if (damaged.length > 0) {
+      const { packs, names, replaced } = await replaceIndex(repository, damaged, signal);
+      if (packs > 0) {
+        say(call, `${formatPlural(packs, "pack")} of ${target.key} that no index listed`);
+      }
+      counts.repaired.push(...names);
+      counts.lost = counts.lost.filter((name) => !replaced.includes(name));
+      for (const name of replaced) {
+        say(call, `${store.display}/${name}: new index files list what it listed`);
+      }
     }
     const missing = await missingPacks(repository);
     add(
@@ -212,6 +228,7 @@ async function missingPacks(repository: Repository): Promise<string[]> {
 }
 
 function say({ settings, terminal }: CommandCall, what: string): void {
+  if (settings.get("quiet").value) return;
   if (settings.get("json").value) {
     terminal.out(jsonLine({ message_type: "repaired", path: what }));
   } else terminal.out(`Repaired ${visibleText(what)}\n`);
