@@ -9,7 +9,10 @@ import process from "node:process";
 /** A process that no other is mistaken for; ids alone are used again. */
 export interface ProcessFacts {
   pid: number;
-  /** The machine, and the part of it in which process ids are counted. Nothing else of the machine can be told from it. */
+  /**
+   * The machine, by its id and its name, since copies of a machine have one id, and the part of it in which process ids are
+   * counted. Nothing else of the machine can be told from it.
+   */
   host: string;
   /** The machine's present boot. */
   boot: string;
@@ -43,7 +46,9 @@ export function thisProcess(
     }
   };
   const space = ask(() => files.readLink("/proc/self/ns/pid"));
-  const host = createHash("sha256").update(`backup-agent lock ${machineId} ${space}`).digest("hex");
+  const name = ask(() => files.readText("/proc/sys/kernel/hostname"));
+  const host = createHash("sha256")
+    .update(`backup-agent lock ${machineId} ${name} ${space}`).digest("hex");
   return {
     pid,
     host: host.slice(0, 24),

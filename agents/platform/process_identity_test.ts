@@ -15,15 +15,22 @@ const stat = (start: number, state = "S", name = "x") =>
   `7 (${name}) ${state} 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 ${start} 1 1`;
 
 Deno.test("a process is known by its machine, its boot, its number and when it began", () => {
-  const files = machine({
+  const texts = {
     "/proc/sys/kernel/random/boot_id": "boot-1\n",
+    "/proc/sys/kernel/hostname": "desk\n",
     "/proc/7/stat": stat(4711, "R", "odd) (name"),
-  }, { "/proc/self/ns/pid": "pid:[1]" });
+  };
+  const links = { "/proc/self/ns/pid": "pid:[1]" };
+  const files = machine(texts, links);
   const me = thisProcess("machine", 7, files);
   assert.deepEqual([me.pid, me.boot, me.start], [7, "boot-1", "4711"]);
   assert.match(me.host, /^[0-9a-f]{24}$/);
   // Numbers count within a machine and a container of it.
+  assert.equal(thisProcess("machine", 8, files).host, me.host);
   assert.notEqual(thisProcess("other", 7, files).host, me.host);
+  // A copy of the machine that runs beside it has another boot, which must not be taken for a later one.
+  const copy = machine({ ...texts, "/proc/sys/kernel/hostname": "desk-2\n" }, links);
+  assert.notEqual(thisProcess("machine", 7, copy).host, me.host);
   assert.notEqual(thisProcess("machine", 7, machine({})).host, me.host);
 });
 
