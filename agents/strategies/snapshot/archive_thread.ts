@@ -52,7 +52,8 @@ import {
   withoutPacks,
 } from "./replica_lists.ts";
 import type { LeftTree } from "./snapshot_journal.ts";
-import { type RepositoryFacts, userName } from "./repository_thread.ts";
+import type { RepositoryFacts } from "./repository_thread.ts";
+import { userName } from "./lock_context.ts";
 
 export interface ArchiveThreadStart {
   /** Where sources may lie; empty: anywhere. */

@@ -20,10 +20,11 @@ export function lockContextOfThisProcess(clock: Clock, machineId: string): LockC
 }
 
 /** As restic has it; empty where the system knows no name. */
-function userName(): string {
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
+    // No entry for the number in the system's list.
     return "";
   }
 }

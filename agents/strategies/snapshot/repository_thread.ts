@@ -2,7 +2,7 @@
  * The thread of one repository destination. Rule: it alone touches that place and holds its lock; once the lock is lost nothing
  * more is written there.
  */
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import type { Clock } from "../../../protocol/base/clock.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
 import { type Identity, identityOf } from "../../destinations/identity.ts";
@@ -29,7 +29,6 @@ import {
   idOf,
   initRepositories,
   type KdfParameters,
-  type LockOwner,
   lockRepository,
   type OpenedKey,
   openRepository,
@@ -43,6 +42,7 @@ import {
 import { countingPosix } from "../../threads/counting_posix.ts";
 import { type Methods, Moved, type ThreadCells } from "../../threads/thread_rpc.ts";
 import { carryOut, type StoreCall } from "./asked_object_store.ts";
+import { lockContextOfThisProcess, userName } from "./lock_context.ts";
 
 export interface RepositoryThreadStart {
   path: string;
@@ -238,7 +238,7 @@ export function openRepositoryThread(
     async lock({ waitMs }: LockRequest): Promise<void> {
       lock = await lockRepository(
         opened(),
-        { clock, owner: ownerOf(start.hostId), isAlive: isProcessAlive },
+        lockContextOfThisProcess(clock, start.hostId),
         { waitMs, signal: cancel.signal },
       );
     },
@@ -415,25 +415,6 @@ function factsOf({ config, keyId, master }: Repository): RepositoryFacts {
     opened: { keyId, master },
     replicaId: `${config.id} ${config.polynomial.toString(16)} ${secrets}`,
   };
-}
-
-function ownerOf(hostId: string): LockOwner {
-  return {
-    hostname: hostname(),
-    username: userName(),
-    uid: Deno.uid() ?? 0,
-    gid: Deno.gid() ?? 0,
-    process: thisProcess(hostId),
-  };
-}
-
-export function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // No entry for the number in the system's list.
-    return "";
-  }
 }
 
 function cancelled(): BackupError {
