@@ -231,6 +231,8 @@ export class SnapshotBuilder {
   /** Adds what has no content: links, FIFOs, devices. */
   other(node: TreeNode): void {
     const folder = this.#top();
+    // What stood here before is passed, so that a checkpoint does not have it as well.
+    this.#find(folder, node);
     folder.entries.end(folder.entries.begin(node.name, encodeHead(node)), encodeTail(node));
   }
 

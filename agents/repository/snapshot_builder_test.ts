@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
+import type { BlobReader } from "./blob_reader.ts";
 import type { BlobWriter } from "./blob_writer.ts";
 import type { Chunker } from "./chunker.ts";
 import { idOf } from "./object_id.ts";
 import { type FileNode, SnapshotBuilder } from "./snapshot_builder.ts";
-import { decodeTree, type TreeNode } from "./tree.ts";
+import { decodeTree, encodeTree, type TreeNode } from "./tree.ts";
 
 const AT = "2026-01-02T03:04:05Z";
 const CONTENT = "ab".repeat(32);
 
-function nodeOf(name: string, type: "dir" | "file"): FileNode {
+function nodeOf(name: string, type: "dir" | "file" | "symlink"): FileNode {
   return { name, type, mode: 0o644, mtime: AT, atime: AT, ctime: AT, uid: 0, gid: 0 };
 }
 
@@ -56,4 +57,16 @@ Deno.test("builder: a checkpoint while a folder's tree is on its way to the stor
     "second",
     "second/two",
   ]);
+});
+
+Deno.test("builder: a checkpoint has each name once, of the parent what comes behind the last entry", async () => {
+  const trees = new SlowTrees();
+  const nodes = [nodeOf("b", "symlink"), nodeOf("c", "symlink"), nodeOf("d", "symlink")];
+  const parent = { tree: "", reader: { load: () => Promise.resolve(encodeTree(nodes)) } };
+  const builder = new SnapshotBuilder(trees as unknown as BlobWriter, {} as Chunker, {
+    parent: parent as unknown as { tree: string; reader: BlobReader },
+  });
+  await builder.begin();
+  for (const name of ["a", "c"]) builder.other(nodeOf(name, "symlink"));
+  assert.deepEqual(trees.pathsOf((await builder.checkpoint())!), ["a", "c", "d"]);
 });
