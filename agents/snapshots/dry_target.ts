@@ -15,6 +15,8 @@ export interface DryCounts {
   bytes: number;
   others: number;
   left: number;
+  /** Of `left`: files that stand there with another size or time, which a restore compares and may not replace. */
+  differing: number;
   deleted: number;
 }
 
@@ -24,7 +26,7 @@ export interface DryOptions {
   delete: boolean;
   isAsked(path: ByteString, isFolder: boolean): boolean;
   /** One line of what would happen; the path is for people. */
-  onAction(action: "restore" | "replace" | "leave" | "delete", path: string): void;
+  onAction(action: "restore" | "replace" | "leave" | "differs" | "delete", path: string): void;
 }
 
 /** The counts grow while the target is used. A target that is not there yet is an empty one. */
@@ -32,7 +34,7 @@ export function openDryTarget(
   path: string,
   options: DryOptions,
 ): { target: TargetFolder<never>; counts: DryCounts } {
-  const counts: DryCounts = { files: 0, bytes: 0, others: 0, left: 0, deleted: 0 };
+  const counts: DryCounts = { files: 0, bytes: 0, others: 0, left: 0, differing: 0, deleted: 0 };
   const root = options.posix.openRoot(cName(path));
   return { target: new DryFolder(root, "", options, counts), counts };
 }
@@ -63,8 +65,10 @@ class DryFolder implements TargetFolder<never> {
     const stands = this.#stands(node.name);
     const { overwrite } = this.#options;
     if (stands && (overwrite === "refuse" || mayStay(overwrite, this.#stat, node))) {
+      const differs = overwrite === "refuse" && !mayStay(overwrite, this.#stat, node);
       this.#counts.left++;
-      this.#options.onAction("leave", this.#shown(node.name));
+      if (differs) this.#counts.differing++;
+      this.#options.onAction(differs ? "differs" : "leave", this.#shown(node.name));
     } else {
       this.#counts.files++;
       this.#counts.bytes += node.sizeBytes ?? 0;

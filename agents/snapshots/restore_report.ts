@@ -144,10 +144,13 @@ export class RestoreReport {
     const target = visibleText(this.#target);
     const { dry, verified, deleted } = this.done!;
     if (dry !== undefined) {
-      const { files, bytes, others, left, deleted } = dry;
+      const { files, bytes, others, left, differing, deleted } = dry;
+      const differs = differing === 0
+        ? ""
+        : ` (${differing} with another size or time; only --overwrite replaces what differs)`;
       return `Would restore ${formatPlural(files, "file")}, ${formatBytes(bytes)}, and ${
         formatPlural(others, "link or node", "links and nodes")
-      } of ${id} to ${target}; ${left} stay as they are; ${deleted} would be deleted.`;
+      } of ${id} to ${target}; ${left} stay as they are${differs}; ${deleted} would be deleted.`;
     }
     const { files, bytes, skipped } = this.done!.counts!;
     const parts = [
@@ -175,6 +178,7 @@ export class RestoreReport {
       total_files: this.#totals.files,
       files_restored: dry?.files ?? counts!.files,
       files_skipped: dry?.left ?? counts!.skipped,
+      ...(dry === undefined ? {} : { files_differing: dry.differing }),
       files_deleted: dry?.deleted ?? deleted,
       files_failed: this.#failures.size,
       ...(verified === undefined ? {} : { files_verified: verified }),

@@ -167,6 +167,10 @@ Deno.test("restore: what stands there is replaced, or left, as --overwrite says"
 Deno.test("restore: without --overwrite nothing that stands there is replaced, and what differs is named", async () => {
   await inScene(async ({ restore, found, put }) => {
     put("a", "MINE text");
+    const dry = await restore("--dry-run", "--verbose");
+    assert.match(dry.out, /^differs \/a\n/);
+    assert.match(dry.out, /1 stay as they are \(1 with another size or time; only --overwrite/);
+    assert.equal((await restore("--dry-run", "--json")).json.at(-1).files_differing, 1);
     const first = await restore();
     assert.equal(first.code, 4);
     assert.match(first.err, /\/a stands there and differs, and is left; --overwrite replaces it/);
