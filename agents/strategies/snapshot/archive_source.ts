@@ -4,7 +4,7 @@
  * nothing but regular files is opened.
  */
 import { asBackupError, BackupError } from "../../../protocol/base/errors.ts";
-import { posixError } from "../../platform/errno.ts";
+import { EACCES, posixError } from "../../platform/errno.ts";
 import {
   cName,
   cNameOfLatin1,
@@ -103,6 +103,7 @@ class Archive {
   readonly #options: ArchiveOptions;
   readonly #posix: Posix;
   readonly #path: string;
+  readonly #root: DirectoryHandle;
   readonly #folders: PathChain;
   readonly #nodes: NodeMaker;
   readonly #attempts: number;
@@ -120,6 +121,7 @@ class Archive {
     this.#options = options;
     this.#posix = options.posix;
     this.#path = path;
+    this.#root = root;
     this.#folders = new PathChain(options.posix, root);
     this.#nodes = new NodeMaker(options.accounts, options.zone ?? localZone);
     this.#attempts = options.again?.attempts ?? 1;
@@ -136,7 +138,10 @@ class Archive {
       const isSource = i === parts.length - 1;
       const above = `/${parts.slice(0, i + 1).join("/")}`;
       const name = utf8ByteString(part);
-      await this.#builder.enter(isSource ? this.#nodeOfRow(0, name) : this.#nodeAbove(above, name));
+      const levels = parts.length - 1 - i;
+      await this.#builder.enter(
+        isSource ? this.#nodeOfRow(0, name) : this.#nodeAbove(above, name, levels),
+      );
     }
     await this.#rows();
     for (const _ of parts) await this.#builder.leave();
@@ -321,17 +326,27 @@ class Archive {
     return this.#withXattrs(node, folder, row === 0 ? CURRENT : cNameOfLatin1(name), path);
   }
 
-  /** A folder that the source lies in, or what leads to one: only its metadata is stored. */
-  #nodeAbove(path: string, name: string): TreeNode {
+  /** A folder that the source lies in, or what leads to one, so many levels up: only its metadata is stored. */
+  #nodeAbove(path: string, name: string, levels: number): TreeNode {
     const folder = this.#posix.openRoot(cName(path));
+    // Who may only pass through it sees it from below.
+    if (folder === -EACCES) {
+      const up = cName(Array(levels).fill("..").join("/"));
+      return this.#nodeAt(this.#root, up, path, name);
+    }
     if (folder < 0) throw posixError(folder, "open", path);
     try {
-      this.#posix.statDirectory(folder, this.#stat);
-      const node = this.#nodes.make(name, this.#stat);
-      return this.#withXattrs(node, folder, CURRENT, utf8ByteString(path));
+      return this.#nodeAt(folder, CURRENT, path, name);
     } finally {
       this.#posix.closeDirectory(folder);
     }
+  }
+
+  #nodeAt(at: DirectoryHandle, raw: Uint8Array, path: string, name: string): TreeNode {
+    const result = this.#posix.statAt(at, raw, this.#stat);
+    if (result < 0) throw posixError(result, "look at", path);
+    const node = this.#nodes.make(name, this.#stat);
+    return this.#withXattrs(node, at, raw, utf8ByteString(path));
   }
 
   #open(

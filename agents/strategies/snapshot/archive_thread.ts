@@ -13,7 +13,7 @@ import type { WireError } from "../../../protocol/mesh/task.ts";
 import { createKernels } from "../../kernels/mod.ts";
 import { confine, isInRoots } from "../../platform/confined_posix.ts";
 import { Garbage } from "../../platform/garbage.ts";
-import type { Posix } from "../../platform/posix.ts";
+import { cName, type Posix } from "../../platform/posix.ts";
 import {
   BlobReader,
   BlobWriter,
@@ -40,6 +40,7 @@ import { countingPosix } from "../../threads/counting_posix.ts";
 import { borrowThread } from "../../threads/lent_thread.ts";
 import { ThreadWatch } from "../../threads/thread_watch.ts";
 import type { Ask, Methods, ThreadCells, ThreadEnd } from "../../threads/thread_rpc.ts";
+import { PathChain } from "../mirror/restore/path_chain.ts";
 import { type AccountNames, readAccountNames } from "./account_names.ts";
 import { hedgedStore } from "./hedged_store.ts";
 import { archiveSource } from "./archive_source.ts";
@@ -399,18 +400,30 @@ class ArchiveThread {
     }
   }
 
-  /** Undefined where links lead to the source: those threads follow none, and the names of its folders are not theirs. */
+  /**
+   * Undefined where links lead to the source, or a folder above it cannot be opened: those threads follow no links, and open
+   * folder by folder.
+   */
   #encoders(
     { path }: ArchiveRequest,
     repository: Repository,
     writer: BlobWriter,
   ): Encoders | undefined {
-    if (realpathSync(path) !== path) return undefined;
+    if (realpathSync(path) !== path || !this.#opensAllAbove(path)) return undefined;
     this.#threads ??= startEncoderThreads(repository, {
       watch: this.#watch,
       spawn: this.#spawn,
     });
     return new Encoders(this.#threads, writer);
+  }
+
+  #opensAllAbove(path: string): boolean {
+    const root = this.#raw.openRoot(cName("/"));
+    const folders = new PathChain(this.#raw, root);
+    const result = folders.folder(latin1OfUtf8(path.slice(1)));
+    folders.close();
+    this.#raw.closeDirectory(root);
+    return result >= 0;
   }
 
   /**

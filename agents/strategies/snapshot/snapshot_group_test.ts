@@ -14,12 +14,13 @@ import { systemClock } from "../../../protocol/base/clock.ts";
 import type { LaneProgress } from "../../../protocol/mesh/progress.ts";
 import type { LaneReport } from "../../../protocol/mesh/task.ts";
 import { BackupError } from "../../../protocol/base/errors.ts";
-import { EIO, ENOSPC } from "../../platform/errno.ts";
+import { EACCES, EIO, ENOSPC } from "../../platform/errno.ts";
 import type { Posix } from "../../platform/posix.ts";
 import {
   BlobReader,
   BlobWriter,
   Chunker,
+  decodeTree,
   loadIndex,
   loadSnapshots,
   SnapshotBuilder,
@@ -375,6 +376,38 @@ Deno.test("snapshots: attributes of the source, or of what it lies in, that cann
       [...parts.map((_, at) => `/${parts.slice(0, at + 1).join("/")}`), "source"].sort(),
     );
     await requireWhole(a, source);
+  }));
+
+Deno.test("snapshots: a source is stored also where a folder above it may be passed through and not be opened", () =>
+  inScene(async ({ source, a }) => {
+    const above = join(source, "..");
+    const name = above.slice(above.lastIndexOf("/") + 1);
+    const isNamed = (raw: Uint8Array, text: string) =>
+      new TextDecoder().decode(raw.subarray(0, -1)) === text;
+    const closed: Posix = {
+      ...posix,
+      openRoot: (path) => isNamed(path, above) ? -EACCES : posix.openRoot(path),
+      openDirectory: (at, raw) => isNamed(raw, name) ? -EACCES : posix.openDirectory(at, raw),
+    };
+    const { reports, unreadable } = await snapshot({
+      source,
+      repositories: [{ path: a }],
+      posix: closed,
+    });
+    assert.deepEqual(unreadable, []);
+    assert.deepEqual(states(reports), ["verified"], JSON.stringify(reports));
+    await requireWhole(a, source);
+    const repository = await openOurs(a);
+    const { index } = await loadIndex(repository);
+    const reader = new BlobReader(repository.store, repository.key, index);
+    let tree = reports[0]!.snapshot!.tree;
+    for (let path = ""; path !== above;) {
+      const [node, ...others] = decodeTree(await reader.load("tree", tree), tree);
+      assert.deepEqual(others, []);
+      path += `/${node!.name}`;
+      assert.equal(String(node!.inode), String(Deno.statSync(path).ino), path);
+      tree = node!.subtree!;
+    }
   }));
 
 Deno.test("snapshots: a checkpoint holds what the walk has got through, and the parent's entries where it has not been", () =>
