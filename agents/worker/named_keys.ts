@@ -10,10 +10,16 @@ import type { KeyNames } from "../../protocol/mesh/job.ts";
 import type { Credentials } from "../repository/mod.ts";
 import { type GivenKeys, type KeySources, readKeys } from "../strategies/mirror/read_keys.ts";
 
-/** @throws {BackupError} `config` for a name that is not known here, `usage` for a secret that cannot be read */
+/**
+ * Of copies all at once. @throws {BackupError} `wrong_key` for a name that is not known here, `usage` for a secret that cannot be
+ * read
+ */
 export type ReadNamedKeys = (names: KeyNames) => Promise<{
   keys: GivenKeys;
-  /** Of the repository at a path; undefined when the job names none for it. */
+  /**
+   * Of the repository at a path; undefined when the job names none for it. @throws {BackupError} for it alone, as above: others
+   * do not wait for its password
+   */
   repository: (path: string) => Credentials | undefined;
   warnings: string[];
 }>;
@@ -21,32 +27,45 @@ export type ReadNamedKeys = (names: KeyNames) => Promise<{
 export function namedKeysOf(secrets: ReadonlyMap<string, SecretSource>): ReadNamedKeys {
   return async (names) => {
     const read = await readKeys(keySourcesOf(secrets, names));
-    const passwords = new Map<string, string>();
-    const passwordOf = async (name: string): Promise<string> => {
-      const password = passwords.get(name) ?? await readPassword(sourceIn(secrets, name));
-      passwords.set(name, password);
-      return password;
-    };
+    const passwords = new Map<string, string | BackupError>();
     const { repositoryPassword, repositoryKeyHint, repositories = [] } = names;
-    const shared = repositoryPassword && credentials(
-      await passwordOf(repositoryPassword),
-      repositoryKeyHint,
-    );
-    const own = new Map<string, Credentials>();
-    for (const { repository, password = repositoryPassword, keyHint } of repositories) {
-      if (password === undefined) continue;
-      const { path } = parseRepositoryAddress(repository, "/");
-      own.set(path, credentials(await passwordOf(password), keyHint ?? repositoryKeyHint));
+    for (const name of [repositoryPassword, ...repositories.map(({ password }) => password)]) {
+      if (name === undefined || passwords.has(name)) continue;
+      passwords.set(name, await passwordOf(secrets, name));
     }
-    return { ...read, repository: (path) => own.get(path) ?? (shared || undefined) };
+    const own = new Map(
+      repositories.map((one) => [parseRepositoryAddress(one.repository, "/").path, one]),
+    );
+    return {
+      ...read,
+      repository(path) {
+        const { password = repositoryPassword, keyHint = repositoryKeyHint } = own.get(path) ?? {};
+        if (password === undefined) return undefined;
+        const found = passwords.get(password)!;
+        if (found instanceof BackupError) throw found;
+        return credentials(found, keyHint);
+      },
+    };
   };
+}
+
+async function passwordOf(
+  secrets: ReadonlyMap<string, SecretSource>,
+  name: string,
+): Promise<string | BackupError> {
+  try {
+    return await readPassword(sourceIn(secrets, name));
+  } catch (thrown) {
+    if (thrown instanceof BackupError) return thrown;
+    throw thrown;
+  }
 }
 
 function credentials(password: string, keyHint: string | undefined): Credentials {
   return keyHint === undefined ? { password } : { password, keyHint };
 }
 
-/** Where the secrets are that are named. @throws {BackupError} `config` for a name that is not known here */
+/** Where the secrets are that are named. @throws {BackupError} `wrong_key` for a name that is not known here */
 export function keySourcesOf(
   secrets: ReadonlyMap<string, SecretSource>,
   { passphrase, identities = [] }: KeyNames,
@@ -66,7 +85,7 @@ export function keySourcesOf(
 function sourceIn(secrets: ReadonlyMap<string, SecretSource>, name: string): SecretSource {
   const found = secrets.get(name);
   if (found !== undefined) return found;
-  throw new BackupError("config", `This agent knows no secret named ${name}`, {
-    hint: "Name it in the configuration of the agent",
+  throw new BackupError("wrong_key", `This agent knows no secret named ${name}`, {
+    hint: `Start the agent with --secret ${name}=file:PATH, or name another one`,
   });
 }

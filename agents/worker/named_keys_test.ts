@@ -28,8 +28,11 @@ Deno.test("without a name there is no password, and a name that is not known her
   const { repository } = await read({ repositories: [one] });
   assert.equal(repository("/mnt/usb"), undefined);
   assert.equal((await read({})).repository("/mnt/nas"), undefined);
-  await assert.rejects(
-    read({ repositories: [{ ...one, password: "none" }] }),
-    (error) => error instanceof BackupError && error.code === "config",
-  );
+  const isUnknown = (error: unknown) => error instanceof BackupError && error.code === "wrong_key";
+  const some = await read({
+    repositories: [one, { repository: "restic:/mnt/usb", password: "none" }],
+  });
+  assert.throws(() => some.repository("/mnt/usb"), isUnknown);
+  assert.equal(some.repository("/mnt/nas")?.password, "other");
+  await assert.rejects(read({ passphrase: "none" }), isUnknown);
 });

@@ -190,7 +190,11 @@ export class RunRepositories {
       }
       const unknown = unknownPlace(spec, undefined, known);
       if (unknown !== undefined) throw unknown;
-      if (inspection!.isVacant) return;
+      if (inspection!.isVacant) {
+        // Nothing is made with a password that cannot be had, nor is anything of the others.
+        credentialsOf(spec, request);
+        return;
+      }
       throw new BackupError(
         "destination_missing",
         `${key} is no repository, and the folder is not empty`,
@@ -300,7 +304,7 @@ function refusal(
 ): BackupError | undefined {
   const password = request.credentials(spec)?.password;
   const refused = places.find(({ lane, error }) =>
-    error?.code === "wrong_key" && request.credentials(lane.spec)?.password === password
+    error?.code === "wrong_key" && passwordOf(lane.spec, request) === password
   );
   if (refused === undefined) return undefined;
   return new BackupError(
@@ -311,6 +315,15 @@ function refusal(
       hint: `--password-file ${shellWord(`${addressOf(spec)}=FILE`)} is for it alone`,
     },
   );
+}
+
+/** Undefined also where it cannot be had. */
+function passwordOf(spec: DestinationSpec, request: OpenRepositoriesRequest): string | undefined {
+  try {
+    return request.credentials(spec)?.password;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Under which a command would name it; a place of a dashboard has a name of its own. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { BackupError } from "../../protocol/base/errors.ts";
 import { openOurs, posix } from "../../tests/support/restic.ts";
 import { makeReplicas, snapshot } from "../../tests/support/snapshot_engine.ts";
 import { openDestination } from "../destinations/local_destination.ts";
@@ -71,4 +72,25 @@ Deno.test("a wrong password is that repository's alone, and nothing is made with
     const states = reports.map(({ destination, state }) => [destination, state]);
     assert.deepEqual(states, [[at("new"), "verified"]]);
     assert.throws(() => Deno.statSync(at("same")));
+  }));
+
+Deno.test("a password that cannot be had is its repository's trouble, and the others are made and stored", () =>
+  inFolder(async (source, at) => {
+    await makeReplicas(at("old"));
+    const unknown = new BackupError("wrong_key", "This agent knows no secret named nas");
+    const { prepared, reports } = await snapshot({
+      source,
+      repositories: [
+        { path: at("old"), password: unknown },
+        { path: at("none"), password: unknown },
+        { path: at("one"), password: "good" },
+        { path: at("two"), password: "good" },
+      ],
+    });
+    const codes = prepared.map(({ error }) => error?.code);
+    assert.deepEqual(codes, ["wrong_key", "wrong_key", undefined, undefined]);
+    assert.match(prepared[1]!.error!.message, /knows no secret named nas/);
+    const states = reports.map(({ destination, state }) => [destination, state]);
+    assert.deepEqual(states, [[at("one"), "verified"], [at("two"), "verified"]]);
+    assert.throws(() => Deno.statSync(at("none")));
   }));

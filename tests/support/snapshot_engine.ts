@@ -30,7 +30,8 @@ import { FAST_KDF, HOST, kernels, PASSWORD, posix } from "./restic.ts";
 export interface EngineRepository {
   path: string;
   /** `PASSWORD` unless it has one of its own. */
-  password?: string;
+  /** Or why it cannot be had. */
+  password?: string | Error;
   /** The port of its thread. */
   posix?: Posix;
   /** Methods of its thread that never return. */
@@ -144,9 +145,11 @@ async function execute(run: SnapshotRun, clock: ManualClock): Promise<SnapshotOu
     }
     const prepared = [
       ...(await repositories.open({
-        credentials: ({ path }) => ({
-          password: run.repositories.find((one) => one.path === path)?.password ?? PASSWORD,
-        }),
+        credentials({ path }) {
+          const { password = PASSWORD } = run.repositories.find((one) => one.path === path) ?? {};
+          if (password instanceof Error) throw password;
+          return { password };
+        },
         waitMs: 0,
         dryRun: false,
       })).values(),
