@@ -9,10 +9,16 @@ import { MARKER_FILE, OWN_DIRECTORY } from "./layout.ts";
 export type OtherKind = "copies" | "repository";
 
 const REPOSITORY_FOLDERS = ["data", "index", "keys", "snapshots"] as const;
+const KEY = /^[0-9a-f]{64}$/;
 
-/** Whether all is there that a repository in restic's format has. */
+/** Whether a repository in restic's format is there; a new one has a key and no snapshots yet. */
 export function holdsRepository(posix: Posix, root: DirectoryHandle): boolean {
   if (posix.statAt(root, cName("config"), newStat()) < 0) return false;
+  const keys = posix.openDirectory(root, cName("keys"));
+  if (keys < 0) return false;
+  const names = posix.list(keys);
+  posix.closeDirectory(keys);
+  if (typeof names !== "number" && names.some((name) => KEY.test(name))) return true;
   return REPOSITORY_FOLDERS.every((name) => {
     const handle = posix.openDirectory(root, cName(name));
     if (handle >= 0) posix.closeDirectory(handle);

@@ -18,9 +18,6 @@ Deno.test("a repository that is named as plain copies is recognised, and whoever
   inScratch(async (folder) => {
     const path = join(folder, "repository");
     assert.equal((await new RepositoryShell().type(["init", `restic:${path}`])).code, 0);
-    for (const name of ["data", "index", "snapshots"]) {
-      fs.mkdirSync(join(path, name), { recursive: true });
-    }
     assert.equal(inspect(posix, path, []).otherKind, "repository");
     const told = says("destination_missing", /name it as restic:\//);
     assert.throws(() => openStoredLists(posix, path, false), told);

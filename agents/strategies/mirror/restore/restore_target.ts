@@ -4,7 +4,7 @@
  */
 import { BackupError } from "../../../../protocol/base/errors.ts";
 import { ancestry, identityOf } from "../../../destinations/identity.ts";
-import { MARKER_FILE, OWN_DIRECTORY } from "../../../destinations/layout.ts";
+import { holdsCopies } from "../../../destinations/other_kind.ts";
 import { waysOfWriting } from "../../../destinations/ways_of_writing.ts";
 import { EEXIST, ENOENT, ENOTDIR, EXDEV, posixError } from "../../../platform/errno.ts";
 import {
@@ -71,15 +71,6 @@ export function refuseOwnSource(
     const aboveSource = ancestry(posix, display);
     if (tops.some((top) => aboveSource.includes(top))) refuse(display);
   }
-}
-
-/** What is restored there would be written over copies. */
-function holdsCopies(posix: Posix, root: DirectoryHandle): boolean {
-  const own = posix.openDirectory(root, cName(OWN_DIRECTORY));
-  if (own < 0) return false;
-  const found = posix.statAt(own, cName(MARKER_FILE), newStat());
-  posix.closeDirectory(own);
-  return found === 0;
 }
 
 /** Makes the folder when only it is missing, clears what a crash left, and makes the stage `id`. */
