@@ -26,7 +26,8 @@ export function BackupView({ state }: { state: ConsoleState }) {
   const places = Object.values(state.places).sort((a, b) => a.label < b.label ? -1 : 1);
   const directories = selection.value?.directories ?? [];
   const chosen = places.filter((place) => !leftOut.has(place.placeId));
-  const hasRepository = chosen.some(({ path }) => path.startsWith(REPOSITORY_PREFIX));
+  const repositories = chosen.map(({ path }) => path)
+    .filter((path) => path.startsWith(REPOSITORY_PREFIX));
 
   const job: JobRequest = {
     sources: directories.map(({ path, hostId }) => ({ path, hostId })),
@@ -35,7 +36,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
       ...(verifiesAll ? { verify: "all" as const } : {}),
       ...(deletesGone ? { deleteGone: true } : {}),
     },
-    ...jobPart(form, hasRepository),
+    ...jobPart(form, repositories),
   };
   const words = [
     "submit",
@@ -43,9 +44,9 @@ export function BackupView({ state }: { state: ConsoleState }) {
     ...chosen.flatMap(({ path }) => ["--to", path]),
     ...(verifiesAll ? ["--verify=all"] : []),
     ...(deletesGone ? ["--delete"] : []),
-    ...commandPart(form, hasRepository),
+    ...commandPart(form, repositories),
   ];
-  const isReady = directories.length > 0 && chosen.length > 0 && isWhole(form, hasRepository);
+  const isReady = directories.length > 0 && chosen.length > 0 && isWhole(form, repositories);
   const show = (answer: unknown): void => {
     const { runId } = answer as { runId?: string };
     if (runId !== undefined) chooseRun(runId);
@@ -132,7 +133,7 @@ export function BackupView({ state }: { state: ConsoleState }) {
             />
             Remove from the copies what the source no longer has
           </label>
-          <StoredFormFields form={form} hasRepository={hasRepository} onForm={setForm} />
+          <StoredFormFields form={form} repositories={repositories} onForm={setForm} />
           <div class="actions">
             <ActionButton
               kind="primary"

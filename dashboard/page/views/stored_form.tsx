@@ -8,8 +8,10 @@ export interface StoredForm {
   /** Public keys, one a line. */
   recipients: string;
   passphraseName: string;
-  /** Of all repositories among the destinations. */
+  /** Of all repositories among the destinations that have none of their own. */
   repositoryPasswordName: string;
+  /** Of single ones, by `restic:PATH`. */
+  ownPasswordNames: Readonly<Record<string, string>>;
 }
 
 export const PLAIN: StoredForm = {
@@ -18,6 +20,7 @@ export const PLAIN: StoredForm = {
   recipients: "",
   passphraseName: "",
   repositoryPasswordName: "",
+  ownPasswordNames: {},
 };
 
 export function recipientsOf({ recipients }: StoredForm): string[] {
@@ -25,22 +28,37 @@ export function recipientsOf({ recipients }: StoredForm): string[] {
 }
 
 /** Encrypting needs somebody who can read it again, and a repository opens with its password only. */
-export function isWhole(form: StoredForm, hasRepository: boolean): boolean {
+export function isWhole(form: StoredForm, repositories: readonly string[]): boolean {
   const canRead = !form.isEncrypted || form.passphraseName.trim() !== "" ||
     recipientsOf(form).length > 0;
-  return canRead && (!hasRepository || form.repositoryPasswordName.trim() !== "");
+  const isForAll = form.repositoryPasswordName.trim() !== "";
+  return canRead && (isForAll || ownNames(form, repositories).length === repositories.length);
+}
+
+/** Of those that are destinations now; a single one has the name for all. */
+function ownNames(
+  { ownPasswordNames }: StoredForm,
+  repositories: readonly string[],
+): { repository: string; password: string }[] {
+  if (repositories.length < 2) return [];
+  return repositories.flatMap((repository) => {
+    const password = ownPasswordNames[repository]?.trim() ?? "";
+    return password === "" ? [] : [{ repository, password }];
+  });
 }
 
 export function jobPart(
   form: StoredForm,
-  hasRepository: boolean,
+  repositories: readonly string[],
 ): Pick<JobRequest, "encoding" | "keys"> {
   const { isCompressed, isEncrypted } = form;
   const passphrase = form.passphraseName.trim();
   const repositoryPassword = form.repositoryPasswordName.trim();
+  const own = ownNames(form, repositories);
   const keys = {
     ...(isEncrypted && passphrase !== "" ? { passphrase } : {}),
-    ...(hasRepository && repositoryPassword !== "" ? { repositoryPassword } : {}),
+    ...(repositories.length > 0 && repositoryPassword !== "" ? { repositoryPassword } : {}),
+    ...(own.length > 0 ? { repositories: own } : {}),
   };
   const codec = isEncrypted
     ? isCompressed ? "zst.age" as const : "age" as const
@@ -55,7 +73,7 @@ export function jobPart(
   };
 }
 
-export function commandPart(form: StoredForm, hasRepository: boolean): string[] {
+export function commandPart(form: StoredForm, repositories: readonly string[]): string[] {
   const passphrase = form.passphraseName.trim();
   const repositoryPassword = form.repositoryPasswordName.trim();
   return [
@@ -67,22 +85,30 @@ export function commandPart(form: StoredForm, hasRepository: boolean): string[] 
         ...(passphrase === "" ? [] : ["--passphrase-name", passphrase]),
       ]
       : []),
-    ...(hasRepository && repositoryPassword !== "" ? ["--password-name", repositoryPassword] : []),
+    ...(repositories.length > 0 && repositoryPassword !== ""
+      ? ["--password-name", repositoryPassword]
+      : []),
+    ...ownNames(form, repositories).flatMap(({ repository, password }) => [
+      "--password-name",
+      `${repository}=${password}`,
+    ]),
   ];
 }
 
 export function StoredFormFields(
-  { form, hasRepository, onForm }: {
+  { form, repositories, onForm }: {
     form: StoredForm;
-    hasRepository: boolean;
+    repositories: readonly string[];
     onForm(form: StoredForm): void;
   },
 ) {
   return (
     <>
-      {hasRepository && (
+      {repositories.length > 0 && (
         <Field
-          label="Name of the repository's password"
+          label={repositories.length > 1
+            ? "Name of the repositories' password"
+            : "Name of the repository's password"}
           hint="As the agents know it, by their --secret; the password itself is never entered here"
         >
           <input
@@ -93,6 +119,26 @@ export function StoredFormFields(
           />
         </Field>
       )}
+      {repositories.length > 1 && repositories.map((repository) => (
+        <Field
+          key={repository}
+          label={`Name of the password of ${repository}`}
+          hint="Only if it has one of its own"
+        >
+          <input
+            value={form.ownPasswordNames[repository] ?? ""}
+            placeholder={form.repositoryPasswordName}
+            onInput={(event) =>
+              onForm({
+                ...form,
+                ownPasswordNames: {
+                  ...form.ownPasswordNames,
+                  [repository]: event.currentTarget.value,
+                },
+              })}
+          />
+        </Field>
+      ))}
       <label class="check">
         <input
           type="checkbox"
