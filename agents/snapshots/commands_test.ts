@@ -38,6 +38,7 @@ Deno.test("init: repositories of one command are replicas, and nothing is writte
   const again = await shell.type(["init", "restic:/memory/c", B]);
   assert.equal(again.code, 1);
   assert.match(again.err, /There is a repository at restic:\/memory\/b already/);
+  assert.match(again.err, /--from restic:\/memory\/b/);
   assert.equal(shell.memory("/memory/c").objects.size, 0);
   assert.equal((await shell.type(["init", "restic:/memory/c", "--from", A])).code, 0);
   assert.ok(areReplicas(a, await open(shell, "/memory/c")));

@@ -213,7 +213,12 @@ async function withNewStores(
       const store = await world.openStore(path, { make: true, timeoutMs, writer });
       stores.push(store);
       if (await isRepository(store)) {
-        throw new BackupError("rejected", `There is a repository at ${key} already`, { path });
+        throw new BackupError("rejected", `There is a repository at ${key} already`, {
+          path,
+          ...(addresses.length > 1 && {
+            hint: `init with the others alone and --from ${key} makes them its replicas`,
+          }),
+        });
       }
       await removeLeftoversOfDead(store, owner.process, isAlive);
     }
