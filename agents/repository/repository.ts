@@ -122,7 +122,12 @@ export class Repository {
     const ids = (await this.list(type)).map(({ id }) => id).filter((id) => id.startsWith(prefix));
     if (ids.length === 1 && prefix !== "") return ids[0]!;
     if (ids.length === 0) {
-      throw new BackupError("not_found", `No ${type} ${prefix} in ${this.store.display}`);
+      const lists = { snapshot: "snapshots", key: "key list" }[type as string];
+      throw new BackupError(
+        "not_found",
+        `No ${type} ${prefix} in ${this.store.display}`,
+        lists === undefined ? {} : { hint: `${lists} restic:PATH shows their ids` },
+      );
     }
     const few = ids.slice(0, 4).map(shortId).join(", ");
     throw new BackupError("usage", `${type} ${prefix} is not the only one of its kind: ${few}`, {

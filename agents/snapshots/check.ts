@@ -124,7 +124,13 @@ async function runCheck(
     }));
   } else if (!quiet || !isSound) {
     const print = quiet ? terminal.err : terminal.out;
-    print(`${sentence(call, counts, address.key, clock.monotonicMs() - startedAtMs)}\n`);
+    const elapsedMs = clock.monotonicMs() - startedAtMs;
+    print(`${sentence(call, counts, { key: address.key, readData, elapsedMs })}\n`);
+    if (isSound && counts.hints > 0) {
+      print(
+        "Notes tell of no damage; packs in no index, as an interrupted backup leaves them, go with prune.\n",
+      );
+    }
     if (!isSound) {
       const key = visibleText(address.key);
       print(
@@ -136,12 +142,18 @@ async function runCheck(
   return isSound ? 0 : 1;
 }
 
-function sentence(call: CommandCall, counts: CheckCounts, key: string, elapsedMs: number): string {
+function sentence(
+  call: CommandCall,
+  counts: CheckCounts,
+  { key, readData, elapsedMs }: { key: string; readData: ReadData | undefined; elapsedMs: number },
+): string {
   const { outStyle: style } = call.terminal;
   const isSound = counts.errors === 0;
   const found = isSound ? "No errors" : formatPlural(counts.errors, "error");
   const read = counts.packsRead === 0
-    ? "no data read"
+    ? readData === undefined || counts.packs === 0
+      ? "no data read"
+      : "no pack is in that part, so no data read"
     : counts.packsRead === counts.packs
     ? "all data read"
     : `${counts.packsRead} of ${formatPlural(counts.packs, "pack")} read`;

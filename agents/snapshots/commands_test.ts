@@ -477,6 +477,29 @@ Deno.test("check says what is wrong and where, reads a part when asked, and prin
   );
   const { objects } = shell.memory("/memory/a");
   const [pack] = [...objects.keys()].filter((name) => name.startsWith("data/"));
+  // Two packs are in two of three parts at most.
+  const parts: string[] = [];
+  for (const part of ["1/3", "2/3", "3/3"]) {
+    parts.push((await shell.type(["check", A, "--read-data-subset", part])).out);
+  }
+  assert.ok(parts.some((out) => out.includes("no pack is in that part, so no data read")));
+  assert.doesNotMatch(sound.out, /Notes/);
+  const unlisted = `data/ab/ab${"0".repeat(62)}`;
+  objects.set(unlisted, new Uint8Array(9));
+  const untidy = await shell.type(["check", A]);
+  assert.equal(untidy.code, 0);
+  assert.match(untidy.out, /No errors[^]*Notes tell of no damage; packs in no index.* prune/);
+  objects.delete(unlisted);
+  const latest = await shell.type(["snapshots", A, "latest"]);
+  assert.match(latest.out, /\n1 snapshot\.\n$/);
+  const absent = await shell.type(["snapshots", A, "00000000"]);
+  assert.deepEqual([absent.code, absent.out], [1, "0 snapshots.\n"]);
+  assert.match(absent.err, /No snapshot 00000000 in restic:\/memory\/a/);
+  assert.equal((await shell.type(["snapshots", A, "restic:/memory/b"])).code, 2);
+  const unknown = await shell.type(["forget", A, "00000000"]);
+  assert.match(unknown.err, /No snapshot 00000000 .*snapshots restic:PATH shows their ids/);
+  const none = await shell.type(["forget", A, "--keep-last", "1", "--tag", "none"]);
+  assert.equal(none.out, "No snapshot matches.\n");
   objects.get(pack!)![3]! ^= 1;
   const broken = await shell.type(["verify", A, "--json"]);
   assert.equal(broken.code, 1);

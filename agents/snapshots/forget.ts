@@ -228,7 +228,11 @@ function report(
   }
   if (settings.get("quiet").value) return;
   const would = dryRun ? "Would remove" : "Removing";
-  if (judged.length === 0) terminal.out("There is no snapshot.\n");
+  if (judged.length === 0) {
+    terminal.out(
+      isEmptyFilter(filterOf({ settings })) ? "There is no snapshot.\n" : "No snapshot matches.\n",
+    );
+  }
   for (const { group, keep, remove } of judged) {
     const lines: string[] = [];
     if (!isNamed) {

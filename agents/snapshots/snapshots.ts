@@ -1,6 +1,8 @@
 /** `snapshots`: which snapshots a repository has. */
+import { BackupError } from "../../protocol/base/errors.ts";
 import type { Command, CommandCall } from "../../protocol/cli/command.ts";
 import { formatPlural } from "../../protocol/cli/format.ts";
+import { isRepositoryAddress } from "../../protocol/cli/repository_address.ts";
 import { textWidth, visibleText } from "../../protocol/cli/visible_text.ts";
 import {
   type GroupBy,
@@ -22,7 +24,7 @@ export function createSnapshotsCommand(world: RepositoryWorld): Command {
     name: "snapshots",
     summary: "List the snapshots of a repository",
     synopsis: [SYNOPSIS],
-    about: ["Oldest first, or only those with an ID that begins so."],
+    about: ["Oldest first, or only those with an ID that begins so; latest is the newest."],
     options: [...FILTER_OPTIONS, "latest", ...OPENING_OPTIONS, "noLock", "json"],
     examples: [
       {
@@ -32,7 +34,7 @@ export function createSnapshotsCommand(world: RepositoryWorld): Command {
     ],
     typedOnly: FILTER_OPTIONS,
     exitCodes: [0, 1, 2, 10, 11, 12, 130],
-    exitMeanings: { 0: "listed", 1: "failed: a snapshot cannot be read" },
+    exitMeanings: { 0: "listed", 1: "failed: a snapshot cannot be read, or is not there" },
     run: (call) => runSnapshots(world, call),
   };
 }
@@ -41,6 +43,10 @@ async function runSnapshots(world: RepositoryWorld, call: CommandCall): Promise<
   const { settings, terminal } = call;
   const [word, ...ids] = call.positionals;
   const address = addressOf(call, word, SYNOPSIS);
+  const other = ids.find(isRepositoryAddress);
+  if (other !== undefined) {
+    throw new BackupError("usage", `Unexpected ${other}`, { hint: SYNOPSIS });
+  }
   const filter = filterOf(call);
   return await useRepositories(world, call, [address], lockOfReader(call), async (opened) => {
     const { repository } = opened.repositories[0]!;
@@ -49,15 +55,19 @@ async function runSnapshots(world: RepositoryWorld, call: CommandCall): Promise<
       damaged++;
       tellProblem(call, error.message);
     });
-    let chosen = all.filter((snapshot) => passes(filter, snapshot)).filter(({ id }) =>
-      ids.length === 0 || ids.some((prefix) => id.startsWith(prefix))
+    const passing = all.filter((snapshot) => passes(filter, snapshot));
+    const prefixes = ids.map((id) => id === "latest" ? passing.at(-1)?.id ?? id : id);
+    let chosen = passing.filter(({ id }) =>
+      ids.length === 0 || prefixes.some((prefix) => id.startsWith(prefix))
     );
+    const unknown = ids.filter((_, i) => !chosen.some(({ id }) => id.startsWith(prefixes[i]!)));
+    for (const id of unknown) tellProblem(call, `No snapshot ${id} in ${address.key}`);
     const latest = settings.get("latest").value;
     if (latest !== undefined) chosen = newestOfEach(chosen, latest);
     if (settings.get("json").value) {
       terminal.out(`${JSON.stringify(chosen.map(snapshotMessage))}\n`);
     } else terminal.out(table(chosen).join("\n") + "\n");
-    return damaged === 0 ? 0 : 1;
+    return damaged + unknown.length === 0 ? 0 : 1;
   });
 }
 

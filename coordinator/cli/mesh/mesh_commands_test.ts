@@ -510,7 +510,10 @@ Deno.test("submit names the secret of each repository, and tells which one has n
   const mistakes: [string[], RegExp][] = [
     [["--password-name", "restic:/mnt/b=nas"], /which password opens restic:\/mnt\/a/],
     [["--password-name", "all", "--password-name", "restic:/mnt/c=nas"], /no repository of this/],
-    [["--password-name", "all", "--password-name", "restic:/mnt/b=No Name"], /no name of a secret/],
+    [
+      ["--password-name", "all", "--password-name", "restic:/mnt/b=No Name"],
+      /"No Name" is no name of a secret/,
+    ],
   ];
   for (const [more, says] of mistakes) {
     const wrong = start([...words, ...more]);

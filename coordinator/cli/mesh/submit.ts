@@ -147,7 +147,8 @@ function keyNames(settings: Settings, at: Surroundings): KeyNames {
     ...repositoryNames(settings, at),
   });
   if (names.success) return names.output;
-  throw new BackupError("usage", "That is no name of a secret", {
+  const wrong = JSON.stringify(names.issues[0].input);
+  throw new BackupError("usage", `${wrong} is no name of a secret`, {
     hint: "Names are small letters, digits and dashes, as the agents' --secret has them",
   });
 }
