@@ -92,6 +92,7 @@ export function renderPlan({ planned, copies, warnings }: RestoreDoneOutcome, { 
     `${formatPlural(planned.folders, "folder")} and ${
       formatPlural(planned.others, "link or node", "links and nodes")
     } of ${copies.map(visibleText).join(", ") || "no copy"} to ${visibleText(target)}.`,
+    "What stands there already was not looked at: what is as recorded stays, and only --overwrite replaces what differs.",
     ...leftOut(planned),
     ...warnings.map((text) => `Warning: ${visibleText(text)}`),
   ];

@@ -109,7 +109,7 @@ Deno.test("a dry run says what would be restored and what would be left out", as
   assert.equal(run.code, 0);
   assert.match(
     run.out,
-    /^Would restore 12 files, 3\.0 MB, 4 folders and 2 links and nodes of Documents to back\.\n/,
+    /^Would restore 12 files, 3\.0 MB, 4 folders and 2 links and nodes of Documents to back\.\nWhat stands there already was not looked at/,
   );
   assert.match(run.out, /3 entries that the source had lost/);
 });
