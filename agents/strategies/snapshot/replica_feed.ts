@@ -91,6 +91,8 @@ export interface Borrowed {
   done(): void;
 }
 
+/** What a lender says that has done with the room: it lacks the object, or has it in another form than its name says. */
+const ANSWERS: ReadonlySet<string> = new Set(["not_found", "damaged"]);
 /** Most packs fit in it. */
 const ROOM_BYTES = 25 << 20;
 
@@ -226,8 +228,10 @@ export class ReplicaFeed {
       try {
         return { bytes: await lane.lend(name, room), done: () => borrower.giveBack(room) };
       } catch (thrown) {
-        // One that was given up may still be reading into this room: it is used for nothing else.
-        failure ??= asBackupError(thrown);
+        const error = asBackupError(thrown);
+        // Any other may come of a thread that was given up and is still reading into this room: it is used for nothing else.
+        if (ANSWERS.has(error.code)) borrower.giveBack(room);
+        failure ??= error;
       }
     }
     throw failure ?? new BackupError("not_found", `No other replica has ${name}`);

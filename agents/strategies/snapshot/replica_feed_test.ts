@@ -12,6 +12,8 @@ class PlayedLane implements FedLane {
   lent = 0;
   /** Given to it to lend into. */
   readonly rooms: SharedArrayBuffer[] = [];
+  /** Why it lends nothing. */
+  failure: BackupError | undefined;
   readonly waiting: { name: string; bytes: Uint8Array; end: PromiseWithResolvers<void> }[] = [];
 
   constructor(key: string) {
@@ -29,6 +31,7 @@ class PlayedLane implements FedLane {
   async lend(name: string, room: SharedArrayBuffer): Promise<Uint8Array> {
     const first = this.stored.get(name);
     this.rooms.push(room);
+    if (this.failure !== undefined) throw this.failure;
     if (first === undefined) throw new BackupError("not_found", `${this.key} has no ${name}`);
     this.lent++;
     return new Uint8Array(room, 0, 100).fill(first);
@@ -193,6 +196,7 @@ Deno.test("feed: what two replicas lack is held once, and until both have read i
 Deno.test("feed: what is borrowed at the same time lies apart, and where a lender failed nothing is read to later", async () => {
   const { lanes: [late, failing, lender], feed } = scene(["late", "failing", "lender"], 0);
   lender!.stored.set("data/1", 1).set("data/2", 2).set("data/3", 3);
+  failing!.failure = new BackupError("deadline", "stuck");
   const first = await feed.borrow("data/1", "late");
   const second = await feed.borrow("data/2", "late");
   assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 2]);
@@ -206,4 +210,15 @@ Deno.test("feed: what is borrowed at the same time lies apart, and where a lende
   third.done();
   await feed.borrow("data/1", "late");
   assert.equal(given.has(lender!.rooms.at(-1)!), false);
+});
+
+Deno.test("feed: who has to ask several lenders needs no more memory for it", async () => {
+  const { lanes: [, without, lender], feed } = scene(["late", "without", "lender"], 0);
+  for (let n = 1; n <= 5; n++) {
+    lender!.stored.set(`data/${n}`, n);
+    const { bytes, done } = await feed.borrow(`data/${n}`, "late");
+    assert.equal(bytes[0], n);
+    done();
+  }
+  assert.equal(new Set([...without!.rooms, ...lender!.rooms]).size, 1);
 });
