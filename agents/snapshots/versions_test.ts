@@ -62,7 +62,9 @@ Deno.test("versions: a file's contents through all snapshots, each once, and the
       await backupOurs(repository, { base: source, time });
     }
     const dotted = (await versions(letter, "--json")).json[0].versions;
-    assert.deepEqual(dotted.map(({ size }: { size: number }) => size), [4, 5, 3, 3]);
+    const sizes = dotted.map(({ size }: { size: number }) => size);
+    // The first two are of one moment: neither is the newer one.
+    assert.deepEqual([sizes.slice(0, 2).sort(), sizes.slice(2)], [[4, 5], [3, 3]]);
     assert.match(dotted[0].stored_at, /^[0-9a-f]{8}:\/letter$/);
     const twice = await versions(letter, "--restore", dotted[0].time, "--target", "x");
     assert.match(twice.err, /several versions of .*Name the snapshot: [0-9a-f]{8}, [0-9a-f]{8}/);
