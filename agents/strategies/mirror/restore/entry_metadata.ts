@@ -3,11 +3,12 @@
  * attributes before mode, times last: each of these can undo what comes after it in this list.
  */
 import { Buffer } from "node:buffer";
-import { EINVAL, ENODATA, EOPNOTSUPP, EPERM } from "../../../platform/errno.ts";
+import { ENODATA } from "../../../platform/errno.ts";
 import type { DirectoryHandle, Posix } from "../../../platform/posix.ts";
 import { isRefusal } from "../keep_xattrs.ts";
 import type { ManifestEntry } from "../manifest_line.ts";
 import { nameOfKey } from "../manifest_xattrs.ts";
+import { isUnsupported } from "../unsupported_metadata.ts";
 
 export interface EntryMetadata {
   mode: number;
@@ -129,7 +130,7 @@ export class MetadataSetter {
   }
 
   #counted(what: keyof NotKept, result: number): number {
-    if (result !== -EPERM && result !== -EOPNOTSUPP && result !== -EINVAL) return result;
+    if (!isUnsupported(result)) return result;
     this.notKept[what]++;
     return 0;
   }
